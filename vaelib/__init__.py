@@ -1,0 +1,7 @@
+"""vaelib: variational autoencoders to read, to run and to trust.
+
+The library behind the book *Recreating Variational Autoencoders*. Modules build on one another in this order:
+`data`, `likelihoods` and `priors`, `models`, `objectives`, `training`, `runs`, `evaluation`, `plots` and `book`.
+"""
+
+__version__ = "0.1.0"
