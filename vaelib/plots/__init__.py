@@ -1,0 +1,27 @@
+"""The book's figures: functions that take arrays and an `ax`, draw, and return the `ax`.
+
+None of them trains, loads or samples. An `ax` of None makes a new figure, whose size is then chosen so that every pixel
+of an image becomes a whole number of pixels on the page. Bad shapes raise a ValueError of one line.
+"""
+
+from vaelib.plots.curves import loss_curves, scatter_latents, spectrum, spread
+from vaelib.plots.images import canvas, image_grid, latent_grid, manifold_grid, reconstructions
+from vaelib.plots.style import CLASS_COLOURS, COLOURS, DATA_COLOURS, INK, PAPER, use_style
+
+__all__ = [
+    "CLASS_COLOURS",
+    "COLOURS",
+    "DATA_COLOURS",
+    "INK",
+    "PAPER",
+    "canvas",
+    "image_grid",
+    "latent_grid",
+    "loss_curves",
+    "manifold_grid",
+    "reconstructions",
+    "scatter_latents",
+    "spectrum",
+    "spread",
+    "use_style",
+]
