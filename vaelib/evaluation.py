@@ -1,0 +1,104 @@
+"""What a trained model is worth: likelihood, reconstruction and the use it makes of its latents."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from vaelib.models import VAE
+from vaelib.objectives import elbo, gaussian_kl, log_weights
+
+__all__ = ["Estimate", "active_units", "kl_per_dim", "log_likelihood", "posterior", "squared_error", "summary"]
+
+BATCH = 1000
+DECODES_AT_ONCE = 8192  # latent vectors decoded together; bounds the memory of `log_likelihood`
+
+
+class Estimate(NamedTuple):
+    """A Monte Carlo estimate for each image and its standard error, (N,) each."""
+
+    value: Tensor
+    standard_error: Tensor
+
+    def mean(self) -> tuple[float, float]:
+        """The average over the images, and the Monte Carlo standard error of that average."""
+        error = self.standard_error.double().square().sum().sqrt() / len(self.value)
+        return self.value.double().mean().item(), error.item()
+
+
+@torch.no_grad()
+def posterior(model: VAE, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance of q(z|x) for all of x: (N, D) -> (N, Z), (N, Z)."""
+    parts = [model.encode(batch) for batch in x.split(BATCH)]
+    return torch.cat([mean for mean, _ in parts]), torch.cat([log_var for _, log_var in parts])
+
+
+def kl_per_dim(model: VAE, x: Tensor) -> Tensor:
+    """The average KL(q(z_j|x) || N(0, 1)) of each latent dimension over x, nats: (N, D) -> (Z,)."""
+    return gaussian_kl(*posterior(model, x)).mean(0)
+
+
+def active_units(model: VAE, x: Tensor, threshold: float = 0.01) -> Tensor:
+    """Which dimensions the encoder uses: variance over x of E[z_j|x] > threshold, (Z,) bool. Burda et al. 2016, 5.2."""
+    return posterior(model, x)[0].var(0) > threshold
+
+
+@torch.no_grad()
+def squared_error(model: VAE, x: Tensor) -> Tensor:
+    """|x - E[x|z]|^2 at the posterior's mean, summed over pixels in [0, 1]: (N, D) -> (N,)."""
+    return torch.cat([(batch - model.reconstruct(batch)).square().sum(-1) for batch in x.split(BATCH)])
+
+
+@torch.no_grad()
+def log_likelihood(
+    model: VAE, x: Tensor, samples: int = 5000, generator: torch.Generator | None = None, *, progress: bool = False
+) -> Estimate:
+    """log p(x) by importance sampling from q(z|x), nats: (N, D) -> Estimate of (N,). Rezende et al. 2014, appendix E.
+
+    A lower bound in expectation that reaches log p(x) as `samples` grows. The standard error comes from the spread of
+    the weights (delta method) and is too small where a few draws carry all the weight.
+
+    Raises:
+        ValueError: for fewer than two samples.
+    """
+    if samples < 2:
+        raise ValueError(f"samples={samples}: a standard error needs at least 2")
+    was_training = model.training
+    model.eval()
+    batches = x.split(min(BATCH, DECODES_AT_ONCE))
+    values, errors = [], []
+    for batch in tqdm(batches, desc="log p(x)", disable=not progress, leave=False):
+        value, error = _importance_sample(model, batch, samples, generator)
+        values.append(value)
+        errors.append(error)
+    model.train(was_training)
+    return Estimate(torch.cat(values), torch.cat(errors))
+
+
+def _importance_sample(model: VAE, x: Tensor, samples: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """Accumulates log sum w and log sum w^2 over chunks of samples."""
+    first = second = torch.full((len(x),), -math.inf, dtype=x.dtype, device=x.device)
+    chunk = max(1, DECODES_AT_ONCE // len(x))
+    for start in range(0, samples, chunk):
+        log_w = log_weights(model, x, min(chunk, samples - start), generator)  # (S, B)
+        first = torch.logaddexp(first, torch.logsumexp(log_w, 0))
+        second = torch.logaddexp(second, torch.logsumexp(2 * log_w, 0))
+    value = first - math.log(samples)
+    relative_variance = torch.expm1(second - math.log(samples) - 2 * value).clamp(min=0)  # Var[w] / E[w]^2
+    return value, (relative_variance / (samples - 1)).sqrt()
+
+
+def summary(model: VAE, x: Tensor, seed: int = 0) -> dict[str, float]:
+    """The figures that a run records for one split: means over x (N, D), nats per image unless named otherwise."""
+    generator = torch.Generator(x.device).manual_seed(seed)
+    with torch.no_grad():
+        parts = [elbo(model, batch, generator=generator) for batch in x.split(BATCH)]
+    figures = {name: torch.cat([getattr(part, name) for part in parts]) for name in ("elbo", "reconstruction", "kl")}
+    figures["squared_error"] = squared_error(model, x)
+    return {name: value.double().mean().item() for name, value in figures.items()} | {
+        "active_units": int(active_units(model, x).sum()) if len(x) > 1 else 0
+    }

@@ -1,0 +1,233 @@
+"""p(x|z): how likely an image is, given what the decoder says.
+
+A likelihood reads the decoder's raw outputs, `heads` of them per pixel, and knows nothing of networks. All of them
+return log p(x|z) in nats, summed over the pixels. Images are pixels in [0, 1]; an 8-bit level is pixel * 255.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, Protocol
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vaelib.config import Config, ConfigError
+
+__all__ = [
+    "HALF_LEVEL",
+    "Bernoulli",
+    "Discretised",
+    "Gaussian",
+    "Likelihood",
+    "LikelihoodConfig",
+    "make_likelihood",
+]
+
+HALF_LEVEL = 0.5 / 255
+"""Half of one grey level of 8-bit data, on the scale where black is 0 and white is 1."""
+
+
+class LikelihoodConfig(Config):
+    """Which p(x|z), and what is known of its width.
+
+    `sigma` says who sets the standard deviation (the scale s, for the discretised logistic): "fixed" keeps
+    `sigma_value`; "shared" learns one value for all pixels, from `sigma_value` on; "per-pixel" lets the decoder say it
+    for each pixel of each image; "optimal" is the closed form that fits the current errors best. None goes below
+    `sigma_floor`, by default half a grey level: below it a density of 8-bit data grows without bound.
+    """
+
+    name: Literal["bernoulli", "gaussian", "discretised-logistic", "discretised-gaussian"] = "bernoulli"
+    mean: Literal["sigmoid", "identity"] = "sigmoid"
+    sigma: Literal["fixed", "shared", "per-pixel", "optimal"] = "shared"
+    sigma_value: float = Field(default=0.3, gt=0)
+    sigma_floor: float = Field(default=HALF_LEVEL, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> LikelihoodConfig:
+        if self.sigma_value < self.sigma_floor:
+            raise ConfigError(f"sigma_value={self.sigma_value} lies below sigma_floor={self.sigma_floor}: raise it")
+        if self.name.startswith("discretised") and self.sigma == "optimal":
+            raise ConfigError(f"sigma='optimal' has no closed form for {self.name!r}: use 'shared'")
+        return self
+
+
+class Likelihood(Protocol):
+    """What every likelihood offers. D is the number of pixels; leading dimensions broadcast."""
+
+    heads: int
+    """Decoder outputs per pixel: the decoder's last layer is heads * D wide."""
+
+    def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
+        """log p(x|z) in nats, summed over pixels: x (..., D), outputs (..., heads * D) -> (...)."""
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        """E[x|z]: (..., heads * D) -> (..., D)."""
+
+    def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """One draw of x from p(x|z): (..., heads * D) -> (..., D)."""
+
+    def check(self, x: Tensor) -> None:
+        """Raises a ValueError if images like `x` (N, D) cannot be drawn from this likelihood."""
+
+
+def make_likelihood(config: LikelihoodConfig) -> Likelihood:
+    """The likelihood that `config` describes."""
+    if config.name == "bernoulli":
+        return Bernoulli()
+    if config.name == "gaussian":
+        return Gaussian(config)
+    return Discretised(config)
+
+
+class Bernoulli(nn.Module):
+    """Each pixel is a coin: log p(x|z) = sum_i x_i log y_i + (1 - x_i) log(1 - y_i), with y = sigmoid(outputs).
+
+    Kingma & Welling 2013, equation 11. For grey x the same expression is a cross-entropy and no likelihood of x: it
+    lacks the normaliser over [0, 1].
+    """
+
+    heads = 1
+
+    def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
+        return (x * outputs - F.softplus(outputs)).sum(-1)  # the same in logits: log y = outputs + log(1 - y)
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        return torch.sigmoid(outputs)
+
+    def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return torch.bernoulli(torch.sigmoid(outputs), generator=generator)
+
+    def check(self, x: Tensor) -> None:
+        _check_unit_range(x)
+
+
+class _Scaled(nn.Module):
+    """What the likelihoods with a mean and a width share: where both come from."""
+
+    def __init__(self, config: LikelihoodConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.heads = 2 if config.sigma == "per-pixel" else 1
+        start = torch.tensor(2 * math.log(config.sigma_value))
+        if config.sigma == "shared":
+            self.log_variance = nn.Parameter(start)
+        elif config.sigma != "per-pixel":
+            self.register_buffer("log_variance", start)
+
+    def mean(self, outputs: Tensor) -> Tensor:
+        centre = outputs.chunk(self.heads, dim=-1)[0]
+        return torch.sigmoid(centre) if self.config.mean == "sigmoid" else centre
+
+    def log_var(self, outputs: Tensor) -> Tensor:
+        """log sigma^2, () or (..., D); floored smoothly, so that the gradient never dies: sigma^2 = floor^2 + e^s."""
+        if self.config.sigma == "fixed":
+            return self.log_variance
+        raw = outputs.chunk(2, dim=-1)[1] if self.config.sigma == "per-pixel" else self.log_variance
+        return torch.logaddexp(raw, raw.new_tensor(2 * math.log(self.config.sigma_floor)))
+
+
+class Gaussian(_Scaled):
+    """log p(x|z) = sum_i log N(x_i; mean_i, sigma^2), Kingma & Welling 2013, equation 12.
+
+    With sigma "optimal" the variance is the mean squared error itself (the sigma-VAE of Rybkin et al. 2021): in
+    training that of the batch, while the average over recent batches is kept for evaluation.
+    """
+
+    momentum = 0.01
+
+    def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
+        error = (x - self.mean(outputs)).square()
+        log_var = self._optimal_log_var(error) if self.config.sigma == "optimal" else self.log_var(outputs)
+        pixels = error.shape[-1]
+        if log_var.dim() == 0:  # one width for all pixels: sum the errors first, scale once
+            return -0.5 * (error.sum(-1) * torch.exp(-log_var) + pixels * (log_var + math.log(2 * math.pi)))
+        return -0.5 * (error * torch.exp(-log_var) + log_var + math.log(2 * math.pi)).sum(-1)
+
+    def _optimal_log_var(self, error: Tensor) -> Tensor:
+        if not self.training:
+            return self.log_variance
+        log_var = error.mean().clamp(min=self.config.sigma_floor**2).log()
+        self.log_variance.lerp_(log_var.detach(), self.momentum)
+        return log_var
+
+    def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        mean = self.mean(outputs)
+        return mean + self.sigma(outputs) * _randn_like(mean, generator)
+
+    def sigma(self, outputs: Tensor) -> Tensor:
+        """The standard deviation of a pixel: () if all share it, else (..., D)."""
+        log_var = self.log_variance if self.config.sigma == "optimal" else self.log_var(outputs)
+        return torch.exp(0.5 * log_var)
+
+    def check(self, x: Tensor) -> None:
+        _check_unit_range(x)
+
+
+class Discretised(_Scaled):
+    """P(x|z) of the 256 grey levels: a logistic or a Gaussian integrated over each level's bin.
+
+    P(level k) = F((k + 1/2) / 255) - F((k - 1/2) / 255), where the outermost bins reach to infinity; F is the
+    distribution function with the decoder's mean and width. A probability, not a density: it is at most 1, and
+    -log2 P / D is an honest number of bits per dimension (Kingma et al. 2016, appendix; Salimans et al. 2017).
+    """
+
+    def __init__(self, config: LikelihoodConfig) -> None:
+        super().__init__(config)
+        self._log_cdf = F.logsigmoid if config.name.endswith("logistic") else torch.special.log_ndtr
+
+    def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
+        mean, inverse = self.mean(outputs), torch.exp(-0.5 * self.log_var(outputs))
+        centre = x - mean
+        # Both distributions are symmetric: mirror bins above the mean, to take the difference in the lower tail.
+        flip = torch.where(centre > 0, -1.0, 1.0)
+        upper = torch.where(centre > 0, centre - HALF_LEVEL, centre + HALF_LEVEL) * flip * inverse
+        lower = torch.where(centre > 0, centre + HALF_LEVEL, centre - HALF_LEVEL) * flip * inverse
+        log_upper, log_lower = self._log_cdf(upper), self._log_cdf(lower)
+        inside = log_upper + _log1mexp(log_upper - log_lower)
+        black = self._log_cdf((centre + HALF_LEVEL) * inverse)
+        white = self._log_cdf((HALF_LEVEL - centre) * inverse)
+        return torch.where(x < HALF_LEVEL, black, torch.where(x > 1 - HALF_LEVEL, white, inside)).sum(-1)
+
+    def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        mean = self.mean(outputs)
+        width = torch.exp(0.5 * self.log_var(outputs))
+        if self.config.name.endswith("logistic"):
+            noise = torch.logit(_rand_like(mean, generator).clamp(1e-6, 1 - 1e-6))
+        else:
+            noise = _randn_like(mean, generator)
+        return (mean + width * noise).mul(255).round().clamp(0, 255) / 255
+
+    def check(self, x: Tensor) -> None:
+        _check_unit_range(x)
+        off = (x * 255 - (x * 255).round()).abs().max().item()
+        if off > 1e-2:
+            raise ValueError(
+                f"{self.config.name!r} needs pixels on the 256 grey levels k/255; the furthest lies {off:.2g} of a level "
+                "off: round the images, or use name='gaussian'"
+            )
+
+
+def _check_unit_range(x: Tensor) -> None:
+    low, high = x.min().item(), x.max().item()
+    if not (low >= 0 and high <= 1):  # also catches NaN
+        raise ValueError(
+            f"pixels must lie in [0, 1]; these go from {low:.4g} to {high:.4g}: divide 8-bit images by 255"
+        )
+
+
+def _log1mexp(a: Tensor) -> Tensor:
+    """log(1 - exp(-a)) for a > 0, precise at both ends (Maechler 2012)."""
+    small = a < math.log(2)
+    near_zero = torch.log(-torch.expm1(-torch.where(small, a, 1.0)))
+    return torch.where(small, near_zero, torch.log1p(-torch.exp(-torch.where(small, 1.0, a))))
+
+
+def _randn_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+
+
+def _rand_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
