@@ -1,0 +1,31 @@
+"""Named data sets as verified arrays: MNIST, Frey Faces, two bundled stand-ins, and the user's own images.
+
+>>> from vaelib import data
+>>> digits = data.load("digits")
+>>> digits
+<ImageData digits: 1797 images of 8x8, with labels>
+>>> digits.matrix(digits.split("random", seed=0).test).shape
+(180, 64)
+"""
+
+from vaelib.data.config import DataConfig, Prepared, prepare
+from vaelib.data.errors import DataError, MissingDataError
+from vaelib.data.files import CACHE_DIR_VARIABLE, DATA_DIR_VARIABLE
+from vaelib.data.images import ImageData, Plan, Split, binarise
+from vaelib.data.registry import NAMES, load
+
+__all__ = [
+    "CACHE_DIR_VARIABLE",
+    "DATA_DIR_VARIABLE",
+    "NAMES",
+    "DataConfig",
+    "DataError",
+    "ImageData",
+    "MissingDataError",
+    "Plan",
+    "Prepared",
+    "Split",
+    "binarise",
+    "load",
+    "prepare",
+]
