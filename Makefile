@@ -1,0 +1,41 @@
+# `make book` builds the site, `make test` runs every check. Each sets up .venv first; nothing else is touched.
+PYTHON ?= python3
+BIN := .venv/bin
+CHAPTERS ?=
+PYTEST ?= -n auto --dist loadgroup
+
+.PHONY: help book test chapters serve clean distclean
+
+help:
+	@echo "make book      build the site from the executed notebooks (no data, no torch)"
+	@echo "make test      lint, check types, run all tests"
+	@echo "make chapters  execute the chapters in full on real data (CHAPTERS=chapters/03_training.py for one)"
+	@echo "make serve     build the site and serve it on http://localhost:8000"
+	@echo "make clean     remove the built site and the caches (make distclean: the environment too)"
+
+# .venv/.EXTRA says that the environment holds that extra of pyproject.toml, at the versions of constraints.txt.
+.venv/.%: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable ".[$*]"
+	touch $@
+
+book: .venv/.book
+	$(BIN)/jupyter-book build . -W -n --keep-going
+	@echo "Open $(CURDIR)/_build/html/index.html"
+
+test: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST)
+
+chapters: .venv/.chapters
+	$(BIN)/python -m vaelib.book execute $(CHAPTERS)
+
+serve: book
+	$(BIN)/python -m http.server --directory _build/html 8000
+
+clean:
+	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+distclean: clean
+	rm -rf .venv *.egg-info

@@ -1,0 +1,54 @@
+"""Executes and checks the book's chapters: ``python -m vaelib.book execute chapters/03_training.py``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from vaelib.book.execute import ChapterError, execute
+from vaelib.book.notebooks import Chapter, chapters, find_root, problems
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 0 when every chapter ran, or has no problem."""
+    parser = argparse.ArgumentParser(prog="python -m vaelib.book", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("execute", help="run chapters and write their stamped notebooks")
+    check = commands.add_parser("check", help="say what is wrong with the notebooks: unpaired, stale, errors, size")
+    run.add_argument("--jobs", type=int, default=1, help="how many chapters run at once (default: 1)")
+    for command in (run, check):
+        command.add_argument("chapters", nargs="*", type=Path, help="their .py files (default: all in _toc.yml)")
+    options = parser.parse_args(arguments)
+    chosen = [Chapter(path.with_suffix(".py").resolve()) for path in options.chapters] or chapters(find_root(Path()))
+    return _check(chosen) if options.command == "check" else _execute(chosen, options.jobs)
+
+
+def _check(chosen: Sequence[Chapter]) -> int:
+    found = [problem for chapter in chosen for problem in problems(chapter)]
+    print("\n".join(found) or f"{len(chosen)} chapters are in order")
+    return bool(found)
+
+
+def _execute(chosen: Sequence[Chapter], jobs: int) -> int:
+    if jobs == 1:
+        return max(map(_run, chosen), default=0)
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        return max(pool.map(_run, chosen), default=0)
+
+
+def _run(chapter: Chapter) -> int:
+    print(f"{chapter.name}: running", flush=True)
+    try:
+        print(f"{chapter.name}: {execute(chapter):.0f} s", flush=True)
+    except ChapterError as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
