@@ -205,8 +205,8 @@ class Discretised(_Scaled):
         off = (x * 255 - (x * 255).round()).abs().max().item()
         if off > 1e-2:
             raise ValueError(
-                f"{self.config.name!r} needs pixels on the 256 grey levels k/255; the furthest lies {off:.2g} of a level "
-                "off: round the images, or use name='gaussian'"
+                f"{self.config.name!r} needs pixels on the 256 grey levels k/255; the furthest lies {off:.2g} of a "
+                "level off: round the images, or use name='gaussian'"
             )
 
 

@@ -22,7 +22,8 @@ ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU, "elu": nn.ELU,
 class ModelConfig(Config):
     """The networks' shape. `hidden` lists the encoder's layers; the decoder mirrors them.
 
-    `init` "normal" draws all weights and biases from N(0, init_std^2), as Kingma & Welling did; "framework" is torch's
+    `init` "normal" draws all weights and biases from N(0, init_std^2), as Kingma & Welling did (their N(0, 0.01) has
+    variance 0.01, read like every other N in their paper); "framework" is torch's
     own. "identity" as activation makes a linear VAE, the one whose evidence is known exactly.
     """
 
@@ -30,7 +31,7 @@ class ModelConfig(Config):
     hidden: tuple[PositiveInt, ...] = (500, 500)
     activation: Literal["tanh", "relu", "silu", "elu", "identity"] = "tanh"
     init: Literal["framework", "normal"] = "framework"
-    init_std: float = Field(default=0.01, gt=0)
+    init_std: float = Field(default=0.1, gt=0)
     likelihood: LikelihoodConfig = LikelihoodConfig()
     prior: Literal["standard-normal"] = "standard-normal"
 

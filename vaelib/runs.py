@@ -108,9 +108,9 @@ def load(path: Path) -> Run:
     try:
         config = RunConfig(**json.loads((path / "config.json").read_text()))
         environment = json.loads((path / "environment.json").read_text())
-        model = VAE(config.model, tuple(environment["image_shape"]))
+        model = _new_model(config, tuple(environment["image_shape"]))
         model.load_state_dict(load_file(path / "model.safetensors"))
-        history = pd.read_csv(path / "history.csv", float_precision="round_trip")
+        history = pd.read_csv(path / "history.csv")
         metrics = json.loads((path / "metrics.json").read_text())
     except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
         raise BrokenRunError(
@@ -123,9 +123,7 @@ def _train(config: RunConfig, prepared: Prepared, path: Path, progress: bool | N
     splits = {
         name: torch.from_numpy(x) for name in ("train", "validation", "test") if len(x := getattr(prepared, name))
     }
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)  # torch draws initial weights from its global generator only
-        model = VAE(config.model, prepared.data.shape)
+    model = _new_model(config, prepared.data.shape)
     for x in splits.values():
         model.likelihood.check(x)
     loss = loss_function(model, config.objective, binarise=config.data.pixels == "dynamic")
@@ -136,6 +134,12 @@ def _train(config: RunConfig, prepared: Prepared, path: Path, progress: bool | N
     metrics: dict[str, Any] = {name: summary(model, x) for name, x in splits.items()}
     metrics |= {"epochs": len(history), "seconds": float(history["seconds"].iloc[-1])}
     _write(path, config, model, history, metrics, _environment(prepared))
+
+
+def _new_model(config: RunConfig, image_shape: tuple[int, ...]) -> VAE:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)  # torch draws initial weights from its global generator only
+        return VAE(config.model, image_shape)
 
 
 def _environment(prepared: Prepared) -> dict[str, Any]:

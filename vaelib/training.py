@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
@@ -273,7 +272,7 @@ def _check_data(name: str, x: Tensor) -> None:
 
 
 def _bar(epochs: int, progress: bool | None) -> terminal_bar:
-    in_notebook = notebook_bar is not terminal_bar and "ipykernel" in sys.modules
+    in_notebook = any(base.__module__ == "tqdm.notebook" for base in notebook_bar.__mro__)
     bar = notebook_bar if in_notebook else terminal_bar
     hide = not progress if progress is not None else (False if in_notebook else None)  # None: hidden unless a terminal
     return bar(total=epochs, unit="epoch", desc="training", disable=hide, leave=False)
