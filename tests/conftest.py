@@ -22,8 +22,9 @@ def _cache_of_its_own(tmp_path_factory):
 def real_data():
     """The folder of the real MNIST and Frey files; skips the test where there is none."""
     folder = Path(os.environ.get("VAELIB_DATA") or SHARED_DATA)
-    if not folder.is_dir():
-        pytest.skip(f"needs the real data: set VAELIB_DATA to a folder that holds it (looked in {folder})")
+    for name in ("train-images-idx3-ubyte", "frey_rawface.mat"):
+        if not any(folder.glob(f"**/{name}*")):
+            pytest.skip(f"needs the real data: set VAELIB_DATA to a folder with MNIST and Frey (no {name} in {folder})")
     os.environ["VAELIB_DATA"] = str(folder)
     return folder
 

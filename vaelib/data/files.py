@@ -27,7 +27,7 @@ DATA_DIR_VARIABLE = "VAELIB_DATA"  # the user's own folder: read, never written
 CACHE_DIR_VARIABLE = "VAELIB_CACHE"  # moves the cache away from the system's place for caches
 ROUNDS = 3  # how often every mirror is asked
 PAUSE = 1.0  # seconds before the second round; doubles with each
-TIMEOUT = 20.0  # seconds without an answer before a mirror is given up
+TIMEOUT = (5.0, 20.0)  # seconds to wait for a connection, and for the next bytes
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _fetch(url: str, name: str) -> bytes:
     from tqdm.auto import tqdm
 
     content = io.BytesIO()
-    with tqdm(desc=name, unit="B", unit_scale=True, delay=0.5) as bar:
+    with tqdm(total=1, desc=name, unit="B", unit_scale=True, leave=False) as bar:  # pooch sets the total
         pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=TIMEOUT)(url, content, None)
     return content.getvalue()
 

@@ -102,8 +102,10 @@ class ImageData:
         return Split(*(np.sort(part) for part in parts))
 
     def matrix(self, indices: ArrayLike | None = None) -> NDArray[np.float32]:
-        """The images (or those at `indices`) as rows: (n, H*W) float32 in [0, 1], pixel / 255."""
-        chosen = self.images if indices is None else self.images[np.asarray(indices, dtype=np.int64)]
+        """The images (or those at `indices`, or of a mask) as rows: (n, H*W) float32 in [0, 1], pixel / 255."""
+        chosen = self.images
+        if indices is not None:
+            chosen = chosen[np.atleast_1d(np.asarray(indices, None if np.size(indices) else np.int64))]
         return np.divide(chosen.reshape(len(chosen), self.images[0].size), np.float32(255), dtype=np.float32)
 
 

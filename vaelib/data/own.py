@@ -43,7 +43,7 @@ def read_folder(folder: Path) -> NDArray[np.uint8]:
     from PIL import Image
 
     entries = sorted((entry for entry in folder.iterdir() if not entry.name.startswith(".")), key=_natural)
-    suffixes = Image.registered_extensions()
+    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     files = [entry for entry in entries if entry.is_file() and entry.suffix.lower() in suffixes]
     if not files:
         raise DataError(f"{folder} holds no image files directly in it: put them there (.png, .jpg, .tif, ...)")

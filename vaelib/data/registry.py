@@ -35,7 +35,7 @@ def load(name: str | os.PathLike[str]) -> ImageData:
     if name in LOADERS:
         return load_named(str(name))
     path = Path(name).expanduser()
-    if path.exists():
+    if name != "" and path.exists():
         return own.load(path)
     if isinstance(name, os.PathLike) or path.suffix in own.SUFFIXES or os.sep in name or "/" in name:
         raise DataError(f"there is no file or folder {os.fspath(name)!r}: expected a folder of images, .npy or .npz")

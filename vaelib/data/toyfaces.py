@@ -20,7 +20,7 @@ __all__ = ["draw", "load", "motion"]
 Array = NDArray[Any]  # float64 throughout
 
 FRAMES = sum(SIZES)
-PACE = {"pose": 22.0, "light": 40.0, "gaze": 9.0, "smile": 16.0}  # frames over which a factor keeps its value
+PACE = {"pose": 8.0, "light": 16.0, "gaze": 4.0, "smile": 6.0}  # frames over which a factor keeps its value
 TONGUE_RUNS = ((200, 600, 28), (850, 1350, 22), (1780, 1920, 24))  # each begins between the first two; its length
 NOISE = 2.0  # the camera's standard deviation, grey levels
 HEAD, RADIUS = (8.3, 12.2), 8.4  # half axes of the head and radius of its turning cylinder, pixels
@@ -72,11 +72,11 @@ def draw(pose: ArrayLike, light: ArrayLike, gaze: ArrayLike, smile: ArrayLike, t
 def _draw(pose: Array, light: Array, gaze: Array, smile: Array, tongue: Array) -> Array:
     """Flat shades of grey painted over one another, back to front; the lamp lights the finished head."""
     y = np.arange(HEIGHT)[:, None] - (HEIGHT - 2.5) / 2  # (H, 1), pixels from the head's middle, down
-    x = np.arange(WIDTH)[None, :] - (WIDTH - 1) / 2 - 0.7 * pose  # (n, 1, W), pixels from the head's axis
+    x = np.arange(WIDTH)[None, :] - (WIDTH - 1) / 2 - 0.6 * pose  # (n, 1, W), pixels from the head's axis
 
     def across(at: float, depth: float = 0.0) -> tuple[Array, Array]:
         """Where a point of the head appears and how much its width shrinks, when the head turns."""
-        angle = np.arcsin(at / RADIUS) + 0.4 * pose
+        angle = np.arcsin(at / RADIUS) + 0.35 * pose
         return (RADIUS + depth) * np.sin(angle), np.cos(angle) * RADIUS / np.sqrt(RADIUS**2 - at**2)
 
     shape = np.broadcast_shapes(x.shape, y.shape)
@@ -85,13 +85,13 @@ def _draw(pose: Array, light: Array, gaze: Array, smile: Array, tongue: Array) -
     for side in (-3.5, 3.5):
         _eye(face, x, y + 0.9, *across(side), gaze, smile)
     _nose(face, x, y, across(0.0, depth=1.2)[0])
-    _mouth(face, x, y - 6.3, *across(0.0), smile, tongue)
+    _mouth(face, x, y - 5.8, *across(0.0), smile, tongue)
 
     canvas = np.full(shape, 0.38)
-    paint(canvas, ellipse(x + 0.7 * pose, y - 16.5, 11.5, 4.6), 0.16)  # shoulders
+    paint(canvas, ellipse(x + 0.6 * pose, y - 16.5, 11.5, 4.6), 0.16)  # shoulders
     paint(canvas, ellipse(x, y - 12, 4.5, 3.0), 0.50)  # neck
     for side in (-1, 1):
-        paint(canvas, ellipse(x - side * 8.2 + 0.9 * pose, y - 0.5, 1.4, 2.4), 0.66)  # ears
+        paint(canvas, ellipse(x - side * 8.2 + 0.8 * pose, y - 0.5, 1.4, 2.4), 0.66)  # ears
     paint(canvas, ellipse(x, y, *HEAD), face * _lamp(x, y, light))
     return np.clip(canvas, 0, 1)
 
@@ -111,8 +111,8 @@ def _eye(face: Array, x: Array, y: Array, middle: Array, narrowing: Array, gaze:
 
 
 def _nose(face: Array, x: Array, y: Array, tip: Array) -> None:
-    paint(face, ellipse(x - tip, y - 3.6, 1.9, 0.8), 0.50)
-    paint(face, ellipse(x - tip, y - 1.8, 1.0, 2.2), 0.93)
+    paint(face, ellipse(x - tip, y - 3.3, 1.9, 0.8), 0.50)
+    paint(face, ellipse(x - tip, y - 1.6, 1.0, 2.0), 0.93)
 
 
 def _mouth(face: Array, x: Array, y: Array, middle: Array, narrowing: Array, smile: Array, tongue: Array) -> None:
@@ -123,7 +123,7 @@ def _mouth(face: Array, x: Array, y: Array, middle: Array, narrowing: Array, smi
     y = y + bend * ((x / half) ** 2 - 0.4)  # measured from the bent line between the lips
     paint(face, ellipse(x, y, half, 0.8 + 1.0 * grin + 0.7 * tongue), 0.18)
     paint(face, ellipse(x, y + 0.1, half - 1.0, 0.1 + 0.8 * grin) * np.minimum(1, 3 * grin), 0.95)  # teeth
-    length = 2.7 * tongue
+    length = 2.3 * tongue
     shown = np.minimum(1, 3 * tongue)
     paint(face, ellipse(x, y - length - 0.2, 2.6, 0.5 + length) * shown, 0.28)
     paint(face, ellipse(x, y - length, 1.9, 0.1 + length) * shown, 0.70)  # tongue
