@@ -15,10 +15,21 @@ import nbformat
 import yaml
 from nbformat import NotebookNode
 
-__all__ = ["CHECKS", "STAMP", "Chapter", "chapters", "find_root", "parameters_cell", "problems", "source_hash"]
+__all__ = [
+    "CHECKS",
+    "STAMP",
+    "Chapter",
+    "chapters",
+    "contents",
+    "find_root",
+    "parameters_cell",
+    "problems",
+    "source_hash",
+]
 
 STAMP = "vaelib"  # the key of the stamp in a notebook's metadata
 LARGEST = 3_000_000  # bytes of a notebook file
+LONGEST = 25  # lines of a code cell
 
 
 @dataclass(frozen=True)
@@ -60,9 +71,13 @@ def find_root(start: Path) -> Path:
 
 def chapters(root: Path) -> list[Chapter]:
     """All chapters of `_toc.yml` that have a source, in reading order."""
-    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
-    sources = [root / f"{name}.py" for name in _files(toc)]
+    sources = [root / f"{name}.py" for name in contents(root)]
     return [Chapter(source) for source in sources if source.exists()]
+
+
+def contents(root: Path) -> list[str]:
+    """All entries of `_toc.yml`, as it names them, in reading order."""
+    return list(_files(yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))))
 
 
 def _files(entry: Any) -> Iterator[str]:
@@ -138,6 +153,14 @@ def small(chapter: Chapter) -> Iterator[str]:
         yield f"the notebook has {size / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f}: save figures with fewer dots"
 
 
+def short(chapter: Chapter) -> Iterator[str]:
+    """A code cell is read in one breath; what is longer belongs in the library."""
+    for number, cell in enumerate(chapter.notebook.cells, start=1):
+        lines = len(cell.source.splitlines())
+        if cell.cell_type == "code" and lines > LONGEST:
+            yield f"cell {number} has {lines} lines, more than {LONGEST}: split it, or move it into vaelib"
+
+
 def described(chapter: Chapter) -> Iterator[str]:
     """Whoever cannot see a picture can read what it shows."""
     for number, cell in enumerate(chapter.notebook.cells, start=1):
@@ -164,4 +187,4 @@ def parameterised(chapter: Chapter) -> Iterator[str]:
             yield f"a parameter is not written as `name: type = value  # meaning`: {last}"
 
 
-CHECKS: tuple[Callable[[Chapter], Iterator[str]], ...] = (paired, fresh, clean, small, described, parameterised)
+CHECKS: tuple[Callable[[Chapter], Iterator[str]], ...] = (paired, fresh, clean, small, short, described, parameterised)
