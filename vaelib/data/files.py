@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import tempfile
 import time
 import warnings
 import zlib
@@ -199,11 +198,7 @@ def _how_to_get(source: Source, name: str, failures: dict[str, str]) -> str:
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    """Under its lock: a process killed half way leaves a .part file, which the next one overwrites."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    os.replace(part, path)
