@@ -129,6 +129,7 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_keeps_the_last_good_weights
         fit(model, loss, data(), config.replace(epochs=9))
     assert len(steps) == 7
     assert len(error.value.history) == 1
+    assert error.value.model is model
     assert torch.equal(model.value, after_an_epoch.value)
 
 

@@ -57,11 +57,14 @@ class TrainingConfig(Config):
 
 
 class NonFiniteLossError(RuntimeError):
-    """The loss became nan or infinite. The model holds its last good weights; `history` what was recorded before."""
+    """The loss became nan or infinite. `model` holds its last good weights, `history` what was recorded before."""
 
-    def __init__(self, message: str, history: pd.DataFrame) -> None:
+    def __init__(self, message: str, model: nn.Module, history: pd.DataFrame) -> None:
         super().__init__(message)
-        self.history = history
+        self.model, self.history = model, history
+
+    def __reduce__(self) -> tuple[Any, ...]:  # so that it reaches the parent when a worker process raises it
+        return type(self), (str(self), self.model, self.history)
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -125,7 +128,7 @@ def fit(
                 row = _epoch(model, loss, train, config, optimiser, epoch, generator)
             except _NonFinite as found:
                 watch.restore_last()
-                raise NonFiniteLossError(_explain(found, epoch, config, len(train)), pd.DataFrame(rows)) from None
+                raise NonFiniteLossError(_explain(found, epoch, config), model, pd.DataFrame(rows)) from None
             for name, x in held_out.items():
                 row |= {f"{name}_{key}": value for key, value in averages(model, loss, x, epoch + 1, seed=seed).items()}
             seconds = time.perf_counter() - start
@@ -253,7 +256,7 @@ class _NonFinite(Exception):
         self.step, self.value = step, value
 
 
-def _explain(found: _NonFinite, epoch: int, config: TrainingConfig, examples: int) -> str:
+def _explain(found: _NonFinite, epoch: int, config: TrainingConfig) -> str:
     kept = f"the end of epoch {epoch}" if epoch else "the start"
     return (
         f"the loss became {found.value} at step {found.step} (epoch {epoch + 1} of {config.epochs}); the model keeps "
