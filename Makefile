@@ -4,11 +4,12 @@ BIN := .venv/bin
 CHAPTERS ?=
 PYTEST ?= -n auto --dist loadgroup
 
-.PHONY: help book test chapters serve clean distclean
+.PHONY: help book test setup chapters serve clean distclean
 
 help:
 	@echo "make book      build the site from the executed notebooks (no data, no torch)"
 	@echo "make test      lint, check types, run all tests"
+	@echo "make setup     install what running the chapters needs"
 	@echo "make chapters  execute the chapters in full on real data (CHAPTERS=chapters/03_training.py for one)"
 	@echo "make serve     build the site and serve it on http://localhost:8000"
 	@echo "make clean     remove the built site and the caches (make distclean: the environment too)"
@@ -27,6 +28,8 @@ test: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST)
+
+setup: .venv/.chapters
 
 chapters: .venv/.chapters
 	$(BIN)/python -m vaelib.book execute $(CHAPTERS)

@@ -37,7 +37,7 @@ def parsed(page):
 
 @cache
 def anchors(page):
-    return {tag.get("id") or tag.get("name") for tag in parsed(page).find_all(lambda tag: tag.get("id") or tag.get("name"))}
+    return {tag["id"] for tag in parsed(page).find_all(id=True)}
 
 
 def broken(page, address):
