@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from vaelib.models import VAE
 from vaelib.objectives import elbo, gaussian_kl, log_weights
+from vaelib.progress import bar
 
 __all__ = ["Estimate", "active_units", "kl_per_dim", "log_likelihood", "posterior", "squared_error", "summary"]
 
@@ -55,7 +55,12 @@ def squared_error(model: VAE, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def log_likelihood(
-    model: VAE, x: Tensor, samples: int = 5000, generator: torch.Generator | None = None, *, progress: bool = False
+    model: VAE,
+    x: Tensor,
+    samples: int = 5000,
+    generator: torch.Generator | None = None,
+    *,
+    progress: bool | None = None,
 ) -> Estimate:
     """log p(x) by importance sampling from q(z|x), nats: (N, D) -> Estimate of (N,). Rezende et al. 2014, appendix E.
 
@@ -71,7 +76,7 @@ def log_likelihood(
     model.eval()
     batches = x.split(min(BATCH, DECODES_AT_ONCE))
     values, errors = [], []
-    for batch in tqdm(batches, desc="log p(x)", disable=not progress, leave=False):
+    for batch in bar(batches, desc="log p(x)", unit="batch", show=progress):
         value, error = _importance_sample(model, batch, samples, generator)
         values.append(value)
         errors.append(error)

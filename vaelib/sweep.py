@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import joblib
 import torch
-from tqdm.auto import tqdm
 
+from vaelib.progress import bar
 from vaelib.runs import Run, RunConfig, load, run_directory, train_or_load
 
 __all__ = ["train_all"]
@@ -25,7 +25,7 @@ def train_all(configs: Iterable[RunConfig], jobs: int | None = None) -> list[Run
     missing = [config for config in dict.fromkeys(configs) if not run_directory(config).exists()]
     tasks = (joblib.delayed(_train_quietly)(config) for config in missing)
     finished = joblib.Parallel(n_jobs=min(jobs, max(1, len(missing))), return_as="generator_unordered")(tasks)
-    for _ in tqdm(finished, total=len(missing), desc="runs", unit="run", leave=False, disable=not missing):
+    for _ in bar(finished, total=len(missing), desc="runs", unit="run"):
         pass
     return [load(run_directory(config)) for config in configs]
 

@@ -11,10 +11,9 @@ import pandas as pd
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
-from tqdm.auto import tqdm as notebook_bar
-from tqdm.std import tqdm as terminal_bar
 
 from vaelib.config import Config
+from vaelib.progress import bar
 
 __all__ = ["NonFiniteLossError", "TrainingConfig", "averages", "fit", "pick_device"]
 
@@ -122,7 +121,7 @@ def fit(
     watch = _Watch(model, config.patience)
     rows: list[dict[str, float]] = []
     start = time.perf_counter()
-    with _bar(config.epochs, progress) as bar:
+    with bar(total=config.epochs, desc="training", unit="epoch", show=progress) as shown:
         for epoch in range(config.epochs):
             try:
                 row = _epoch(model, loss, train, config, optimiser, epoch, generator)
@@ -133,8 +132,8 @@ def fit(
                 row |= {f"{name}_{key}": value for key, value in averages(model, loss, x, epoch + 1, seed=seed).items()}
             seconds = time.perf_counter() - start
             rows.append({"epoch": epoch + 1, "samples_seen": (epoch + 1) * len(train), "seconds": seconds, **row})
-            bar.set_postfix_str(" ".join(f"{key} {row[key]:.2f}" for key in row if key.endswith("_loss")))
-            bar.update()
+            shown.set_postfix_str(" ".join(f"{key} {row[key]:.2f}" for key in row if key.endswith("_loss")))
+            shown.update()
             if watch.is_over(row[f"{next(iter(held_out))}_loss"] if config.patience else None):
                 break
     if config.patience:
@@ -272,10 +271,3 @@ def _check_data(name: str, x: Tensor) -> None:
         raise ValueError(f"{name} data is empty: it needs at least one image")
     if not torch.isfinite(x).all():
         raise ValueError(f"{name} data holds nan or infinite values: clean it first")
-
-
-def _bar(epochs: int, progress: bool | None) -> terminal_bar:
-    in_notebook = any(base.__module__ == "tqdm.notebook" for base in notebook_bar.__mro__)
-    bar = notebook_bar if in_notebook else terminal_bar
-    hide = not progress if progress is not None else (False if in_notebook else None)  # None: hidden unless a terminal
-    return bar(total=epochs, unit="epoch", desc="training", disable=hide, leave=False)
