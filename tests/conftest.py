@@ -20,7 +20,7 @@ def _cache_of_its_own(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def real_data():
-    """The folder of the real MNIST and Frey files; skips the test where there is none (in CI a folder without them fails)."""
+    """The folder of the real MNIST and Frey files; no folder skips the test, in CI an incomplete one fails it."""
     folder = Path(os.environ.get("VAELIB_DATA") or SHARED_DATA)
     for name in ("train-images-idx3-ubyte", "frey_rawface.mat"):
         if not any(folder.glob(f"**/{name}*")):
