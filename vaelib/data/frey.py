@@ -11,10 +11,17 @@ from vaelib.data.errors import DataError
 from vaelib.data.files import Source, read
 from vaelib.data.images import ImageData, describe, random_and_time
 
-__all__ = ["SIZES", "SOURCE", "load", "parse_mat"]
+__all__ = ["SIZES", "SOURCE", "TONGUE_OUT", "TONGUE_TRANSITION", "load", "parse_mat"]
 
 SIZES = (1565, 200, 200)  # train, validation, test: the sizes that flow papers report on
 HEIGHT, WIDTH = 28, 20
+
+# The frames in which he puts out his tongue: first and last, counted from 0, both included. Labelled by eye, on every
+# frame of the film, by one rule. Out: the tongue hangs over the middle of the lower lip, a bright round shape with its
+# shadow below. In transition: next to such frames, the tongue fills the open mouth and the lower lip's edge still runs
+# below it. Frames before in which the mouth only opens, dark inside, are neither.
+TONGUE_OUT = ((411, 436), (1089, 1101), (1766, 1786))
+TONGUE_TRANSITION = ((409, 410), (437, 440), (1087, 1088), (1102, 1103), (1764, 1765), (1787, 1789))
 
 SOURCE = Source(
     dataset="frey",
