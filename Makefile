@@ -21,7 +21,7 @@ help:
 	touch $@
 
 book: .venv/.book
-	$(BIN)/jupyter-book build . -W -n --keep-going
+	$(BIN)/jupyter-book build . --all -W -n --keep-going --quiet
 	@echo "Open $(CURDIR)/_build/html/index.html"
 
 test: .venv/.test
