@@ -84,6 +84,8 @@ def test_parameters_need_no_notebook():
     namespace = {}
     exec(PARAMETERS, namespace)
     assert book.parameters(namespace).epochs == 3
+    types = namespace.pop("__annotations__")
+    assert book.parameters({**namespace, "__annotate__": lambda _: types}).epochs == 3  # as Python 3.14 keeps them
 
 
 @pytest.mark.parametrize(
