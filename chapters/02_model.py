@@ -156,7 +156,7 @@ Markdown(
 # $$ (eq-naive)
 #
 # To judge a guess one needs the truth, for many latent dimensions. There is one famous model that has it. In
-# **probabilistic PCA** {cite:p}`tipping1999probabilistic` the decoder is linear and the noise Gaussian,
+# **probabilistic PCA** {cite:p}`tipping1999` the decoder is linear and the noise Gaussian,
 # $p(x \mid z) = \mathcal{N}(x; W z + b, \sigma^2 I)$, and sums of Gaussians are Gaussian:
 #
 # $$
@@ -378,7 +378,7 @@ Markdown(
 # %% [markdown]
 # Maximising $\mathcal{L}$ over $\theta$ and $\phi$ together therefore does two things at once: it raises the evidence, and
 # it tightens the bound. One network that encodes every image (*amortised* inference) is what makes it cheap, and what
-# leaves the odd image badly served {cite:p}`cremer2018inference`.
+# leaves the odd image badly served {cite:p}`cremer2018`.
 #
 # :::{admonition} Which sign is this?
 # :class: important
@@ -454,7 +454,7 @@ print("equals vaelib.objectives:", torch.equal(gaussian_kl(m, log_v), objectives
 # z)$. Its gradient in $\theta$ is easy: average the gradients. Its gradient in $\phi$ is not, because $\phi$ decides
 # *where the draws fall*. There are two ways out.
 #
-# **The score function** (also called REINFORCE {cite:p}`williams1992simple`). Differentiate under the integral, and use
+# **The score function** (also called REINFORCE {cite:p}`williams1992`). Differentiate under the integral, and use
 # $\nabla q = q \, \nabla \log q$:
 #
 # $$
@@ -463,7 +463,7 @@ print("equals vaelib.objectives:", torch.equal(gaussian_kl(m, log_v), objectives
 # $$ (eq-score)
 #
 # It asks nothing of $f$ but its value: move towards draws that did well. **The reparameterisation**
-# {cite:p}`kingma2013auto,rezende2014stochastic` moves the randomness out of the way. A draw from
+# {cite:p}`kingma2014,rezende2014` moves the randomness out of the way. A draw from
 # $\mathcal{N}(\mu, \sigma^2)$ is a standard draw, shifted and scaled,
 #
 # $$
@@ -510,7 +510,7 @@ exact = W.T @ (x0 - b - W @ mu) / sigma2  # (Z,)
 # One gradient per draw, three times: the reparameterised one by automatic differentiation, the score function's with
 # $\nabla_\mu \log q = (z - \mu) / \sigma_q^2$, and the latter after subtracting a constant from $f$. A constant *baseline*
 # changes no mean, as $\mathbb{E}_q[\nabla \log q] = 0$, and is the simplest of many ways to calm the score function
-# {cite:p}`mohamed2020monte`.
+# {cite:p}`mohamed2020`.
 
 # %%
 generator = torch.Generator().manual_seed(seed)
@@ -570,7 +570,7 @@ Markdown(
 # ## The estimator
 #
 # Equations {eq}`eq-terms`, {eq}`eq-kl` and {eq}`eq-reparameterisation` together are the estimator that trains most VAEs
-# ({cite:t}`kingma2013auto`, equation 7):
+# ({cite:t}`kingma2014`, equation 7):
 #
 # $$
 # \mathcal{L}(x) \approx \frac{1}{L} \sum_{l=1}^{L} \log p_\theta(x \mid z_l)
@@ -616,10 +616,10 @@ columns = ["draws L", "mean (nats)", "± standard error", "from the grid (nats)"
 pd.DataFrame(rows, columns=columns).style.format(precision=3).hide(axis="index")
 
 # %% [markdown]
-# A subtlety for later. Sampling the KL as well ({cite:t}`kingma2013auto`, equation 6) sounds like needless noise, and
+# A subtlety for later. Sampling the KL as well ({cite:t}`kingma2014`, equation 6) sounds like needless noise, and
 # early in training it is. But near the optimum the noise of the two terms cancels: with $q$ equal to the posterior,
 # $\log p(x, z) - \log q(z \mid x) = \log p(x)$ is the same number for every draw, as we saw with probabilistic PCA
-# {cite:p}`roeder2017sticking`. For one face and $q$ the exact posterior:
+# {cite:p}`roeder2017`. For one face and $q$ the exact posterior:
 
 # %%
 z = reparameterise(mean[:1], var[:1].log(), 1000, torch.Generator().manual_seed(seed))[:, 0]  # (1000, Z)
@@ -696,7 +696,7 @@ plt.show()
 
 # %% [markdown]
 # Dividing by the area gives a proper density on $[0, 1]$, the **continuous Bernoulli** of
-# {cite:t}`loaizaganem2019continuous`:
+# {cite:t}`loaiza2019`:
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -765,7 +765,7 @@ print("equals torch.distributions:", torch.allclose(mine, Normal(torch.sigmoid(a
 print("equals vaelib.likelihoods:", torch.allclose(mine, gaussian.log_prob(x_grey, a), rtol=1e-5))
 
 # %% [markdown]
-# The last line passed the outputs through a sigmoid: $m = \mathrm{sigmoid}(a)$. {cite:t}`kingma2013auto` did the same for
+# The last line passed the outputs through a sigmoid: $m = \mathrm{sigmoid}(a)$. {cite:t}`kingma2014` did the same for
 # Frey Faces, "the means were constrained to the interval (0,1) using a sigmoidal activation function at the decoder
 # output". What does it change? First, without it the mean may leave the range of pixels, where no image ever is. How
 # often does that happen to the linear model, which has no sigmoid?
@@ -817,7 +817,7 @@ plt.show()
 
 # %% [markdown]
 # A sigmoid is thus sensible. The report goes further and credits it with curing blurred and collapsed Frey faces
-# {cite:p}`vavilala2025recreating`. Before believing that, look at the other constant in {eq}`eq-gaussian`.
+# {cite:p}`report2025`. Before believing that, look at the other constant in {eq}`eq-gaussian`.
 
 # %% [markdown]
 # ## What sigma does to the balance of the two terms
@@ -838,8 +838,8 @@ plt.show()
 # \quad\Longrightarrow\quad \sigma^2 = \frac{S}{D},
 # $$ (eq-optimal-sigma)
 #
-# the mean squared error itself {cite:p}`rybkin2021simple`. As errors shrink in training so does $\sigma$, and the weight of
-# the KL with it. (If the decoder says a $\sigma$ for each pixel, as in {cite:t}`kingma2013auto` on Frey Faces, the same
+# the mean squared error itself {cite:p}`rybkin2021`. As errors shrink in training so does $\sigma$, and the weight of
+# the KL with it. (If the decoder says a $\sigma$ for each pixel, as in {cite:t}`kingma2014` on Frey Faces, the same
 # argument holds pixel by pixel, and a pixel that is easy to predict can drag its own $\sigma$ towards zero.) Check it on the
 # faces: the code is the exact posterior of the linear model, and the variance of the
 # decoded draws is part of $S$.
@@ -882,7 +882,7 @@ Markdown(
 # = \frac{1}{D} \Bigl(\sum_i \ell_i + D \cdot \mathrm{KL}\Bigr).
 # $$ (eq-mean)
 #
-# The mean over pixels is the sum with a KL weight of $\beta = D$ {cite:p}`higgins2017beta`. Common ways to write the loss,
+# The mean over pixels is the sum with a KL weight of $\beta = D$ {cite:p}`higgins2017`. Common ways to write the loss,
 # and what they silently assume:
 #
 # | loss of one image | same minimum as $-\mathcal{L}$ with |
@@ -917,7 +917,7 @@ print("same loss, but for a factor and a constant:", torch.allclose(in_the_wild 
 #
 # 1. with an ELBO that *equals* the model's evidence (the gap of {eq}`eq-decomposition` closes), and
 # 2. with an evidence that equals scikit-learn's `PCA.score`, although nobody told it to do PCA
-#    {cite:p}`lucas2019dont`.
+#    {cite:p}`lucas2019`.
 #
 # With a linear decoder even the expectation in {eq}`eq-terms` has a closed form, as
 # $\mathbb{E}_q \lVert x - W z - b \rVert^2 = \lVert x - W \mu - b \rVert^2 + \sum_j \sigma_j^2 \lVert w_j \rVert^2$, with
@@ -1030,7 +1030,7 @@ Markdown(
 # ## Which latent dimensions survive
 #
 # Linear theory also answers the question that we left open: what happens if $\sigma$ is *not* learned? Solve the linear VAE
-# for a fixed $\sigma$, one principal direction at a time {cite:p}`lucas2019dont`. A direction whose data have variance
+# for a fixed $\sigma$, one principal direction at a time {cite:p}`lucas2019`. A direction whose data have variance
 # $\lambda_j$ is kept if $\lambda_j > \sigma^2$, and is otherwise dropped: $w_j = 0$, and the encoder returns the prior. Its
 # squared error $S_j$ and its KL, or *rate*, $R_j$ are
 #
@@ -1086,8 +1086,8 @@ pd.DataFrame(rows, columns=columns).style.format(precision=2).hide(axis="index")
 # ## Reading the two terms as rate and distortion
 #
 # Equation {eq}`eq-water` is older than VAEs. In information theory it is *reverse water-filling*: the cheapest code for a
-# Gaussian source at a given squared error {cite:p}`cover2006elements`. The correspondence is general
-# {cite:p}`alemi2018fixing`: the KL term is a **rate**, the nats that it takes to say which $z$ belongs to an image to someone
+# Gaussian source at a given squared error {cite:p}`cover2006`. The correspondence is general
+# {cite:p}`alemi2018`: the KL term is a **rate**, the nats that it takes to say which $z$ belongs to an image to someone
 # who knows the prior; minus the reconstruction term is a **distortion**; $-\mathcal{L}$ is their sum, and $\sigma$ (or
 # $\beta$) is the exchange rate. From {eq}`eq-balance`, the slope of the curve of best trades is
 #
@@ -1167,7 +1167,7 @@ plt.show()
 # %% [markdown]
 # This is why the library floors $\sigma$ at half a grey level, and why the book reports the discretised likelihood beside
 # every density. (Adding uniform noise to the pixels is another remedy: the average log-density of the noisy pixels, with
-# levels one unit apart, is a lower *bound* on the log-probability of the levels {cite:p}`theis2016note`.) In the linear
+# levels one unit apart, is a lower *bound* on the log-probability of the levels {cite:p}`theis2016`.) In the linear
 # model $\sigma$ is many levels wide, and the conversion {eq}`eq-bits` is safe:
 
 # %% tags=["remove-input"]
@@ -1275,7 +1275,7 @@ for name, pixels in {"3 x 64 x 64": 3 * 64 * 64, "28 x 20": 28 * 20}.items():
 # :label: ex-iwae
 #
 # Average $K$ importance weights *inside* the logarithm: $\mathcal{L}_K = \mathbb{E}\left[\log \frac{1}{K} \sum_k
-# p(x, z_k) / q(z_k \mid x)\right]$ {cite:p}`burda2016importance`. Show that $\mathcal{L}_1 = \mathcal{L}$ and
+# p(x, z_k) / q(z_k \mid x)\right]$ {cite:p}`burda2016`. Show that $\mathcal{L}_1 = \mathcal{L}$ and
 # $\mathcal{L}_K \le \log p(x)$, and watch it close in on the evidence of the model with one latent number.
 # ```
 #
