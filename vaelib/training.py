@@ -12,6 +12,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from vaelib.checkpoints import Checkpoint
 from vaelib.config import Config
 from vaelib.progress import bar
 
@@ -90,16 +91,18 @@ def fit(
     *,
     seed: int = 0,
     held_out: Mapping[str, Tensor] | None = None,
+    checkpoint: Checkpoint | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
     """Minimises the mean of `loss` over `train` (N, D) by changing `model` in place; returns the history.
 
-    The history has a row per epoch: epoch, samples_seen, seconds, and the mean of every figure that `loss` returns, as
+    The history has a row per epoch: epoch, samples_seen, and the mean of every figure that `loss` returns, as
     ``train_<figure>`` (averaged over the epoch's batches, while the weights moved) and as ``<name>_<figure>`` for each
-    array of `held_out` (at the epoch's end, always with the same noise). `patience` watches the first of `held_out`.
+    array of `held_out` (at the epoch's end, always with the same noise). Its ``attrs["seconds"]`` is the time taken.
+    `patience` watches the first of `held_out`.
 
-    The same seed, data and number of threads give the same bits. `progress` None shows a bar to people only: in
-    terminals and live notebooks, not in logs, and never where TQDM_DISABLE=1.
+    The same seed, data and number of threads give the same bits, also when a killed training goes on from `checkpoint`.
+    `progress` None shows a bar to people only: in terminals and live notebooks, not in logs.
 
     Raises:
         ValueError: for data that is empty, not float (N, D) or not finite.
@@ -116,30 +119,25 @@ def fit(
     model.to(device)
     train = train.to(device)
     held_out = {name: x.to(device) for name, x in held_out.items()}
-    generator = torch.Generator(device).manual_seed(seed)
-    optimiser = _optimiser(model, config)
-    watch = _Watch(model, config.patience)
-    rows: list[dict[str, float]] = []
-    start = time.perf_counter()
-    with bar(total=config.epochs, desc="training", unit="epoch", show=progress) as shown:
-        for epoch in range(config.epochs):
-            try:
-                row = _epoch(model, loss, train, config, optimiser, epoch, generator)
-            except _NonFinite as found:
-                watch.restore_last()
-                raise NonFiniteLossError(_explain(found, epoch, config), model, pd.DataFrame(rows)) from None
+    session = _Session(model, config, torch.Generator(device).manual_seed(seed))
+    if checkpoint and (saved := checkpoint.load()):
+        session.restore(*saved)
+    with bar(total=config.epochs, initial=len(session.rows), desc="training", unit="epoch", show=progress) as shown:
+        while not session.over:
+            start = time.perf_counter()
+            row = _epoch(session, loss, train)
             for name, x in held_out.items():
-                row |= {f"{name}_{key}": value for key, value in averages(model, loss, x, epoch + 1, seed=seed).items()}
-            seconds = time.perf_counter() - start
-            rows.append({"epoch": epoch + 1, "samples_seen": (epoch + 1) * len(train), "seconds": seconds, **row})
+                means = averages(model, loss, x, len(session.rows) + 1, seed=seed)
+                row |= {f"{name}_{key}": value for key, value in means.items()}
+            session.finish_epoch(row, len(train), time.perf_counter() - start)
             shown.set_postfix_str(" ".join(f"{key} {row[key]:.2f}" for key in row if key.endswith("_loss")))
             shown.update()
-            if watch.is_over(row[f"{next(iter(held_out))}_loss"] if config.patience else None):
-                break
+            if checkpoint and checkpoint.due() and not session.over:
+                checkpoint.save(*session.state())
     if config.patience:
-        watch.restore_best()
+        model.load_state_dict(session.best)
     model.eval()
-    return pd.DataFrame(rows)
+    return session.history()
 
 
 def averages(
@@ -157,27 +155,20 @@ def averages(
     return sums.means()
 
 
-def _epoch(
-    model: nn.Module,
-    loss: LossFunction,
-    train: Tensor,
-    config: TrainingConfig,
-    optimiser: torch.optim.Optimizer,
-    epoch: int,
-    generator: torch.Generator,
-) -> dict[str, float]:
+def _epoch(session: _Session, loss: LossFunction, train: Tensor) -> dict[str, float]:
     """One pass over the data in random order."""
+    model, config, optimiser, epoch = session.model, session.config, session.optimiser, len(session.rows)
     model.train()
     sums = _Sums()
     batches = math.ceil(len(train) / config.batch_size)
-    for step, batch in enumerate(_shuffled(train, config.batch_size, generator)):
+    for step, batch in enumerate(_shuffled(train, config.batch_size, session.generator)):
         progress = epoch + step / batches
         for group in optimiser.param_groups:
             group["lr"] = _learning_rate(config, progress)
-        figures = loss(batch, progress, generator)
+        figures = loss(batch, progress, session.generator)
         mean_loss = figures["loss"].mean()
         if not math.isfinite(mean_loss.item()):
-            raise _NonFinite(epoch * batches + step, mean_loss.item())
+            raise session.failure(mean_loss.item(), epoch * batches + step)
         optimiser.zero_grad()
         mean_loss.backward()
         if config.clip_norm:
@@ -222,45 +213,80 @@ class _Sums:
         return {key: value.item() / self.count for key, value in self.total.items()}
 
 
-class _Watch:
-    """Remembers the last weights that gave a finite loss, and the best ones."""
+class _Session:
+    """Everything that changes during training, so that it can be saved and taken up again."""
 
-    def __init__(self, model: nn.Module, patience: int | None) -> None:
-        self.model, self.patience = model, patience
-        self.last = self.best = self._copy()
-        self.best_loss, self.waited = math.inf, 0
+    def __init__(self, model: nn.Module, config: TrainingConfig, generator: torch.Generator) -> None:
+        self.model, self.config, self.generator = model, config, generator
+        self.optimiser = _optimiser(model, config)
+        self.rows: list[dict[str, float]] = []
+        self.last = self.best = self._weights()  # of the last epoch, and of the best on held-out data
+        self.best_loss, self.waited, self.seconds = math.inf, 0, 0.0
 
-    def _copy(self) -> dict[str, Tensor]:
+    def _weights(self) -> dict[str, Tensor]:
         return {key: value.clone() for key, value in self.model.state_dict().items()}
 
-    def is_over(self, held_out_loss: float | None) -> bool:
-        self.last = self._copy()
-        if self.patience is None or held_out_loss is None:
-            return False
-        if held_out_loss < self.best_loss:
-            self.best, self.best_loss, self.waited = self.last, held_out_loss, 0
-        else:
+    @property
+    def over(self) -> bool:
+        patience = self.config.patience
+        return len(self.rows) >= self.config.epochs or (patience is not None and self.waited >= patience)
+
+    def finish_epoch(self, row: dict[str, float], examples: int, seconds: float) -> None:
+        epoch = len(self.rows) + 1
+        self.rows.append({"epoch": epoch, "samples_seen": epoch * examples, **row})
+        self.last = self._weights()
+        self.seconds += seconds
+        if self.config.patience:
+            watched = next(value for key, value in row.items() if key.endswith("_loss") and key != "train_loss")
             self.waited += 1
-        return self.waited >= self.patience
+            if watched < self.best_loss:
+                self.best, self.best_loss, self.waited = self.last, watched, 0
 
-    def restore_last(self) -> None:
+    def history(self) -> pd.DataFrame:
+        history = pd.DataFrame(self.rows)
+        history.attrs["seconds"] = self.seconds
+        return history
+
+    def failure(self, loss: float, step: int) -> NonFiniteLossError:
+        """Brings back the last good weights and says what happened."""
         self.model.load_state_dict(self.last)
+        epoch = len(self.rows)
+        return NonFiniteLossError(
+            f"the loss became {loss} at step {step} (epoch {epoch + 1} of {self.config.epochs}); the model keeps its "
+            f"weights of {f'the end of epoch {epoch}' if epoch else 'the start'}. Try a smaller learning_rate (now "
+            f"{self.config.learning_rate:g}) or set clip_norm",
+            self.model,
+            self.history(),
+        )
 
-    def restore_best(self) -> None:
-        self.model.load_state_dict(self.best)
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All of it as tensors, and as facts that JSON can hold."""
+        tensors = {"generator": self.generator.get_state()}
+        tensors |= {f"last/{key}": value for key, value in self.last.items()}
+        tensors |= {f"best/{key}": value for key, value in self.best.items()} if self.config.patience else {}
+        for index, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser/{index}/{key}": value for key, value in moments.items()}
+        facts = {"rows": self.rows, "best_loss": self.best_loss, "waited": self.waited, "seconds": self.seconds}
+        return tensors, facts
 
-
-class _NonFinite(Exception):
-    def __init__(self, step: int, value: float) -> None:
-        self.step, self.value = step, value
-
-
-def _explain(found: _NonFinite, epoch: int, config: TrainingConfig) -> str:
-    kept = f"the end of epoch {epoch}" if epoch else "the start"
-    return (
-        f"the loss became {found.value} at step {found.step} (epoch {epoch + 1} of {config.epochs}); the model keeps "
-        f"its weights of {kept}. Try a smaller learning_rate (now {config.learning_rate:g}) or set clip_norm"
-    )
+    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """The opposite of `state`."""
+        self.rows, self.seconds = facts["rows"], facts["seconds"]
+        self.best_loss, self.waited = facts["best_loss"], facts["waited"]
+        parts: dict[str, dict[str, Tensor]] = {"last": {}, "best": {}, "optimiser": {}}
+        for key, value in tensors.items():
+            part, _, rest = key.partition("/")
+            if rest:
+                parts[part][rest] = value
+        self.model.load_state_dict(parts["last"])
+        self.last, self.best = self._weights(), parts["best"]
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in parts["optimiser"].items():
+            index, _, name = key.partition("/")
+            moments.setdefault(int(index), {})[name] = value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        self.generator.set_state(tensors["generator"])
 
 
 def _check_data(name: str, x: Tensor) -> None:

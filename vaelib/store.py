@@ -1,0 +1,106 @@
+"""Directories that are written whole or not at all, and read only when every byte is as it was written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+__all__ = ["BrokenRunError", "StoreError", "exclusive", "read", "set_aside", "write"]
+
+FORMAT = 2
+MANIFEST = "manifest.json"
+
+
+class StoreError(RuntimeError):
+    """The run store cannot be written to."""
+
+
+class BrokenRunError(RuntimeError):
+    """A run's directory cannot be read, is damaged, or was made by another version of the store."""
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Lets one process at a time work on `path`; the others wait. The lock of a process that died is void.
+
+    Raises:
+        StoreError: when the store is read-only or full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(f".{path.name}.lock"))
+        lock.acquire()
+    except OSError as error:
+        raise _store_error(path, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def write(path: Path, files: Mapping[str, bytes]) -> None:
+    """Makes the directory `path` with `files` and a manifest of their SHA-256; it appears only when it is complete.
+
+    Raises:
+        StoreError: when the disk is full or the store read-only; nothing is left behind then.
+    """
+    draft = path.with_name(f".{path.name}.draft")
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    manifest = json.dumps({"format": FORMAT, "sha256": digests}, indent=2).encode()
+    try:
+        shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed here
+        draft.mkdir()
+        for name, content in {**files, MANIFEST: manifest}.items():
+            with open(draft / name, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        draft.rename(path)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise _store_error(path, error) from None
+
+
+def read(path: Path) -> dict[str, bytes]:
+    """The files of the directory `path`, as they were written.
+
+    Raises:
+        BrokenRunError: names the file that is missing or damaged.
+    """
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        if manifest["format"] != FORMAT:
+            raise BrokenRunError(
+                f"{path} was written in format {manifest['format']} of the run store, this version reads {FORMAT}: "
+                "train the run again, or read it with the version that made it"
+            )
+        files = {name: (path / name).read_bytes() for name in manifest["sha256"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BrokenRunError(f"the run in {path} is incomplete or damaged ({error!r})") from None
+    for name, content in files.items():
+        if hashlib.sha256(content).hexdigest() != manifest["sha256"][name]:
+            raise BrokenRunError(f"the run in {path} is damaged: {name} is not as it was written")
+    return files
+
+
+def set_aside(path: Path) -> Path:
+    """Renames a broken directory, so that it neither serves nor is lost; returns its new place."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.broken-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    return aside
+
+
+def _store_error(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"cannot write the run {path.name} to {path.parent} ({error.strerror or error}): make room there, or set "
+        "VAELIB_RUNS to a folder that can be written"
+    )
