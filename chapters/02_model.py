@@ -554,10 +554,10 @@ ax.legend()
 plt.show()
 
 # %% tags=["remove-input"]
-ratio = {name: (g.var(0).sum() / pathwise.var(0).sum()).item() for name, g in estimators.items()}
+plain, with_baseline = ((g.var(0).sum() / pathwise.var(0).sum()).item() for g in (score, score_with_baseline))
 Markdown(
-    f"One reparameterised draw is worth about **{ratio['score function']:,.0f}** draws of the plain score function, and "
-    f"**{ratio['score function, with baseline']:.1f}** of the one with a baseline. Most of the plain estimator's noise is "
+    f"One reparameterised draw is worth about **{float(f'{plain:.1g}'):,.0f}** draws of the plain score function, and "
+    f"**{with_baseline:.1f}** of the one with a baseline. Most of the plain estimator's noise is "
     f"the sheer size of f, here {f(z).mean():.0f} nats on average, which the baseline removes; the rest is what it does "
     "not know of the slope of f. A single reparameterised draw per image, L = 1, is enough to train a VAE."
 )
@@ -1296,7 +1296,7 @@ with torch.no_grad():
         print(f"K = {K:4d}: bound {bound.mean():.2f}, gap {gap.mean():.2f}, median gap {gap.median():.4f} nats")
 
 # %% [markdown]
-# The typical gap vanishes quickly. The mean gap hardly moves: it is made by the few images whose posterior the encoder
+# The typical gap vanishes quickly. The mean gap closes slowly: it is made by the few images whose posterior the encoder
 # misses (the last row of {numref}`fig-posterior`), where even a thousand draws from $q$ never fall in the right place.
 #
 # ```{solution-end}
