@@ -46,8 +46,8 @@ if faces == "auto":
 plots.use_style()
 
 
-def titled(data):
-    return {"mnist": "MNIST", "frey": "Frey Faces"}.get(data.name, data.name)
+titles = {"mnist": "MNIST", "frey": "Frey Faces"}
+digits_title, faces_title = (titles.get(load(name).name, load(name).name) for name in (dataset, faces))
 
 
 def rows_named(ax, names, height):
@@ -72,7 +72,7 @@ pd.DataFrame(
         "type of a pixel": [images.images.dtype, film.images.dtype],
         "megabytes": [round(data.images.nbytes / 1e6, 1) for data in (images, film)],
     },
-    index=[titled(images), titled(film)],
+    index=[images.name, film.name],
 )
 
 # %% [markdown]
@@ -125,15 +125,15 @@ mean, variance = x.mean(axis=0), x.var(axis=0)  # (D,)
 face_mean, face_variance = frames.mean(axis=0), frames.var(axis=0)
 
 # %% mystnb={"figure": {"name": "fig-data-moments", "caption": "The mean and the variance of each pixel over all training digits (left) and over all frames of the film (right). The mean digit is a blob that resembles no digit; the mean face is a face. Digits vary wherever strokes may pass, the film most along the outline of the head, then at the mouth and the eyes. Mind the colour bars: the digits' pixels vary several times as much."}, "image": {"alt": "Four pictures with colour bars. A blurred round blob, the mean digit; its variance, a blob that is bright almost everywhere; a slightly blurred face, the mean frame; its variance, dark except along both sides of the head and, weaker, at the mouth and the eyes."}} tags=["hide-input"]
-panels = {
-    f"{titled(images)}: mean": (mean, images, 1.0),
-    "variance": (variance, images, variance.max()),
-    f"{titled(film)}: mean": (face_mean, film, 1.0),
-    "variance ": (face_variance, film, face_variance.max()),
-}
-widths = [data.shape[1] / data.shape[0] for _, data, _ in panels.values()]
+panels = [
+    (f"{digits_title}: mean", mean, images, 1.0),
+    ("variance", variance, images, variance.max()),
+    (f"{faces_title}: mean", face_mean, film, 1.0),
+    ("variance", face_variance, film, face_variance.max()),
+]
+widths = [data.shape[1] / data.shape[0] for _, _, data, _ in panels]
 figure, axes = plt.subplots(1, 4, figsize=(7.2, 2.9), width_ratios=widths)
-for ax, (title, (values, data, top)) in zip(axes, panels.items(), strict=True):
+for ax, (title, values, data, top) in zip(axes, panels, strict=True):
     picture = ax.imshow(values.reshape(data.shape), cmap="gray" if "mean" in title else "magma", vmin=0, vmax=top)
     ax.set(title=title, xticks=[], yticks=[])
     figure.colorbar(picture, ax=ax, location="bottom", shrink=0.9, aspect=14)
@@ -148,10 +148,11 @@ plt.show()
 
 # %% mystnb={"figure": {"name": "fig-data-grey", "caption": "How often each grey level occurs, on a logarithmic axis. Digits have two spikes, at black and just below white, and few pixels in between: those at the borders of strokes. Faces are grey all over, with neither black nor white."}, "image": {"alt": "Share of pixels against grey level from 0 to 1. The digits' curve has a tall spike at 0, a lower one near 1 and a flat valley between. The faces' curve is a broad hill that reaches neither 0 nor 1, with a bump near 0.9."}} tags=["hide-input"]
 figure, ax = plt.subplots()
-for data, pixels in ((images, images.images[parts.train]), (film, film.images)):
-    frequency = np.bincount(pixels.ravel(), minlength=256) / pixels.size
-    levels = np.flatnonzero(frequency)
-    ax.plot(levels / 255, frequency[levels], label=titled(data), color=plots.DATA_COLOURS.get(data.name))
+pixels = ((digits_title, images, images.images[parts.train]), (faces_title, film, film.images))
+for title, data, levels in pixels:
+    frequency = np.bincount(levels.ravel(), minlength=256) / levels.size
+    used = np.flatnonzero(frequency)
+    ax.plot(used / 255, frequency[used], label=title, color=plots.DATA_COLOURS.get(data.name))
 ax.set(xlabel="grey level (0 black, 1 white)", ylabel="share of all pixels", yscale="log")
 ax.legend()
 plt.show()
@@ -164,10 +165,10 @@ def share(condition):
 
 ink = x[x > 0]
 Markdown(
-    f"Of all training pixels of {titled(images)}, {share(x == 0)} are black (exactly 0), {share(x == 1)} are white (exactly "
+    f"Of all training pixels of {digits_title}, {share(x == 0)} are black (exactly 0), {share(x == 1)} are white (exactly "
     f"1) and {share((x > 0) & (x < 1))} are strictly between. Most are black because most of a picture is empty. Of "
-    f"the pixels with any ink, {np.mean(ink > 0.9):.0%} are nearly white (above 0.9), and about as many, "
-    f"{np.mean((ink > 0.1) & (ink < 0.9)):.0%}, a proper grey (0.1 to 0.9). In {titled(film)} "
+    f"the pixels with any ink, {np.mean(ink > 0.9):.0%} are nearly white (above 0.9) and "
+    f"{np.mean((ink > 0.1) & (ink < 0.9)):.0%} a proper grey (0.1 to 0.9). In {faces_title} "
     f"{np.mean((film.images > 0) & (film.images < 255)):.0%} of the pixels are strictly grey; of the levels 0 to 255, the "
     f"darkest there is {film.images.min()} and the brightest {film.images.max()}."
 )
@@ -198,9 +199,9 @@ np.allclose(binary.var(axis=0, dtype=float), p * (1 - p))
 
 # %% mystnb={"figure": {"name": "fig-data-bernoulli", "caption": "Each dot is a pixel: its mean over all pictures and its variance. The line is the variance of a coin. Binarised digits lie on it, as they must. Grey digits lie somewhat below; faces lie far below, because a pixel that is always about 0.6 is nothing like a coin that shows 1 in 60 % of its tosses."}, "image": {"alt": "Three panels of variance against mean, each with the same parabola from 0 over 0.25 at mean one half back to 0. Grey digits: dots in an arc below the parabola. Binarised digits: dots exactly on it. Faces: dots near the bottom of the panel."}} tags=["hide-input"]
 panels = [
-    (f"{titled(images)}, grey", images, mean, variance),
-    (f"{titled(images)}, binarised", images, p, p * (1 - p)),
-    (titled(film), film, face_mean, face_variance),
+    (f"{digits_title}, grey", images, mean, variance),
+    (f"{digits_title}, binarised", images, p, p * (1 - p)),
+    (faces_title, film, face_mean, face_variance),
 ]
 _, axes = plt.subplots(1, 3, figsize=(7.2, 2.8), sharey=True)
 grid = np.linspace(0, 1, 200)
@@ -215,8 +216,8 @@ plt.show()
 # %% tags=["remove-input"]
 coin, face_coin = (np.sum(m * (1 - m)) for m in (mean, face_mean))
 Markdown(
-    f"Added up over all pixels, {titled(images)} has {variance.sum() / coin:.0%} of the variance that coins would have, "
-    f"{titled(film)} {face_variance.sum() / face_coin:.0%}. Grey pixels in [0, 1] can never lie above the line (an exercise), "
+    f"Added up over all pixels, {digits_title} has {variance.sum() / coin:.0%} of the variance that coins would have, "
+    f"{faces_title} {face_variance.sum() / face_coin:.0%}. Grey pixels in [0, 1] can never lie above the line (an exercise), "
     "and only pixels that are always 0 or 1 lie on it."
 )
 
@@ -257,7 +258,7 @@ for level in (0.0, 0.2, 0.5):
 left.set(xlabel="the model's answer $y$", ylabel="cost of one pixel (nats)", ylim=(0, 2.5))
 left.legend()
 right.hist(floor, bins=60, color=plots.DATA_COLOURS.get(images.name))
-right.axvline(floor.mean(), color=plots.INK, linestyle=":", label=f"mean {floor.mean():.1f}")
+right.axvline(floor.mean(), color=plots.COLOURS["rose"], linestyle="--", label=f"mean {floor.mean():.1f}")
 right.set(xlabel="lowest possible loss (nats)", ylabel="test pictures")
 right.legend()
 plt.show()
@@ -327,12 +328,12 @@ Markdown(
 # of all pixels. Eigenvalues are in squared grey levels, with grey from 0 to 1.
 
 # %%
-eigenvalues = {titled(data): np.linalg.eigvalsh(np.cov(rows.T))[::-1] for data, rows in ((images, x), (film, frames))}
-pd.DataFrame({name: values[:8] for name, values in eigenvalues.items()}, index=range(1, 9)).T.round(2)
+digit_values, face_values = (np.linalg.eigvalsh(np.cov(rows.T))[::-1] for rows in (x, frames))  # largest first
+pd.DataFrame([digit_values[:8], face_values[:8]], [images.name, film.name], range(1, 9)).round(2)
 
 # %% mystnb={"figure": {"name": "fig-data-spectrum", "caption": "Left: the variance along each principal component, largest first. The dotted lines are levels of sigma squared, see the text. Right: the share of all variance in the first so many components. The faces vary along few directions; the digits need many."}, "image": {"alt": "Left: eigenvalues falling on a logarithmic axis over 100 components, digits above faces; horizontal lines at 1 and at about 0.05. Right: cumulative shares that rise towards 1, faces faster than digits."}} tags=["hide-input"]
 _, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2))
-for name, values in eigenvalues.items():
+for name, values in ((digits_title, digit_values), (faces_title, face_values)):
     plots.spectrum(values[:100], left, label=name)
     cumulative = np.concatenate([[0], np.cumsum(values) / values.sum()])
     right.plot(cumulative[:101], label=name)
@@ -353,10 +354,9 @@ def components_for(values, share):
     return int(np.searchsorted(np.cumsum(values) / values.sum(), share) + 1)
 
 
-digit_values, face_values = eigenvalues.values()
 Markdown(
     f"Nine tenths of the variance lie in {components_for(face_values, 0.9)} of {len(face_values)} directions for "
-    f"{titled(film)}, and in {components_for(digit_values, 0.9)} of {len(digit_values)} for {titled(images)}."
+    f"{faces_title}, and in {components_for(digit_values, 0.9)} of {len(digit_values)} for {digits_title}."
 )
 
 # %% [markdown]
@@ -367,13 +367,13 @@ Markdown(
 
 # %%
 sigmas = [1, 0.5, 0.23, 0.1, 0.05]
-kept = {name: [int((values > sigma**2).sum()) for sigma in sigmas] for name, values in eigenvalues.items()}
-pd.DataFrame(kept, index=pd.Index(sigmas, name="sigma")).T
+kept = [[int((values > sigma**2).sum()) for sigma in sigmas] for values in (digit_values, face_values)]
+pd.DataFrame(kept, [images.name, film.name], [f"sigma = {sigma}" for sigma in sigmas])
 
 # %% tags=["remove-input"]
 Markdown(
     "Take a sigma of 1, which is what half a plain sum of squared errors amounts to. Of the "
-    f"{len(face_values)} directions of {titled(film)}, the number left is **{kept[titled(film)][0]}**. This foreshadows the "
+    f"{len(face_values)} directions of {faces_title}, the number left is **{kept[1][0]}**. This foreshadows the "
     "collapse that the report met."
 )
 
@@ -462,7 +462,8 @@ borders = {OUT: (plots.COLOURS["rose"], "-"), TRANSITION: (plots.COLOURS["indigo
 for i in np.flatnonzero(state[near]):
     colour, style = borders[state[near[i]]]
     corner = (i % 12 * (width + 1) - 0.5, i // 12 * (height + 1) - 0.5)
-    ax.add_patch(plt.Rectangle(corner, width, height, fill=False, edgecolor=colour, linestyle=style, linewidth=1.6))
+    border = plt.Rectangle(corner, width, height, fill=False, edgecolor=colour, linestyle=style, linewidth=1.6)
+    ax.add_patch(border).set_clip_on(False)
 rows_named(ax, near[::12], height)
 ax.set_ylabel("first frame of the row")
 plt.show()
@@ -506,10 +507,13 @@ plt.show()
 
 # %% tags=["remove-input"]
 elsewhere = np.where(state == 0, best, -1)
+lowest, highest = best[tongues].min(initial=1), best[tongues].max(initial=-1)
 Markdown(
-    f"Frames with the tongue out reach {best[tongues].min(initial=1):.2f} to {best[tongues].max(initial=-1):.2f}. Of the "
-    f"frames that we call in, the most similar is number {elsewhere.argmax()} with {elsewhere.max():.2f}; those as similar "
-    f"as some frame that we call out number {np.sum(elsewhere >= best[tongues].min(initial=1))}."
+    f"Frames with the tongue out reach {lowest:.2f} to {highest:.2f}. Of the frames that we call in, the most similar is "
+    f"number {elsewhere.argmax()} with {elsewhere.max():.2f}; {np.sum(elsewhere >= lowest)} of them are as similar as the "
+    "least similar frame that we call out."
+    if len(tongues)
+    else "Nobody has said which of these pictures show a tongue, so there is nothing to compare."
 )
 
 # %% [markdown]
@@ -563,6 +567,7 @@ left.set(xlabel="squared distance to the\nnearest training frame", ylabel="share
 left.legend()
 right.plot(gaps, [np.median(nearest_in_film(frames, int(gap))) for gap in gaps], "o-", color=plots.INK)
 right.set(xlabel="smallest gap allowed\n(frames)", ylabel="median squared distance", xscale="log", ylim=(0, None))
+right.xaxis.set_major_formatter("{x:g}")
 plt.show()
 
 # %% [markdown]
