@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -7,6 +15,7 @@
 # ---
 
 # %% [markdown]
+# (chapter-model)=
 # # The model, derived
 #
 # A variational autoencoder rests on one inequality and one change of variables. This chapter derives both from
