@@ -26,10 +26,10 @@
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # digits: "mnist", "digits" or a path to your own images
-faces: str = "auto"  # a film: "frey", "toyfaces" or a path; "auto": frey beside mnist, toyfaces beside anything else
+faces: str = "auto"  # a film: "frey", "toyfaces" or a path; "auto": what fits dataset
 examples: int = 6  # pictures of each class
 seed: int = 0  # of binarisation and of the random split
-splits: int = 10  # random splits that the leak is measured on, with the seeds seed, seed + 1, ...
+splits: int = 10  # random splits that the leak is measured on; seeds from seed on
 
 # %% tags=["remove-cell"]
 import matplotlib.pyplot as plt
@@ -70,15 +70,15 @@ pd.DataFrame(
         "pictures": [len(images), len(film)],
         "height x width": [f"{h} x {w}" for h, w in (images.shape, film.shape)],
         "type of a pixel": [images.images.dtype, film.images.dtype],
-        "megabytes": [round(data.images.nbytes / 1e6, 1) for data in (images, film)],
+        "megabytes": [round(d.images.nbytes / 1e6, 1) for d in (images, film)],
     },
     index=[images.name, film.name],
 )
 
 # %% [markdown]
-# MNIST {cite:p}`lecun1998` holds digits that schoolchildren and clerks wrote by hand. Frey Faces {cite:p}`roweis2000` is a
-# film of Brendan Frey, frame by frame in order. The type `uint8` is a whole number from 0 (black) to 255 (white). Here are
-# some pixels from the middle of the first digit, as numbers:
+# MNIST {cite:p}`lecun1998` holds digits that high-school students and clerks of the census wrote by hand. Frey Faces
+# {cite:p}`roweis2000` is a film of Brendan Frey, frame by frame in order. The type `uint8` is a whole number from 0 (black)
+# to 255 (white). Here are some pixels from the middle of the first digit, as numbers:
 
 # %%
 middle = images.shape[0] // 2
@@ -91,9 +91,9 @@ images.images[0, middle - 4 : middle + 4, middle - 4 : middle + 4]
 
 # %%
 parts = images.split("60000/10000" if dataset == "mnist" else None, seed)
-x, x_test = images.matrix(parts.train), images.matrix(parts.test)  # (N, D), pixel / 255
+x, x_test = images.matrix(parts.train), images.matrix(parts.test)  # (N, D), / 255
 frames = film.matrix()
-print(f"{x.shape[0]} rows of {x.shape[1]} pixels, {x.dtype}, from {x.min()} to {x.max()}")
+print(f"{len(x)} rows of {x.shape[1]} pixels, {x.dtype}, from {x.min()} to {x.max()}")
 
 # %% [markdown]
 # `split` hands out the rows of the training and of the test pictures. MNIST comes with its own, 60,000 and 10,000. How to
@@ -197,7 +197,7 @@ binary = binarise(x, seed)  # 0 or 1
 p = binary.mean(axis=0, dtype=float)
 np.allclose(binary.var(axis=0, dtype=float), p * (1 - p))
 
-# %% mystnb={"figure": {"name": "fig-data-bernoulli", "caption": "Each dot is a pixel: its mean over all pictures and its variance. The line is the variance of a coin. Binarised digits lie on it, as they must. Grey digits lie somewhat below; faces lie far below, because a pixel that is always about 0.6 is nothing like a coin that shows 1 in 60 % of its tosses."}, "image": {"alt": "Three panels of variance against mean, each with the same parabola from 0 over 0.25 at mean one half back to 0. Grey digits: dots in an arc below the parabola. Binarised digits: dots exactly on it. Faces: dots near the bottom of the panel."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-data-bernoulli", "caption": "Each dot is a pixel: its mean over all pictures and its variance. The line is the variance of a coin. Binarised digits lie on it, as they must. Grey digits lie somewhat below; faces lie far below, because a pixel that is always about 0.6 is nothing like a coin that shows 1 in 60% of its tosses."}, "image": {"alt": "Three panels of variance against mean, each with the same parabola from 0 over 0.25 at mean one half back to 0. Grey digits: dots in an arc below the parabola. Binarised digits: dots exactly on it. Faces: dots near the bottom of the panel."}} tags=["hide-input"]
 panels = [
     (f"{digits_title}, grey", images, mean, variance),
     (f"{digits_title}, binarised", images, p, p * (1 - p)),
@@ -269,7 +269,7 @@ plt.show()
 # as independent coins, says each pixel's mean:
 
 # %%
-coins = np.clip(mean, 1e-4, 1 - 1e-4)  # a pixel that was always black may yet be grey in a test picture
+coins = np.clip(mean, 1e-4, 1 - 1e-4)  # what was always black may yet be grey in a test
 losses = {
     "knows nothing: y = 1/2": cross_entropy(x_test, np.full_like(mean, 0.5)),
     "knows each pixel's mean": cross_entropy(x_test, coins),
@@ -297,7 +297,8 @@ Markdown(
 #
 # - **Static**: toss the coins once, and keep the result as the data set {cite:p}`salakhutdinov2008,larochelle2011`.
 # - **Dynamic**: toss them anew each time a picture is used. A model sees each digit in ever new noise, cannot learn the
-#   noise by heart, and so does better: {cite:t}`burda2016` report 86.76 nats for a model that gets 88.71 on static digits.
+#   noise by heart, and so does better: {cite:t}`burda2016` report 86.76 nats on test digits for a model that gets 88.71
+#   when training and test digits are static.
 
 # %% mystnb={"figure": {"name": "fig-data-binarised", "caption": "Digits, three binarisations of each, and the mean of 100 binarisations, which is the grey digit again. Static binarisation stops after one row; dynamic binarisation never repeats one. The coins differ at the borders of the strokes only."}, "image": {"alt": "Five rows of the same digits: grey; three rows of black and white versions that differ in ragged edges; and their mean over 100 versions, which looks like the grey row."}} tags=["hide-input"]
 some = x_test[:12]
@@ -327,9 +328,15 @@ Markdown(
 # one at right angles to it, and so on. Each direction has a variance, its *eigenvalue*; all of them add up to the variance
 # of all pixels. Eigenvalues are in squared grey levels, with grey from 0 to 1.
 
+
 # %%
-digit_values, face_values = (np.linalg.eigvalsh(np.cov(rows.T))[::-1] for rows in (x, frames))  # largest first
-pd.DataFrame([digit_values[:8], face_values[:8]], [images.name, film.name], range(1, 9)).round(2)
+def eigenvalues(rows):
+    return np.linalg.eigvalsh(np.cov(rows.T))[::-1]  # largest first
+
+
+digit_values, face_values = eigenvalues(x), eigenvalues(frames)
+names = [images.name, film.name]
+pd.DataFrame([digit_values[:8], face_values[:8]], names, range(1, 9)).round(2)
 
 # %% mystnb={"figure": {"name": "fig-data-spectrum", "caption": "Left: the variance along each principal component, largest first. The dotted lines are levels of sigma squared, see the text. Right: the share of all variance in the first so many components. The faces vary along few directions; the digits need many."}, "image": {"alt": "Left: eigenvalues falling on a logarithmic axis over 100 components, digits above faces; horizontal lines at 1 and at about 0.05. Right: cumulative shares that rise towards 1, faces faster than digits."}} tags=["hide-input"]
 _, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2))
@@ -343,7 +350,7 @@ for ax in (left, right):
 for sigma in (1, 0.23):
     left.axhline(sigma**2, color=plots.INK, linewidth=0.9, linestyle=":")
     left.text(104, sigma**2, f"$\\sigma = {sigma}$", va="bottom")
-left.set(ylabel="variance (squared grey levels)", xlim=(-3, 140), ylim=(1e-3, None))
+left.set(ylabel="variance (squared grey levels)", xlim=(-3, 140), ylim=(1e-3, None), xticks=range(0, 101, 25))
 right.set(xlabel="principal components", ylabel="share of all variance", ylim=(0, 1.02))
 right.legend(loc="lower right")
 plt.show()
@@ -367,8 +374,8 @@ Markdown(
 
 # %%
 sigmas = [1, 0.5, 0.23, 0.1, 0.05]
-kept = [[int((values > sigma**2).sum()) for sigma in sigmas] for values in (digit_values, face_values)]
-pd.DataFrame(kept, [images.name, film.name], [f"sigma = {sigma}" for sigma in sigmas])
+kept = [[sum(v > sigma**2) for sigma in sigmas] for v in (digit_values, face_values)]
+pd.DataFrame(kept, names, [f"sigma = {sigma}" for sigma in sigmas])
 
 # %% tags=["remove-input"]
 Markdown(
@@ -443,9 +450,13 @@ Markdown(
 from vaelib.data.tongue import OUT, TRANSITION, runs, tongue
 
 state = tongue(film)  # (N,): 0 in, 1 transition, 2 out
-names = {OUT: "out", TRANSITION: "transition"}
-found = [(first, last, last - first + 1, name) for s, name in names.items() for first, last in runs(state == s)]
-pd.DataFrame(sorted(found), columns=["first frame", "last frame", "frames", "tongue"])
+labelled = {OUT: "out", TRANSITION: "transition"}
+found = sorted((*run, label) for label in labelled for run in runs(state == label))
+pd.DataFrame(
+    [[first, last, last - first + 1] for first, last, _ in found],
+    index=[labelled[label] for *_, label in found],
+    columns=["first frame", "last frame", "frames"],
+)
 
 
 # %% mystnb={"figure": {"name": "fig-data-tongue", "caption": "All frames that are labelled, and some before and after each run. Solid frames around the pictures: out; dashed: transition. Numbers count frames from 0. Judge for yourself, above all where solid meets dashed."}, "image": {"alt": "Rows of pictures of the face in three groups. In each the mouth is closed at first, opens, and a bright tongue appears below the upper lip, then is drawn in again. Pictures with the tongue out have a solid border, the few at the ends of each run a dashed one."}} tags=["hide-input"]
@@ -490,9 +501,11 @@ Markdown(
 # %%
 from vaelib.data.neighbours import best_match
 
-top, left, bottom, right = round(0.61 * height), round(0.25 * width), round(0.93 * height), round(0.8 * width)
+top, bottom = round(0.61 * height), round(0.93 * height)  # of the mouth
+left, right = round(0.25 * width), round(0.80 * width)
 tongues = np.flatnonzero(state == OUT)
-match = best_match(film.images, film.images[tongues, top:bottom, left:right], corner=(top, left), reach=(2, 4))
+mouths = film.images[tongues, top:bottom, left:right]
+match = best_match(film.images, mouths, corner=(top, left), reach=(2, 4))
 apart = np.abs(np.arange(len(film))[:, None] - tongues) > 50  # frames
 best = match.max(axis=1, where=apart, initial=-1)
 
@@ -500,7 +513,7 @@ best = match.max(axis=1, where=apart, initial=-1)
 _, ax = plt.subplots(figsize=(7.2, 2.8))
 ax.plot(best, linewidth=0.6, color="#8A8A8A")
 for s, marker in ((OUT, "o"), (TRANSITION, "D")):
-    ax.plot(np.flatnonzero(state == s), best[state == s], marker, color=borders[s][0], markersize=3, label=names[s])
+    ax.plot(np.flatnonzero(state == s), best[state == s], marker, color=borders[s][0], markersize=3, label=labelled[s])
 ax.set(xlabel="frame", ylabel="best correlation with a\ntongue of another run", xlim=(0, len(film)), ylim=(None, 1))
 ax.legend(loc="lower left", ncols=2)
 plt.show()
@@ -540,7 +553,7 @@ leak = {
 
 # %% [markdown]
 # The split *by time* cuts the film into three pieces instead: it trains on the first, validates on the second and tests on
-# the last.
+# the last. {numref}`fig-data-nearest` shows what memory finds in either case, {numref}`fig-data-leak` how near that is.
 
 # %% mystnb={"figure": {"name": "fig-data-nearest", "caption": "Test frames, equally spaced, and the nearest training frame of each. In the random split (upper two rows) most are near-copies, down to the place of the window. In the split by time (lower two rows) the nearest training frame often has another expression or another pose."}, "image": {"alt": "Four rows of twelve faces: test frames of the random split, their nearest training frames, which look almost the same; test frames of the split by time, their nearest training frames, which look less alike."}} tags=["hide-input"]
 rows = {}
@@ -553,19 +566,20 @@ rows_named(ax, rows, height)
 plt.show()
 
 # %%
-checked = nearest(frames[time_parts.validation], frames[time_parts.train]).squared_distance
-gaps = np.unique(np.geomspace(1, min(400, len(film) // 2), 10).round().astype(int))
-
-# %% mystnb={"figure": {"name": "fig-data-leak", "caption": "Left: the share of held-out frames whose nearest training frame is at most so far away. Held-out frames of the random split have much nearer neighbours than the test part of the split by time; its validation part, in between, lies between. Right: the median distance to the nearest frame that is at least so many frames away in the film. Near-copies are not only the direct neighbours: the curve goes on rising over hundreds of frames."}, "image": {"alt": "Left: three rising curves of shares against squared distance; the random split rises first, then validation by time, then test by time. Right: the median squared distance rises steadily with the gap in frames on a logarithmic axis."}} tags=["hide-input"]
 from vaelib.data.neighbours import nearest_in_film
 
+earlier = nearest(frames[time_parts.validation], frames[time_parts.train])
+gaps = np.unique(np.geomspace(1, min(400, len(film) // 2), 10).round().astype(int))
+reach = [np.median(nearest_in_film(frames, int(gap))) for gap in gaps]
+
+# %% mystnb={"figure": {"name": "fig-data-leak", "caption": "Left: the share of held-out frames whose nearest training frame is at most so far away. Held-out frames of the random split have much nearer neighbours than the test part of the split by time; its validation part, in between, lies between. Right: the median distance to the nearest frame that is at least so many frames away in the film. Near-copies are not only the direct neighbours: the curve goes on rising over hundreds of frames."}, "image": {"alt": "Left: three rising curves of shares against squared distance; the random split rises first, then validation by time, then test by time. Right: the median squared distance rises steadily with the gap in frames on a logarithmic axis."}} tags=["hide-input"]
 _, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.1))
-curves = {"random: test": leak["random"].squared_distance, "time: validation": checked}
+curves = {"random: test": leak["random"].squared_distance, "time: validation": earlier.squared_distance}
 for name, distance in {**curves, "time: test": leak["by time"].squared_distance}.items():
     left.plot(np.sort(distance), np.linspace(0, 1, len(distance)), label=name)
 left.set(xlabel="squared distance to the\nnearest training frame", ylabel="share of held-out frames", xlim=(0, None))
 left.legend()
-right.plot(gaps, [np.median(nearest_in_film(frames, int(gap))) for gap in gaps], "o-", color=plots.INK)
+right.plot(gaps, reach, "o-", color=plots.INK)
 right.set(xlabel="smallest gap allowed\n(frames)", ylabel="median squared distance", xscale="log", ylim=(0, None))
 right.xaxis.set_major_formatter("{x:g}")
 plt.show()
@@ -577,13 +591,18 @@ plt.show()
 
 # %%
 def memory(part):
-    """Errors on the test part: of the nearest training frame, and of the mean training frame."""
+    """Squared errors on the test part, of memory and of the mean training frame."""
     train, test = frames[part.train], frames[part.test]
-    near, average = nearest(test, train).squared_distance, np.square(test - train.mean(axis=0)).sum(axis=1)
-    return {"nearest, median": np.median(near), "nearest, mean": near.mean(), "mean frame, mean": average.mean()}
+    near = nearest(test, train).squared_distance
+    same = np.square(test - train.mean(axis=0)).sum(axis=1)
+    return {
+        "nearest, median": np.median(near),
+        "nearest, mean": near.mean(),
+        "mean frame": same.mean(),
+    }
 
 
-repeats = pd.DataFrame([memory(film.split("random", seed + i)) for i in range(splits)])
+repeats = pd.DataFrame(memory(film.split("random", seed + i)) for i in range(splits))
 once = pd.Series(memory(time_parts))
 spread = {f"random, {how}": repeats.agg(how) for how in ("mean", "min", "max")}
 pd.DataFrame({**spread, "time": once}).T.round(2)
@@ -591,7 +610,7 @@ pd.DataFrame({**spread, "time": once}).T.round(2)
 # %% tags=["remove-input"]
 away = np.abs(random_parts.train[leak["random"].row] - random_parts.test)
 Markdown(
-    f"The table gives squared errors, summed over the {film.shape[0] * film.shape[1]} pixels of a frame. The nearest training "
+    f"These are squared errors, summed over the {film.shape[0] * film.shape[1]} pixels of a frame. The nearest training "
     f"frame is {repeats['nearest, median'].mean():.2f} away in the median of random splits and "
     f"{once['nearest, median']:.2f} in the split by time. In the random split it lies within 2 frames of the test frame in "
     f"{np.mean(away <= 2):.0%} of the cases, within 20 in {np.mean(away <= 20):.0%}. A model with a held-out squared error "
@@ -600,18 +619,35 @@ Markdown(
 
 # %% [markdown]
 # Is the split by time the honest one, then? More honest, but read it with care. Its test part is not only free of
-# near-copies; it is also *another* part of the film, with grimaces that occur nowhere else, and its validation part is much
-# easier. So its error mixes two things: a memory that does not help, and expressions that nobody could have learned. This
-# book reports both splits, and compares models only within one.
-#
-# And where do the tongues go?
+# near-copies; it is also *another* part of the film, with grimaces that occur nowhere else. So its error mixes two things: a
+# memory that does not help, and expressions that nobody could have learned.
+
+# %% tags=["remove-input"]
+some, many = len(gaps) // 2, 3 * len(gaps) // 4
+Markdown(
+    f"Two measurements tell them apart. In the validation part of the same split, just after the training frames, the median "
+    f"is {np.median(earlier.squared_distance):.2f}: far less, with no near-copies either. And wherever in the film a frame is, "
+    f"its nearest other frame is {reach[0]:.2f} away in the median; not counting frames less than {gaps[some]} away in the film, "
+    f"{reach[some]:.2f}; less than {gaps[many]} away, {reach[many]:.2f}. So shutting out near-copies about doubles the distance, and "
+    "the rest of what separates the two splits is that the last part of the film is different."
+)
+
+# %% [markdown]
+# This book reports both splits, and compares models only within one. And where do the tongues go?
+
 
 # %%
-counts = []
-for name, split in (("random", random_parts), ("time", time_parts)):
-    for part, indices in zip(split._fields, split, strict=True):
-        counts.append([name, part, len(indices), np.sum(state[indices] == OUT), np.sum(state[indices] == TRANSITION)])
-pd.DataFrame(counts, columns=["split", "part", "frames", "out", "transition"]).set_index(["split", "part"])
+def tongues_in(indices):
+    labels = state[indices]
+    return len(indices), np.sum(labels == OUT), np.sum(labels == TRANSITION)
+
+
+where = {
+    f"{name}: {part}": tongues_in(indices)
+    for name, split in (("random", random_parts), ("time", time_parts))
+    for part, indices in split._asdict().items()
+}
+pd.DataFrame(where, index=["frames", "out", "transition"]).T
 
 # %% [markdown]
 # In the random split the tongues are spread over all three parts. In the split by time the last run lies in the test part
@@ -681,7 +717,8 @@ pd.DataFrame(counts, columns=["split", "part", "frames", "out", "transition"]).s
 #     return np.square(test - train[near].mean(axis=1)).sum(axis=1).mean()
 #
 # ks = [1, 2, 3, 5, 10, 20]
-# pd.DataFrame({"random": [memory_of(k, random_parts) for k in ks], "time": [memory_of(k, time_parts) for k in ks]}, index=ks)
+# errors = [[memory_of(k, part) for part in (random_parts, time_parts)] for k in ks]
+# pd.DataFrame(errors, index=ks, columns=["random", "time"])
 # ```
 #
 # In both splits a few frames together are better than one: their mean has less noise and lies between their poses. In the
