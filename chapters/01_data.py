@@ -1,7 +1,14 @@
 # ---
 # jupyter:
 #   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
 #     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -650,8 +657,9 @@ where = {
 pd.DataFrame(where, index=["frames", "out", "transition"]).T
 
 # %% [markdown]
-# In the random split the tongues are spread over all three parts. In the split by time the last run lies in the test part
-# alone, in frames that frown as well: a model that draws *that* tongue has put together two things that it saw apart.
+# In the random split the tongues are spread over all three parts. In the split by time the last run lies in the test part,
+# but for its first frame, and in frames that frown as well: a model that draws *that* tongue has put together two things
+# that it saw apart.
 #
 # ## What to remember
 #
