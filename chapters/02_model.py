@@ -34,12 +34,12 @@
 # 7. How do nats become bits per pixel, and what is an honest number?
 
 # %% tags=["parameters"]
-dataset: str = "mnist"  # images for the model with one latent dimension and for Bernoulli pixels
-faces: str = "auto"  # images for Gaussian pixels; "auto": frey beside mnist, toyfaces beside anything else
+dataset: str = "mnist"  # images for Bernoulli pixels
+faces: str = "auto"  # for Gaussian pixels: frey with mnist, else toyfaces
 latent_dim: int = 10  # latent dimensions of the linear models
-epochs: int = 10  # passes over `dataset` to train the model with one latent dimension
-linear_epochs: int = 400  # passes over `faces` to train each linear VAE
-draws: int = 8192  # draws of z in the comparison of gradient estimators
+epochs: int = 10  # passes over `dataset`, to train one latent dimension
+linear_epochs: int = 400  # passes over `faces`, to train each linear VAE
+draws: int = 8192  # draws of z to compare gradient estimators
 seed: int = 0  # of every random draw in this chapter
 
 # %% tags=["remove-cell"]
@@ -55,7 +55,13 @@ from vaelib import book, data, plots
 
 settings = book.parameters(
     globals(),
-    at_least={"latent_dim": 1, "epochs": 1, "linear_epochs": 1, "draws": 128, "seed": 0},
+    at_least={
+        "latent_dim": 1,
+        "epochs": 1,
+        "linear_epochs": 1,
+        "draws": 128,
+        "seed": 0,
+    },
 )
 if faces == "auto":
     faces = "frey" if dataset == "mnist" else "toyfaces"
@@ -118,9 +124,9 @@ model = run.model.double()
 # Equation {eq}`eq-joint` is a recipe: draw $z$, decode it, draw pixels. Instead of drawing we walk along the latent axis
 # in steps of equal probability.
 
-# %% mystnb={"figure": {"name": "fig-axis", "caption": "Everything that a model with one latent number can draw: the decoder's mean image along the axis, from small z (upper left) to large z (lower right), in steps of equal prior probability. Neighbours are alike, because the decoder is continuous."}, "image": {"alt": "Two rows of ten images. From left to right one digit shape turns smoothly into another."}}
-u = (torch.arange(20, dtype=torch.float64) + 0.5) / 20
-z = torch.special.ndtri(u).unsqueeze(-1)  # (20, 1): the inverse of the Gaussian distribution function
+# %% mystnb={"figure": {"caption": "Everything that a model with one latent number can draw: the decoder's mean image along the axis, from small z (upper left) to large z (lower right), in steps of equal prior probability. Neighbours are alike, because the decoder is continuous.", "name": "fig-axis"}, "image": {"alt": "Two rows of ten images. From left to right one digit shape turns smoothly into another."}}
+u = (torch.arange(20, dtype=torch.float64) + 0.5) / 20  # probability below z
+z = torch.special.ndtri(u).unsqueeze(-1)  # (20, 1): inverse Gaussian CDF
 plots.image_grid(model.mean_image(z), model.image_shape)
 plt.show()
 
@@ -137,14 +143,18 @@ plt.show()
 # images are far below what a computer can store, hence logarithms throughout.
 
 # %%
-x = torch.from_numpy(data.prepare(run.config.data).test[:64]).double()  # (B, D), zeros and ones
-z = torch.linspace(-8, 8, 4001, dtype=torch.float64).unsqueeze(-1)  # (G, 1)
-dz = (z[1] - z[0]).item()
+x = torch.from_numpy(data.prepare(run.config.data).test[:64]).double()  # (B, D)
+z_grid = torch.linspace(-8, 8, 4001, dtype=torch.float64)[:, None]  # (G, 1)
+dz = (z_grid[1] - z_grid[0]).item()
+
+# %%
 with torch.no_grad():
-    outputs = model.decode(z)  # (G, D)
-    log_p_x_given_z = torch.stack([model.likelihood.log_prob(image, outputs) for image in x])  # (B, G)
-log_p_z = model.prior.log_prob(z)  # (G,)
-log_evidence = torch.logsumexp(log_p_x_given_z + log_p_z, dim=1) + math.log(dz)  # (B,)
+    outputs = model.decode(z_grid)  # (G, D)
+per_image = [model.likelihood.log_prob(image, outputs) for image in x]
+log_p_x_given_z = torch.stack(per_image)  # (B, G)
+log_p_z = model.prior.log_prob(z_grid)  # (G,)
+log_joint = log_p_x_given_z + log_p_z  # (B, G)
+log_evidence = torch.logsumexp(log_joint, dim=1) + math.log(dz)  # (B,)
 
 # %% tags=["remove-input"]
 Markdown(
@@ -183,7 +193,7 @@ Markdown(
 
 # %%
 def ppca(x, latent_dim):
-    """The maximum-likelihood W (D, Z), b (D,) and sigma^2 of probabilistic PCA for images x (N, D)."""
+    """W (D, Z), b (D,) and sigma^2 of the best probabilistic PCA of x."""
     eigenvalues, u = torch.linalg.eigh(torch.cov(x.T))  # ascending
     eigenvalues, u = eigenvalues.flip(0), u.flip(1)
     sigma2 = eigenvalues[latent_dim:].mean()
@@ -212,11 +222,12 @@ def ppca_log_evidence(x, W, b, sigma2):
 # NBVAL_CHECK_OUTPUT
 from sklearn.decomposition import PCA
 
-x_faces = torch.from_numpy(data.prepare(data.DataConfig(name=faces)).train).double()  # (N, D)
+prepared = data.prepare(data.DataConfig(name=faces))
+x_faces = torch.from_numpy(prepared.train).double()  # (N, D)
 W, b, sigma2 = ppca(x_faces, latent_dim)
-theirs = PCA(latent_dim, svd_solver="full").fit(x_faces).score_samples(x_faces)
 ours = ppca_log_evidence(x_faces, W, b, sigma2)
-print("our evidence is scikit-learn's:", torch.allclose(ours, torch.from_numpy(theirs), rtol=1e-8))
+theirs = PCA(latent_dim, svd_solver="full").fit(x_faces).score_samples(x_faces)
+print("equals scikit-learn:", torch.allclose(ours, torch.from_numpy(theirs)))
 
 # %% [markdown]
 # Now guess the evidence of 16 faces from prior draws, for models with more and more latent dimensions, and compare with
@@ -225,29 +236,34 @@ print("our evidence is scikit-learn's:", torch.allclose(ours, torch.from_numpy(t
 
 # %%
 def guess_log_evidence(x, W, b, sigma2, z):
-    """Equation (eq-naive) for the first 1, 2, ..., N draws of z (N, Z), nats: (B, D) -> (B, N)."""
-    D = len(b)
-    squared = torch.cat([torch.cdist(x, part @ W.T + b).square() for part in z.split(10_000)], dim=1)  # (B, N)
-    log_p_x_given_z = -0.5 * (squared / sigma2 + D * torch.log(2 * math.pi * sigma2))
-    return torch.logcumsumexp(log_p_x_given_z, dim=1) - torch.arange(1, len(z) + 1).log()
+    """The estimate from the first 1, 2, ..., N of the draws z, nats: -> (B, N)."""
+    means = (part @ W.T + b for part in z.split(10_000))  # (10000, D) at a time
+    squared = torch.cat([torch.cdist(x, m).square() for m in means], dim=1)
+    log_norm = len(b) * torch.log(2 * math.pi * sigma2)
+    log_p_x_given_z = -0.5 * (squared / sigma2 + log_norm)  # (B, N)
+    counts = torch.arange(1, len(z) + 1)
+    return torch.logcumsumexp(log_p_x_given_z, dim=1) - counts.log()
 
 
 # %%
-N = 100_000
+N, some = 100_000, x_faces[:16]
+generator = torch.Generator().manual_seed(seed)
 shortfall = {}
 for Z in sorted({1, 2, 5, latent_dim}):
-    parameters = ppca(x_faces, Z)
-    z = torch.randn(N, Z, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    truth = ppca_log_evidence(x_faces[:16], *parameters)
-    shortfall[Z] = (truth[:, None] - guess_log_evidence(x_faces[:16], *parameters, z)).mean(0)  # (N,)
+    fitted = ppca(x_faces, Z)
+    z = torch.randn(N, Z, generator=generator, dtype=torch.float64)
+    truth = ppca_log_evidence(some, *fitted).unsqueeze(1)  # (16, 1)
+    guess = guess_log_evidence(some, *fitted, z)  # (16, N)
+    shortfall[Z] = (truth - guess).mean(0)  # (N,)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-naive", "caption": "Guessing from the prior. How many nats the estimate of the log-evidence falls short of the truth, against the number of prior draws, as a mean over 16 faces. With one latent dimension a thousand draws are enough; with each further dimension the guesses that matter become rarer."}, "image": {"alt": "Curves that fall with the number of draws. The one for a single latent dimension reaches zero, those for more dimensions end ever higher."}}
+# %% mystnb={"figure": {"caption": "Guessing from the prior. How many nats the estimate of the log-evidence falls short of the truth, against the number of prior draws, as a mean over 16 faces. With one latent dimension a thousand draws are enough; with each further dimension the guesses that matter become rarer.", "name": "fig-naive"}, "image": {"alt": "Curves that fall with the number of draws. The one for a single latent dimension reaches zero, those for more dimensions end ever higher."}} tags=["hide-input"]
 n = torch.logspace(0, math.log10(N), 60).long().unique()
 fig, ax = plt.subplots()
 for Z, gap in shortfall.items():
     ax.plot(n, gap[n - 1], label=f"Z = {Z}")
 top = 3 * max(10, *(gap[-1].item() for gap in shortfall.values()))
-ax.set(xscale="log", xlabel="draws from the prior", ylabel="shortfall (nats per image)", xlim=(1, N), ylim=(-1, top))
+ax.set(xlabel="draws from the prior", ylabel="shortfall (nats per image)")
+ax.set(xscale="log", xlim=(1, N), ylim=(-1, top))
 ax.legend()
 plt.show()
 
@@ -276,18 +292,21 @@ Markdown(
 # $$ (eq-ppca-posterior)
 
 # %%
-M = W.T @ W + sigma2 * torch.eye(latent_dim)  # (Z, Z); diagonal, as the columns of W are orthogonal
-mean = (x_faces - b) @ W @ torch.linalg.inv(M)  # (N, Z)
-var = (sigma2 / M.diagonal()).expand_as(mean)  # (N, Z)
+M = W.T @ W + sigma2 * torch.eye(latent_dim)  # (Z, Z)
+M_inverse = torch.linalg.inv(M)  # diagonal, as W's columns are orthogonal
+mean = (x_faces - b) @ W @ M_inverse  # (N, Z)
+var = (sigma2 * M_inverse.diagonal()).expand_as(mean)  # (N, Z)
 
 # %%
 # NBVAL_CHECK_OUTPUT
 from torch.distributions import Normal
 
 z = torch.zeros_like(mean)  # any z will do
-log_joint = Normal(z @ W.T + b, sigma2.sqrt()).log_prob(x_faces).sum(-1) + Normal(0, 1).log_prob(z).sum(-1)
-log_posterior = Normal(mean, var.sqrt()).log_prob(z).sum(-1)
-print("one guess gives the evidence:", torch.allclose(log_joint - log_posterior, ours))
+likelihood = Normal(z @ W.T + b, sigma2.sqrt()).log_prob(x_faces).sum(-1)
+prior = Normal(0, 1).log_prob(z).sum(-1)
+posterior = Normal(mean, var.sqrt()).log_prob(z).sum(-1)
+one_guess = likelihood + prior - posterior
+print("one guess gives the evidence:", torch.allclose(one_guess, ours))
 
 # %% [markdown]
 # ## A bound
@@ -336,10 +355,8 @@ from vaelib.objectives import gaussian_log_prob
 
 with torch.no_grad():
     mean_1d, log_var_1d = model.encode(x)  # (B, 1), (B, 1)
-z = torch.linspace(-8, 8, 4001, dtype=torch.float64).unsqueeze(-1)
-log_q = gaussian_log_prob(z, mean_1d[:, None], log_var_1d[:, None])  # (B, G)
-log_joint = log_p_x_given_z + log_p_z
-log_posterior = log_joint - log_evidence[:, None]
+log_q = gaussian_log_prob(z_grid, mean_1d[:, None], log_var_1d[:, None])
+log_posterior = log_joint - log_evidence[:, None]  # (B, G)
 
 # %%
 q = log_q.exp()
@@ -350,28 +367,33 @@ kl_to_posterior = (q * (log_q - log_posterior)).sum(1) * dz  # (B,)
 ranks = [int(part * (len(x) - 1)) for part in (0.1, 0.5, 0.9, 1)]
 shown = kl_to_posterior.argsort()[ranks]
 columns = {
-    "log p(x)": log_evidence,
-    "ELBO": exact_elbo,
-    "KL(q || posterior)": kl_to_posterior,
-    "log p(x) − ELBO − KL": log_evidence - exact_elbo - kl_to_posterior,
+    "ELBO": [f"{value:.2f}" for value in exact_elbo[shown]],
+    "+ KL to posterior": [f"{value:.2f}" for value in kl_to_posterior[shown]],
+    "log p(x)": [f"{value:.2f}" for value in log_evidence[shown]],
+    "difference": [
+        f"{value:.0e}"
+        for value in (log_evidence - exact_elbo - kl_to_posterior)[shown]
+    ],
 }
-table = pd.DataFrame({name: column[shown].numpy() for name, column in columns.items()})
-table.index = pd.Index(["gap small (10 %)", "median", "large (90 %)", "largest"], name="test image")
-table.style.format("{:.2f}").format("{:.0e}", subset=["log p(x) − ELBO − KL"])
+pd.DataFrame(
+    columns, index=["gap at 10 %", "median gap", "gap at 90 %", "largest gap"]
+)
 
 # %%
 # NBVAL_CHECK_OUTPUT
-print("it adds up:", torch.allclose(log_evidence, exact_elbo + kl_to_posterior, rtol=1e-6))
+print("it adds up:", torch.allclose(exact_elbo + kl_to_posterior, log_evidence))
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-posterior", "caption": "The true posterior, by brute force, and the encoder's Gaussian for the four test images of the table. The gap between bound and evidence is the divergence of the dashed curve from the solid one. In the last row the encoder, which must answer for every image with one network, looks in the wrong place."}, "image": {"alt": "Four rows, each with a digit and two bell curves over z. In the upper rows solid and dashed curves nearly coincide; in the last one they lie apart."}}
+# %% mystnb={"figure": {"caption": "The true posterior, by brute force, and the encoder's Gaussian for the four test images of the table. The gap between bound and evidence is the divergence of the dashed curve from the solid one. In the last row the encoder, which must answer for every image with one network, looks in the wrong place.", "name": "fig-posterior"}, "image": {"alt": "Four rows, each with a digit and two bell curves over z. In the upper rows solid and dashed curves nearly coincide; in the last one they lie apart."}} tags=["hide-input"]
 fig, axes = plt.subplots(4, 2, figsize=(7, 5.2), width_ratios=(1, 7))
 for i, (picture, ax) in zip(shown, axes, strict=True):
     plots.image_grid(x[i : i + 1].numpy(), model.image_shape, ax=picture)
-    ax.plot(z, log_posterior[i].exp(), label="posterior p(z|x)")
-    ax.plot(z, q[i], "--", label="encoder q(z|x)")
-    spread = 5 * math.exp(0.5 * log_var_1d[i])
-    ax.set(yticks=[], xlim=(z[log_posterior[i].argmax()].item(), mean_1d[i].item()))
-    ax.set_xlim(min(ax.get_xlim()) - spread, max(ax.get_xlim()) + spread)
+    ax.plot(z_grid, log_posterior[i].exp(), label="posterior p(z|x)")
+    ax.plot(z_grid, q[i], "--", label="encoder q(z|x)")
+    peaks = sorted(
+        [z_grid[log_posterior[i].argmax()].item(), mean_1d[i].item()]
+    )
+    around = 5 * math.exp(0.5 * log_var_1d[i])
+    ax.set(yticks=[], xlim=(peaks[0] - around, peaks[1] + around))
     ax.set_title(f"gap {kl_to_posterior[i]:.2f} nats", fontsize=9)
 axes[0, 1].legend(loc="upper right")
 axes[-1, 1].set_xlabel("$z$")
@@ -393,8 +415,8 @@ Markdown(
 # :class: important
 # - $\mathcal{L}$, `elbo`: higher is better, a **lower** bound on $\log p(x)$.
 # - $-\mathcal{L}$, the loss: lower is better, an **upper** bound on $-\log p(x)$. It is not the negative log-likelihood.
-# - `reconstruction` $= \mathbb{E}_q[\log p(x \mid z)]$: at most 0 for binary pixels. For Gaussian pixels it is a density
-#   and may well be positive.
+# - `reconstruction` $= \mathbb{E}_q[\log p(x \mid z)]$: at most 0 for binary pixels. For Gaussian pixels it is an average
+#   log-density and may well be positive.
 # - `kl`: never negative, and always *subtracted* from the reconstruction.
 # :::
 
@@ -423,7 +445,7 @@ Markdown(
 
 # %%
 def gaussian_kl(mean, log_var):
-    """KL(N(mean, e^log_var) || N(0, 1)) of each dimension, nats: (B, Z), (B, Z) -> (B, Z)."""
+    """KL(N(mean, e^log_var) || N(0, 1)) of each dimension, nats: -> (B, Z)."""
     return 0.5 * (mean.square() + log_var.exp() - 1 - log_var)
 
 
@@ -433,14 +455,18 @@ def gaussian_kl(mean, log_var):
 
 # %% tags=["hide-input"]
 generator = torch.Generator().manual_seed(seed)
-mu, log_s2 = torch.tensor([0.8]).double(), torch.tensor([-2.0]).double()
-rows = []
+mu, log_s2, zero = torch.tensor([[0.8], [-2.0], [0.0]], dtype=torch.float64)
+rows = {}
 for n in (100, 10_000, 1_000_000):
-    z = mu + torch.exp(0.5 * log_s2) * torch.randn(n, 1, generator=generator, dtype=torch.float64)
-    sample = gaussian_log_prob(z, mu, log_s2) - gaussian_log_prob(z, torch.zeros(1), torch.zeros(1))
-    rows.append((f"{n:,}", sample.mean().item(), sample.std().item() / n**0.5, gaussian_kl(mu, log_s2).item()))
-table = pd.DataFrame(rows, columns=["draws", "Monte Carlo (nats)", "± standard error", "closed form (nats)"])
-table.style.format(precision=4).hide(axis="index")
+    epsilon = torch.randn(n, 1, generator=generator, dtype=torch.float64)
+    z = mu + torch.exp(0.5 * log_s2) * epsilon
+    sample = gaussian_log_prob(z, mu, log_s2) - gaussian_log_prob(z, zero, zero)
+    rows[f"{n:,} draws"] = {
+        "Monte Carlo (nats)": f"{sample.mean():.4f}",
+        "± standard error": f"{sample.std() / n**0.5:.4f}",
+        "closed form (nats)": f"{gaussian_kl(mu, log_s2).item():.4f}",
+    }
+pd.DataFrame.from_dict(rows, orient="index")
 
 # %% [markdown]
 # And against two other implementations, the second of which the rest of the book uses:
@@ -451,10 +477,13 @@ from torch.distributions import kl_divergence
 
 from vaelib import objectives
 
-m, log_v = torch.linspace(-3, 3, 60).reshape(20, 3), torch.linspace(-4, 2, 60).reshape(20, 3)
-reference = kl_divergence(Normal(m, torch.exp(0.5 * log_v)), Normal(0, 1))
-print("equals torch.distributions:", torch.allclose(gaussian_kl(m, log_v), reference, atol=1e-6))
-print("equals vaelib.objectives:", torch.equal(gaussian_kl(m, log_v), objectives.gaussian_kl(m, log_v)))
+m = torch.linspace(-3, 3, 60).reshape(20, 3)
+log_v = torch.linspace(-4, 2, 60).reshape(20, 3)
+mine = gaussian_kl(m, log_v)
+theirs = kl_divergence(Normal(m, torch.exp(0.5 * log_v)), Normal(0, 1))
+print("equals torch.distributions:", torch.allclose(mine, theirs, atol=1e-6))
+library = objectives.gaussian_kl(m, log_v)
+print("equals vaelib.objectives:", torch.equal(mine, library))
 
 # %% [markdown]
 # ## Gradients through a draw
@@ -490,14 +519,15 @@ print("equals vaelib.objectives:", torch.equal(gaussian_kl(m, log_v), objectives
 # %%
 def reparameterise(mean, log_var, samples=1, generator=None):
     """z = mean + sigma * epsilon: (B, Z), (B, Z) -> (samples, B, Z)."""
-    epsilon = torch.randn((samples, *mean.shape), generator=generator, dtype=mean.dtype)
+    shape = (samples, *mean.shape)
+    epsilon = torch.randn(shape, generator=generator, dtype=mean.dtype)
     return mean + torch.exp(0.5 * log_var) * epsilon
 
 
 # %%
 # NBVAL_CHECK_OUTPUT
-mine = reparameterise(m, log_v, 5, torch.Generator().manual_seed(1))
-library = objectives.reparameterise(m, log_v, 5, torch.Generator().manual_seed(1))
+mine = reparameterise(m, log_v, 5, generator.manual_seed(1))
+library = objectives.reparameterise(m, log_v, 5, generator.manual_seed(1))
 print("equals vaelib.objectives:", torch.equal(mine, library))
 
 # %% [markdown]
@@ -506,31 +536,33 @@ print("equals vaelib.objectives:", torch.equal(mine, library))
 # With $f(z) = \log \mathcal{N}(x; W z + b, \sigma^2 I)$ the exact answer is $W^\top (x - b - W \mu) / \sigma^2$.
 
 # %%
-x0, mu, s2 = x_faces[0], mean[0], var[0]  # a face (D,), the mean (Z,) and variance (Z,) of q
+x0 = x_faces[0]  # (D,)
+mu, s2 = mean[0], var[0]  # the mean and the variance of q, (Z,)
+exact = W.T @ (x0 - b - W @ mu) / sigma2  # (Z,)
 
 
 def f(z):
-    return Normal(z @ W.T + b, sigma2.sqrt()).log_prob(x0).sum(-1)  # (S, Z) -> (S,)
+    """log p(x0|z) in nats: (S, Z) -> (S,)."""
+    return Normal(z @ W.T + b, sigma2.sqrt()).log_prob(x0).sum(-1)
 
-
-exact = W.T @ (x0 - b - W @ mu) / sigma2  # (Z,)
 
 # %% [markdown]
-# One gradient per draw, three times: the reparameterised one by automatic differentiation, the score function's with
+# We take one gradient per draw, three times: the reparameterised one by automatic differentiation, the score function's with
 # $\nabla_\mu \log q = (z - \mu) / \sigma_q^2$, and the latter after subtracting a constant from $f$. A constant *baseline*
 # changes no mean, as $\mathbb{E}_q[\nabla \log q] = 0$, and is the simplest of many ways to calm the score function
 # {cite:p}`mohamed2020`.
 
 # %%
 generator = torch.Generator().manual_seed(seed)
-mu_of_draw = mu.expand(draws, -1).clone().requires_grad_()  # a mean for each draw, to get a gradient for each
+mu_of_draw = mu.repeat(draws, 1).requires_grad_()  # one for each draw
 z = reparameterise(mu_of_draw, s2.log(), generator=generator)[0]  # (draws, Z)
 (pathwise,) = torch.autograd.grad(f(z).sum(), mu_of_draw)  # (draws, Z)
 
 # %%
 z = z.detach()
 score = f(z)[:, None] * (z - mu) / s2  # (draws, Z)
-baseline = f(reparameterise(mu[None], s2.log()[None], 1000, generator)[:, 0]).mean()  # from draws of its own
+others = reparameterise(mu, s2.log(), 1000, generator)  # (1000, Z)
+baseline = f(others).mean()
 score_with_baseline = (f(z) - baseline)[:, None] * (z - mu) / s2  # (draws, Z)
 
 # %% tags=["hide-input"]
@@ -541,29 +573,37 @@ estimators = {
 }
 rows = {}
 for name, g in estimators.items():
-    error = g.std(0) / draws**0.5
+    variance = g.var(0).sum()
+    off = (g.mean(0) - exact).abs() / (g.std(0) / draws**0.5)
     rows[name] = {
-        "variance of one draw": g.var(0).sum().item(),
-        "ratio to reparameterised": (g.var(0).sum() / pathwise.var(0).sum()).item(),
-        "largest error of the mean, in standard errors": ((g.mean(0) - exact) / error).abs().max().item(),
+        "variance of one draw": f"{variance:,.0f}",
+        "ratio": f"{variance / pathwise.var(0).sum():,.1f}",
+        "worst error (standard errors)": f"{off.max():.1f}",
     }
-table = pd.DataFrame(rows).T
-table.style.format("{:.3g}")
+pd.DataFrame.from_dict(rows, orient="index")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-gradients", "caption": "Variance of three estimators of the same gradient (summed over its entries) against the number of draws that are averaged. All three fall like one over the number of draws, so the vertical distance is the number of draws that one reparameterised draw is worth."}, "image": {"alt": "Three parallel falling lines on logarithmic axes: the score function far above, the one with a baseline in between, the reparameterised one far below."}}
+# %% mystnb={"figure": {"caption": "Variance of three estimators of the same gradient (summed over its entries) against the number of draws that are averaged. All three fall like one over the number of draws, so the vertical distance is the number of draws that one reparameterised draw is worth.", "name": "fig-gradients"}, "image": {"alt": "Three parallel falling lines on logarithmic axes: the score function far above, the one with a baseline in between, the reparameterised one far below."}} tags=["hide-input"]
 counts = [2**k for k in range(8)]
 fig, ax = plt.subplots()
 for name, g in estimators.items():
-    averaged = [g[: draws // n * n].reshape(-1, n, latent_dim).mean(1).var(0).sum() for n in counts]
-    ax.plot(counts, averaged, "o-", label=name)
-ax.set(xscale="log", yscale="log", xlabel="draws averaged, $L$", ylabel="variance of the gradient")
+    averages = [
+        g[: draws // L * L].reshape(-1, L, latent_dim).mean(1) for L in counts
+    ]
+    ax.plot(
+        counts, [average.var(0).sum() for average in averages], "o-", label=name
+    )
+ax.set(xlabel="draws averaged, $L$", ylabel="variance of the gradient")
+ax.set(xscale="log", yscale="log")
 ax.set_xticks(counts, counts)
 ax.minorticks_off()
 ax.legend()
 plt.show()
 
 # %% tags=["remove-input"]
-plain, with_baseline = ((g.var(0).sum() / pathwise.var(0).sum()).item() for g in (score, score_with_baseline))
+plain, with_baseline = (
+    (g.var(0).sum() / pathwise.var(0).sum()).item()
+    for g in (score, score_with_baseline)
+)
 Markdown(
     f"One reparameterised draw is worth about **{float(f'{plain:.1g}'):,.0f}** draws of the plain score function, and "
     f"**{with_baseline:.1f}** of the one with a baseline. Most of the plain estimator's noise is "
@@ -589,10 +629,11 @@ Markdown(
 
 # %%
 def elbo(model, x, samples=1, generator=None):
-    """A draw of the evidence lower bound of each image, nats: (B, D) -> (B,)."""
+    """A draw of the evidence lower bound of each image, nats: -> (B,)."""
     mean, log_var = model.encode(x)  # (B, Z), (B, Z)
     z = reparameterise(mean, log_var, samples, generator)  # (L, B, Z)
-    reconstruction = model.likelihood.log_prob(x, model.decode(z)).mean(0)  # (B,)
+    log_p_x_given_z = model.likelihood.log_prob(x, model.decode(z))  # (L, B)
+    reconstruction = log_p_x_given_z.mean(0)  # (B,)
     kl = gaussian_kl(mean, log_var).sum(-1)  # (B,)
     return reconstruction - kl
 
@@ -603,10 +644,10 @@ def elbo(model, x, samples=1, generator=None):
 
 # %%
 # NBVAL_CHECK_OUTPUT
-mine = elbo(model, x, 3, torch.Generator().manual_seed(1))
-library = objectives.elbo(model, x, samples=3, generator=torch.Generator().manual_seed(1))
-print("equals vaelib.objectives:", torch.equal(mine, library.elbo))
-print("elbo = reconstruction - kl:", torch.equal(library.elbo, library.reconstruction - library.kl))
+mine = elbo(model, x, 3, generator.manual_seed(1))
+terms = objectives.elbo(model, x, samples=3, generator=generator.manual_seed(1))
+print("equals vaelib.objectives:", torch.equal(mine, terms.elbo))
+print("adds up:", torch.equal(terms.elbo, terms.reconstruction - terms.kl))
 
 # %% [markdown]
 # It is unbiased for every $L$: its mean must be the ELBO that we got from the grid. One thousand repeats for the first
@@ -614,15 +655,18 @@ print("elbo = reconstruction - kl:", torch.equal(library.elbo, library.reconstru
 
 # %% tags=["hide-input"]
 generator = torch.Generator().manual_seed(seed)
-rows = []
+rows = {}
 for L in (1, 10, 100):
     with torch.no_grad():
-        repeats = torch.stack([elbo(model, x[:1], L, generator)[0] for _ in range(1000)])
-    rows.append(
-        (L, repeats.mean().item(), repeats.std().item() / 1000**0.5, exact_elbo[0].item(), repeats.std().item())
-    )
-columns = ["draws L", "mean (nats)", "± standard error", "from the grid (nats)", "spread of one estimate (nats)"]
-pd.DataFrame(rows, columns=columns).style.format(precision=3).hide(axis="index")
+        repeats = [elbo(model, x[:1], L, generator)[0] for _ in range(1000)]
+    repeats = torch.stack(repeats)
+    rows[f"L = {L}"] = {
+        "mean of 1,000 (nats)": f"{repeats.mean():.3f}",
+        "± standard error": f"{repeats.std() / 1000**0.5:.3f}",
+        "from the grid (nats)": f"{exact_elbo[0]:.3f}",
+        "spread of one (nats)": f"{repeats.std():.3f}",
+    }
+pd.DataFrame.from_dict(rows, orient="index")
 
 # %% [markdown]
 # A subtlety for later. Sampling the KL as well ({cite:t}`kingma2014`, equation 6) sounds like needless noise, and
@@ -631,10 +675,11 @@ pd.DataFrame(rows, columns=columns).style.format(precision=3).hide(axis="index")
 # {cite:p}`roeder2017`. For one face and $q$ the exact posterior:
 
 # %%
-z = reparameterise(mean[:1], var[:1].log(), 1000, torch.Generator().manual_seed(seed))[:, 0]  # (1000, Z)
+z = reparameterise(mu, s2.log(), 1000, generator)  # (1000, Z)
+log_prior = Normal(0, 1).log_prob(z).sum(-1)
 log_q_z = Normal(mu, s2.sqrt()).log_prob(z).sum(-1)
-sampled_kl = f(z) + Normal(0, 1).log_prob(z).sum(-1) - log_q_z
-analytic_kl = f(z) - gaussian_kl(mean[:1], var[:1].log()).sum()
+sampled_kl = f(z) - (log_q_z - log_prior)  # (1000,)
+analytic_kl = f(z) - gaussian_kl(mu, s2.log()).sum()  # (1000,)
 
 # %% tags=["remove-input"]
 Markdown(
@@ -660,7 +705,7 @@ Markdown(
 
 # %%
 def bernoulli_log_prob(x, a):
-    """log p(x|z) of binary pixels in nats, from logits a: (B, D), (B, D) -> (B,)."""
+    """log p(x|z) of binary pixels in nats: (B, D), logits (B, D) -> (B,)."""
     return (x * a - F.softplus(a)).sum(-1)
 
 
@@ -670,10 +715,12 @@ from torch.distributions import Bernoulli
 
 from vaelib import likelihoods
 
-a = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).double() * 3
-reference = Bernoulli(logits=a).log_prob(x).sum(-1)
-print("equals torch.distributions:", torch.allclose(bernoulli_log_prob(x, a), reference))
-print("equals vaelib.likelihoods:", torch.allclose(bernoulli_log_prob(x, a), likelihoods.Bernoulli().log_prob(x, a)))
+a = 3 * torch.randn(x.shape, generator=generator.manual_seed(0)).double()
+mine = bernoulli_log_prob(x, a)
+theirs = Bernoulli(logits=a).log_prob(x).sum(-1)
+print("equals torch.distributions:", torch.allclose(mine, theirs))
+library = likelihoods.Bernoulli().log_prob(x, a)
+print("equals vaelib.likelihoods:", torch.allclose(mine, library))
 
 # %% [markdown]
 # ### Is cross-entropy on grey pixels a likelihood?
@@ -687,14 +734,17 @@ print("equals vaelib.likelihoods:", torch.allclose(bernoulli_log_prob(x, a), lik
 
 # %%
 y = torch.linspace(0.001, 0.999, 500, dtype=torch.float64)
-area = (2 * y - 1) / torch.logit(y)  # never evaluated at y = 1/2, where the limit is 1/2
-grid = torch.linspace(0, 1, 2001, dtype=torch.float64)
-by_hand = torch.trapezoid(y[:, None] ** grid * (1 - y[:, None]) ** (1 - grid), grid)
+area = (2 * y - 1) / torch.logit(y)  # the limit at y = 1/2 is 1/2
+grey = torch.linspace(0, 1, 2001, dtype=torch.float64)
+curve = y[:, None] ** grey * (1 - y[:, None]) ** (1 - grey)  # (500, 2001)
+by_hand = torch.trapezoid(curve, grey)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-grey", "caption": "The Bernoulli expression is no density of grey pixels. Left: its value over the grey level x, for four decoder outputs y; none of these curves has area 1. Right: the area, by formula and by summing up, is at most one half."}, "image": {"alt": "Left: four exponential curves over the grey level between 0 and 1. Right: an arch over y that peaks at one half."}}
+# %% mystnb={"figure": {"caption": "The Bernoulli expression is no density of grey pixels. Left: its value over the grey level x, for four decoder outputs y; none of these curves has area 1. Right: the area, by formula and by summing up, is at most one half.", "name": "fig-grey"}, "image": {"alt": "Left: four exponential curves over the grey level between 0 and 1. Right: an arch over y that peaks at one half."}} tags=["hide-input"]
 fig, (left, right) = plt.subplots(1, 2, figsize=(7, 2.9))
 for level in (0.05, 0.3, 0.7, 0.95):
-    left.plot(grid, level**grid * (1 - level) ** (1 - grid), label=f"y = {level}")
+    left.plot(
+        grey, level**grey * (1 - level) ** (1 - grey), label=f"y = {level}"
+    )
 left.set(xlabel="grey level $x$", ylabel="$y^x (1-y)^{1-x}$", ylim=(0, 1))
 left.legend()
 right.plot(y, area, label="formula")
@@ -711,11 +761,11 @@ plt.show()
 # NBVAL_CHECK_OUTPUT
 from torch.distributions import ContinuousBernoulli
 
-grey = torch.tensor(0.3, dtype=torch.float64)
-y_lo = y[y < 0.49]  # torch uses a Taylor series near one half
-ours_cb = bernoulli_log_prob(grey.expand(len(y_lo), 1), torch.logit(y_lo)[:, None]) - area[: len(y_lo)].log()
-theirs_cb = ContinuousBernoulli(probs=y_lo).log_prob(grey)
-print("equals torch.distributions:", torch.allclose(ours_cb, theirs_cb, atol=1e-6))
+level, y_low = torch.tensor([0.3], dtype=torch.float64), y[y < 0.49]
+logits = torch.logit(y_low)[:, None]
+mine = bernoulli_log_prob(level, logits) - area[y < 0.49].log()
+theirs = ContinuousBernoulli(probs=y_low).log_prob(level)
+print("equals torch.distributions:", torch.allclose(mine, theirs, atol=1e-6))
 
 # %% [markdown]
 # So is a book full of grey "ELBOs" meaningless? No, for a reason that is seldom stated. Equation {eq}`eq-bernoulli` is
@@ -723,26 +773,33 @@ print("equals torch.distributions:", torch.allclose(ours_cb, theirs_cb, atol=1e-
 # with probability $x_i$ for each pixel:
 #
 # $$
-# \log p(x \mid z)\big|_{x \text{ grey}} = \mathbb{E}_{b \sim \mathrm{Bernoulli}(x)}\!\left[\log p(b \mid z)\right]
-# \quad\Longrightarrow\quad
-# \mathcal{L}(x) \le \mathbb{E}_{b \sim \mathrm{Bernoulli}(x)}\!\left[\log p(b)\right].
+# \sum_i x_i \log y_i + (1 - x_i) \log(1 - y_i)
+# = \mathbb{E}_{b \sim \mathrm{Bernoulli}(x)}\!\left[\log p(b \mid z)\right].
 # $$ (eq-grey)
+#
+# Put this into {eq}`eq-terms`. For each binary image $b$, the same $q_\phi(z \mid x)$ gives a lower bound on $\log p(b)$;
+# their average is the ELBO of the grey image:
+#
+# $$
+# \mathcal{L}(x) \;\le\; \mathbb{E}_{b \sim \mathrm{Bernoulli}(x)}\!\left[\log p(b)\right].
+# $$ (eq-grey-bound)
 #
 # The ELBO of a grey image is a valid bound on the average log-probability of its binarisations, with an encoder that sees
 # the grey original. It is *not* a bound on any log-density of the grey image itself, and must not be compared with numbers
 # from binarised MNIST, where the encoder sees $b$, or with Gaussian ones.
 
 # %%
-x_grey = torch.from_numpy(data.prepare(data.DataConfig(name=dataset)).test[:64]).double()
-coins = torch.bernoulli(x_grey.expand(2000, *x_grey.shape), generator=torch.Generator().manual_seed(seed))
-tossed = torch.stack([bernoulli_log_prob(b_, a) for b_ in coins]).mean(0)  # (B,)
+prepared_grey = data.prepare(data.DataConfig(name=dataset))
+x_grey = torch.from_numpy(prepared_grey.test[:64]).double()  # (B, D)
+tosses = (torch.bernoulli(x_grey, generator=generator) for _ in range(2000))
+tossed = torch.stack([bernoulli_log_prob(binary, a) for binary in tosses])
 linear = bernoulli_log_prob(x_grey, a)  # (B,)
 
 # %% tags=["remove-input"]
 entropy = torch.special.entr(x_grey) + torch.special.entr(1 - x_grey)
 Markdown(
-    f"For the first test image and random logits: {linear[0]:.2f} nats at the grey image, {tossed[0]:.2f} as the average "
-    "over 2,000 binarisations. \n\nGrey pixels also have a floor. Even a decoder that returns every pixel exactly, y = x, "
+    f"For the first test image and random logits: {linear[0]:.2f} nats at the grey image, {tossed.mean(0)[0]:.2f} ± "
+    f"{tossed.std(0)[0] / 2000**0.5:.2f} as the average over 2,000 binarisations.\n\nGrey pixels also have a floor. Even a decoder that returns every pixel exactly, y = x, "
     f"pays the entropy of the coins: **{entropy.sum(-1).mean():.1f} nats** per image, averaged over the first {len(x)} "
     "test images. A loss on grey images never gets near zero, and only the excess over this floor can be learned."
 )
@@ -761,28 +818,35 @@ Markdown(
 # %%
 def gaussian_pixels_log_prob(x, m, sigma):
     """log p(x|z) of Gaussian pixels in nats: (B, D), (B, D), () -> (B,)."""
-    return -0.5 * ((x - m).square() / sigma**2 + torch.log(2 * math.pi * sigma**2)).sum(-1)
+    squared = (x - m).square() / sigma**2
+    return -0.5 * (squared + torch.log(2 * math.pi * sigma**2)).sum(-1)
 
 
 # %%
 # NBVAL_CHECK_OUTPUT
-width = torch.tensor(0.2, dtype=torch.float64)
-config = likelihoods.LikelihoodConfig(name="gaussian", mean="sigmoid", sigma="fixed", sigma_value=0.2)
-gaussian = likelihoods.make_likelihood(config)
-mine = gaussian_pixels_log_prob(x_grey, torch.sigmoid(a), width)
-print("equals torch.distributions:", torch.allclose(mine, Normal(torch.sigmoid(a), width).log_prob(x_grey).sum(-1)))
-print("equals vaelib.likelihoods:", torch.allclose(mine, gaussian.log_prob(x_grey, a), rtol=1e-5))
+from vaelib.likelihoods import LikelihoodConfig, make_likelihood
+
+m, width = torch.sigmoid(a), torch.tensor(0.2, dtype=torch.float64)
+mine = gaussian_pixels_log_prob(x_grey, m, width)
+theirs = Normal(m, width).log_prob(x_grey).sum(-1)
+print("equals torch.distributions:", torch.allclose(mine, theirs))
+config = LikelihoodConfig(
+    name="gaussian", mean="sigmoid", sigma="fixed", sigma_value=0.2
+)
+library = make_likelihood(config).log_prob(x_grey, a)
+print("equals vaelib.likelihoods:", torch.allclose(mine, library, rtol=1e-5))
 
 # %% [markdown]
-# The last line passed the outputs through a sigmoid: $m = \mathrm{sigmoid}(a)$. {cite:t}`kingma2014` did the same for
+# Here the decoder's outputs went through a sigmoid: $m = \mathrm{sigmoid}(a)$. {cite:t}`kingma2014` did the same for
 # Frey Faces, "the means were constrained to the interval (0,1) using a sigmoidal activation function at the decoder
 # output". What does it change? First, without it the mean may leave the range of pixels, where no image ever is. How
 # often does that happen to the linear model, which has no sigmoid?
 
 # %%
 rebuilt = mean @ W.T + b  # (N, D): the mean image at the posterior's mean
-imagined = torch.randn(mean.shape, generator=torch.Generator().manual_seed(seed), dtype=mean.dtype) @ W.T + b
-outside = [((images < 0) | (images > 1)).double().mean().item() for images in (rebuilt, imagined)]
+z = torch.randn(mean.shape, generator=generator, dtype=mean.dtype)
+imagined = z @ W.T + b  # (N, D): the same for draws from the prior
+outside = [(m != m.clamp(0, 1)).double().mean() for m in (rebuilt, imagined)]
 
 # %% tags=["remove-input"]
 Markdown(
@@ -805,22 +869,30 @@ Markdown(
 # The sigmoid bounds the gradient, and makes it vanish where the output is saturated, rightly or wrongly. Bernoulli's
 # keeps pulling.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sigmoid", "caption": "The gradient of the loss with respect to one decoder output, for a pixel that is black (x = 0) and sigma = 1. Without a sigmoid it grows without bound; a Gaussian with sigmoid means forgives outputs that are badly wrong (far right); a Bernoulli does not. Lines are automatic differentiation of the library, dots the formulas."}, "image": {"alt": "Three curves over the decoder output from minus 8 to 8: a straight line, a small bump near 1, and a curve that rises from zero to one."}}
+# %% mystnb={"figure": {"caption": "The gradient of the loss with respect to one decoder output, for a pixel that is black (x = 0) and sigma = 1. Without a sigmoid it grows without bound; a Gaussian with sigmoid means forgives outputs that are badly wrong (far right); a Bernoulli does not. Lines are automatic differentiation of the library, dots the formulas.", "name": "fig-sigmoid"}, "image": {"alt": "Three curves over the decoder output from minus 8 to 8: a straight line, a small bump near 1, and a curve that rises from zero to one."}} tags=["hide-input"]
 a_1 = torch.linspace(-8, 8, 161, dtype=torch.float64)[:, None].requires_grad_()
 s = torch.sigmoid(a_1).detach()
 choices = {
-    "Gaussian, no sigmoid": ({"name": "gaussian", "mean": "identity"}, a_1.detach()),
-    "Gaussian, sigmoid": ({"name": "gaussian", "mean": "sigmoid"}, s * s * (1 - s)),
+    "Gaussian, no sigmoid": (
+        {"name": "gaussian", "mean": "identity"},
+        a_1.detach(),
+    ),
+    "Gaussian, sigmoid": (
+        {"name": "gaussian", "mean": "sigmoid"},
+        s * s * (1 - s),
+    ),
     "Bernoulli": ({"name": "bernoulli"}, s),
 }
 fig, ax = plt.subplots(figsize=(7, 2.9))
 for name, (choice, formula) in choices.items():
-    config = likelihoods.LikelihoodConfig(**choice, sigma="fixed", sigma_value=1.0)
-    likelihood = likelihoods.make_likelihood(config).double()
-    (slope,) = torch.autograd.grad(-likelihood.log_prob(torch.zeros_like(a_1), a_1).sum(), a_1)
+    config = LikelihoodConfig(**choice, sigma="fixed", sigma_value=1.0)
+    likelihood = make_likelihood(config).double()
+    loss = -likelihood.log_prob(torch.zeros_like(a_1), a_1)
+    (slope,) = torch.autograd.grad(loss.sum(), a_1)
     (line,) = ax.plot(a_1.detach(), slope, label=name)
     ax.plot(a_1.detach()[::10], formula[::10], "o", color=line.get_color())
-ax.set(xlabel="decoder's output $a$", ylabel=r"$-\partial \log p \, / \, \partial a$", ylim=(-1.5, 1.5))
+ax.set(xlabel="decoder's output $a$", ylim=(-1.5, 1.5))
+ax.set_ylabel(r"$-\partial \log p \, / \, \partial a$")
 ax.legend()
 plt.show()
 
@@ -855,25 +927,25 @@ plt.show()
 
 # %%
 D = x_faces.shape[1]
-S = ((x_faces - rebuilt).square().sum(-1) + (var @ W.square().sum(0))).mean()  # per image
+S = ((x_faces - rebuilt).square().sum(-1) + var @ W.square().sum(0)).mean()
 sigmas = torch.logspace(-2, 0.3, 400, dtype=torch.float64)
-minus_reconstruction = S / (2 * sigmas**2) + D / 2 * torch.log(2 * math.pi * sigmas**2)
-best = sigmas[minus_reconstruction.argmin()]
+log_norm = D * torch.log(2 * math.pi * sigmas**2)
+loss = 0.5 * (S / sigmas**2 + log_norm)  # without the KL
+best = sigmas[loss.argmin()]
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-sigma", "caption": "The reconstruction term of the loss for one and the same set of reconstructed faces, against sigma. The minimum lies at the root of the mean squared error (dotted). At sigma = 1, plain squared error, the same reconstructions cost hundreds of nats more, and the KL term weighs hundreds of times more against them."}, "image": {"alt": "A curve that falls steeply, has its minimum near 0.06, and rises slowly towards sigma of 2."}}
+# %% mystnb={"figure": {"caption": "The reconstruction term of the loss for one and the same set of reconstructed faces, against sigma. The minimum lies at the root of the mean squared error (dotted). At sigma = 1, plain squared error, the same reconstructions cost hundreds of nats more, and the KL term weighs hundreds of times more against them.", "name": "fig-sigma"}, "image": {"alt": "A curve that falls steeply, has its minimum near 0.06, and rises slowly towards sigma of 2."}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(7, 2.9))
-ax.plot(sigmas, minus_reconstruction)
+ax.plot(sigmas, loss)
 ax.axvline((S / D).sqrt(), linestyle=":", color=plots.INK)
-ax.plot([1.0], [(S / 2 + D / 2 * math.log(2 * math.pi)).item()], "o", color=plots.COLOURS["rose"])
-ax.annotate(
-    r"$\sigma = 1$", (1, S / 2 + D / 2 * math.log(2 * math.pi)), xytext=(-8, 6), textcoords="offset points", ha="right"
-)
-ax.set(xscale="log", xlabel=r"$\sigma$", ylabel="$-$reconstruction (nats per image)")
-ax.set_ylim(minus_reconstruction.min() - 150, minus_reconstruction.min() + 2500)
+at_one = (S / 2 + D / 2 * math.log(2 * math.pi)).item()
+ax.plot([1.0], [at_one], "o", color=plots.COLOURS["rose"])
+ax.text(0.9, at_one + 50, r"$\sigma = 1$", ha="right")
+ax.set(xlabel=r"$\sigma$", ylabel="$-$reconstruction (nats per image)")
+ax.set(xscale="log", ylim=(loss.min() - 150, loss.min() + 2500))
 plt.show()
 
 # %% tags=["remove-input"]
-excess = (S / 2 + D / 2 * math.log(2 * math.pi) - minus_reconstruction.min()).item()
+excess = at_one - loss.min().item()
 Markdown(
     f"Best σ on a grid: {best:.4f}; root of the mean squared error: **{(S / D).sqrt():.4f}**. At σ = 1 the same "
     f"reconstructions cost {excess:.0f} nats more, and one nat of KL weighs {(1 / (S / D)).item():.0f} times as much "
@@ -891,7 +963,8 @@ Markdown(
 # = \frac{1}{D} \Bigl(\sum_i \ell_i + D \cdot \mathrm{KL}\Bigr).
 # $$ (eq-mean)
 #
-# The mean over pixels is the sum with a KL weight of $\beta = D$ {cite:p}`higgins2017`. Common ways to write the loss,
+# The mean over pixels is the sum with a KL weight of $\beta = D$, in the terms of the $\beta$-VAE
+# {cite:p}`higgins2017`. Common ways to write the loss,
 # and what they silently assume:
 #
 # | loss of one image | same minimum as $-\mathcal{L}$ with |
@@ -907,14 +980,15 @@ Markdown(
 
 # %%
 # NBVAL_CHECK_OUTPUT
-draw = torch.Generator().manual_seed(0)
-target, output = (torch.rand(1, 560, generator=draw, dtype=torch.float64) for _ in range(2))
-kl, w = torch.tensor(17.0), 0.01
+generator.manual_seed(0)
+target, output = torch.rand(2, 1, 560, generator=generator).double()
+kl, w = 17.0, 0.01
 in_the_wild = F.mse_loss(output, target) + w * kl  # the mean over pixels
-sigma_squared = torch.tensor(w * 560 / 2)
-derived = -gaussian_pixels_log_prob(target, output, sigma_squared.sqrt()) + kl
-constant = 560 / 2 * torch.log(2 * math.pi * sigma_squared)
-print("same loss, but for a factor and a constant:", torch.allclose(in_the_wild / w, derived - constant))
+s2_implied = torch.tensor(w * 560 / 2)
+derived = -gaussian_pixels_log_prob(target, output, s2_implied.sqrt()) + kl
+constant = 560 / 2 * torch.log(2 * math.pi * s2_implied)
+same = torch.allclose(in_the_wild / w, derived - constant)
+print("the same, but for a factor and a constant:", same)
 
 # %% [markdown]
 # ## A VAE whose evidence is known
@@ -941,10 +1015,11 @@ def weights(model):
 
 
 def linear_terms(model, x):
-    """Expected squared error, and KL, of each image under a linear VAE, without sampling: two of (B,)."""
+    """Expected squared error, and KL, of each image: (B, D) -> (B,), (B,)."""
     W, b, _ = weights(model)
     mean, log_var = model.encode(x)
-    squared = (x - mean @ W.T - b).square().sum(-1) + log_var.exp() @ W.square().sum(0)
+    squared = (x - mean @ W.T - b).square().sum(-1)
+    squared = squared + log_var.exp() @ W.square().sum(0)
     return squared, gaussian_kl(mean, log_var).sum(-1)
 
 
@@ -953,37 +1028,41 @@ def linear_elbo(model, x):
     """The ELBO of a linear VAE in nats, without sampling: (B, D) -> (B,)."""
     squared, kl = linear_terms(model, x)
     _, b, sigma2 = weights(model)
-    return -0.5 * (squared / sigma2 + len(b) * torch.log(2 * math.pi * sigma2)) - kl
+    log_norm = len(b) * torch.log(2 * math.pi * sigma2)
+    return -0.5 * (squared / sigma2 + log_norm) - kl
 
 
 # %% [markdown]
 # First without training: put the known solution into a VAE by hand. We subtract the mean face, so that $b = 0$.
 
 # %%
-from vaelib.likelihoods import LikelihoodConfig
 from vaelib.models import VAE
 
 centred = x_faces - x_faces.mean(0)
 
 
 def linear_vae(sigma="shared", sigma_value=0.3):
-    """A VAE of `latent_dim` dimensions with no hidden layer and Gaussian pixels without a sigmoid."""
+    """A VAE with no hidden layer, and Gaussian pixels without a sigmoid."""
     torch.manual_seed(seed)
-    pixels = LikelihoodConfig(name="gaussian", mean="identity", sigma=sigma, sigma_value=sigma_value)
-    return VAE(ModelConfig(latent_dim=latent_dim, hidden=(), likelihood=pixels), (D,)).double()
+    pixels = LikelihoodConfig(
+        name="gaussian", mean="identity", sigma=sigma, sigma_value=sigma_value
+    )
+    config = ModelConfig(latent_dim=latent_dim, hidden=(), likelihood=pixels)
+    return VAE(config, (D,)).double()
 
 
 # %%
 # NBVAL_CHECK_OUTPUT
-by_hand = linear_vae("fixed", sigma2.sqrt().item())
+solved = linear_vae("fixed", sigma2.sqrt().item())
 with torch.no_grad():
-    for parameter in by_hand.parameters():
+    for parameter in solved.parameters():
         parameter.zero_()
-    by_hand.decoder.outputs.weight.copy_(W)
-    by_hand.encoder.mean.weight.copy_(torch.linalg.inv(M) @ W.T)
-    by_hand.encoder.log_var.bias.copy_((sigma2 / M.diagonal()).log())
-    gap = ppca_log_evidence(centred, *weights(by_hand)) - linear_elbo(by_hand, centred)
-print("the ELBO of the exact posterior is the evidence:", gap.abs().max().item() < 1e-6)
+    solved.decoder.outputs.weight.copy_(W)
+    solved.encoder.mean.weight.copy_(M_inverse @ W.T)
+    solved.encoder.log_var.bias.copy_(var[0].log())
+    evidence = ppca_log_evidence(centred, *weights(solved))
+    same = torch.allclose(linear_elbo(solved, centred), evidence)
+print("with the exact posterior, the ELBO is the evidence:", same)
 
 # %% [markdown]
 # Now from random weights, by stochastic gradients with one draw per image, as any VAE. The training loop is the
@@ -999,26 +1078,43 @@ def linear_loss(model):
         loss = -elbo(model, x, generator=generator)
         if model.training:
             return {"loss": loss}
-        return {"loss": loss, "elbo": linear_elbo(model, x), "evidence": ppca_log_evidence(x, *weights(model))}
+        evidence = ppca_log_evidence(x, *weights(model))
+        return {
+            "loss": loss,
+            "elbo": linear_elbo(model, x),
+            "evidence": evidence,
+        }
 
     return loss
 
 
 # %%
-recipe = TrainingConfig(learning_rate=0.01, schedule="cosine", batch_size=128, epochs=linear_epochs, device="cpu")
+recipe = TrainingConfig(
+    learning_rate=0.01,
+    schedule="cosine",
+    batch_size=128,
+    epochs=linear_epochs,
+    device="cpu",
+)
 linear_model = linear_vae()
-history = fit(linear_model, linear_loss(linear_model), centred, recipe, seed=seed, held_out={"all": centred})
+loss = linear_loss(linear_model)
+watched = {"all": centred}  # evaluated after each epoch
+history = fit(linear_model, loss, centred, recipe, seed=seed, held_out=watched)
 best_evidence = PCA(latent_dim, svd_solver="full").fit(centred).score(centred)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-linear", "caption": "A linear VAE learns probabilistic PCA. Left: ELBO and exact evidence of the model during training, and the best evidence there is (scikit-learn's PCA.score). Right: the two gaps, on a logarithmic axis. Evidence minus ELBO is the encoder's error, the KL divergence to the true posterior; best minus evidence is the decoder's."}, "image": {"alt": "Left: two curves rise and meet a dotted line. Right: two falling curves on a logarithmic axis, from hundreds of nats to below one."}}
+# %% mystnb={"figure": {"caption": "A linear VAE learns probabilistic PCA. Left: ELBO and exact evidence of the model during training, and the best evidence there is (scikit-learn's PCA.score). Right: the two gaps, on a logarithmic axis. Evidence minus ELBO is the encoder's error, the KL divergence to the true posterior; best minus evidence is the decoder's.", "name": "fig-linear"}, "image": {"alt": "Left: two curves rise and meet a dotted line. Right: two falling curves on a logarithmic axis, from hundreds of nats to below one."}} tags=["hide-input"]
 fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3))
-left.plot(history["epoch"], history["all_evidence"], label="evidence of the model")
-left.plot(history["epoch"], history["all_elbo"], "--", label="ELBO")
+epoch, evidence, bound = (
+    history[name] for name in ("epoch", "all_evidence", "all_elbo")
+)
+left.plot(epoch, evidence, label="evidence of the model")
+left.plot(epoch, bound, "--", label="ELBO")
 left.axhline(best_evidence, linestyle=":", color=plots.INK, label="PCA.score")
-left.set(xlabel="epoch", ylabel="nats per image", ylim=(best_evidence - 600, best_evidence + 60))
+left.set(xlabel="epoch", ylabel="nats per image")
+left.set_ylim(best_evidence - 600, best_evidence + 60)
 left.legend(loc="lower right")
-right.plot(history["epoch"], best_evidence - history["all_evidence"], label="PCA.score − evidence")
-right.plot(history["epoch"], history["all_evidence"] - history["all_elbo"], "--", label="evidence − ELBO")
+right.plot(epoch, best_evidence - evidence, label="PCA.score − evidence")
+right.plot(epoch, evidence - bound, "--", label="evidence − ELBO")
 right.set(xlabel="epoch", ylabel="nats per image", yscale="log")
 right.legend()
 plt.show()
@@ -1038,10 +1134,17 @@ Markdown(
 # %% [markdown]
 # ## Which latent dimensions survive
 #
-# Linear theory also answers the question that we left open: what happens if $\sigma$ is *not* learned? Solve the linear VAE
-# for a fixed $\sigma$, one principal direction at a time {cite:p}`lucas2019`. A direction whose data have variance
-# $\lambda_j$ is kept if $\lambda_j > \sigma^2$, and is otherwise dropped: $w_j = 0$, and the encoder returns the prior. Its
-# squared error $S_j$ and its KL, or *rate*, $R_j$ are
+# Linear theory also answers the question that we left open: what happens if $\sigma$ is *not* learned? Take one principal
+# direction, in which the data have variance $\lambda$, with one latent number of decoder weight $w$. Its evidence is that of
+# a Gaussian of variance $w^2 + \sigma^2$. It is best when this variance is the data's, $w^2 = \lambda - \sigma^2$, which
+# has a solution only if $\lambda > \sigma^2$. Otherwise the best weight is $w = 0$: the latent number is ignored, its
+# posterior is the prior, its KL is zero {cite:p}`lucas2019`.
+#
+# For a direction that is kept, {eq}`eq-ppca-posterior` reads $\mu = (w / \lambda) \, x$ and $\sigma_q^2 = \sigma^2 / \lambda$.
+# The error has two parts, what the mean misses and what the noise of $z$ adds, and they sum up neatly:
+# $\lambda (1 - w^2 / \lambda)^2 + w^2 \sigma^2 / \lambda = \sigma^2$. In {eq}`eq-kl` the average of $\mu^2$ is
+# $w^2 / \lambda = 1 - \sigma^2 / \lambda$, so that all but the logarithm cancels. The squared error $S_j$ and the KL, or
+# *rate*, $R_j$ of direction $j$ are therefore
 #
 # $$
 # S_j = \min(\lambda_j, \sigma^2), \qquad R_j = \max\!\left(0, \tfrac{1}{2} \log \frac{\lambda_j}{\sigma^2}\right)
@@ -1054,36 +1157,40 @@ Markdown(
 # %%
 from vaelib.evaluation import active_units
 
-spectrum = torch.linalg.eigvalsh(torch.cov(x_faces.T)).flip(0)  # (D,)
-eigenvalues, beyond = spectrum[:latent_dim], spectrum[latent_dim:].sum().item()  # with and without a latent dimension
 found = []
 for sigma in (1.0, 0.6, 0.42, 0.3):
     trained = linear_vae("fixed", sigma)
     fit(trained, linear_loss(trained), centred, recipe, seed=seed)
     with torch.no_grad():
         squared, kl = linear_terms(trained, centred)
-    found.append((sigma, int(active_units(trained, centred).sum()), squared.mean().item(), kl.mean().item()))
-
+    active = int(active_units(trained, centred).sum())
+    found.append((sigma, active, squared.mean().item(), kl.mean().item()))
 
 # %%
+spectrum = torch.linalg.eigvalsh(torch.cov(x_faces.T)).flip(0)  # (D,)
+kept, beyond = spectrum[:latent_dim], spectrum[latent_dim:].sum()
+
+
 def water_filling(sigma):
-    """Squared error, and rate in nats, of the best linear code at this sigma, both summed over directions."""
-    squared = eigenvalues.clamp(max=sigma**2).sum().item() + beyond
-    return squared, 0.5 * (eigenvalues / sigma**2).log().clamp(min=0).sum().item()
+    """Squared error, and rate in nats, of the best linear VAE at this sigma."""
+    squared = kept.clamp(max=sigma**2).sum() + beyond
+    rate = 0.5 * torch.log(kept / sigma**2).clamp(min=0).sum()
+    return squared.item(), rate.item()
 
 
 # %% tags=["hide-input"]
-rows = []
+rows = {}
 for sigma, active, squared, kl in found:
-    predicted = int((eigenvalues > sigma**2).sum())
-    rows.append((sigma, predicted, active, water_filling(sigma)[1], kl, water_filling(sigma)[0], squared))
-columns = pd.MultiIndex.from_tuples(
-    [
-        ("σ", ""),
-        *[(of, who) for of in ("dimensions in use", "KL (nats)", "squared error") for who in ("theory", "trained")],
-    ]
-)
-pd.DataFrame(rows, columns=columns).style.format(precision=2).hide(axis="index")
+    best_squared, best_rate = water_filling(sigma)
+    rows[f"σ = {sigma:.2f}"] = {
+        ("dimensions in use", "theory"): int((kept > sigma**2).sum()),
+        ("dimensions in use", "trained"): active,
+        ("KL (nats)", "theory"): f"{best_rate:.2f}",
+        ("KL (nats)", "trained"): f"{kl:.2f}",
+        ("squared error", "theory"): f"{best_squared:.2f}",
+        ("squared error", "trained"): f"{squared:.2f}",
+    }
+pd.DataFrame(rows).T
 
 # %% [markdown]
 # With $\sigma = 1$, plain squared error, most of the latent dimensions are switched off *at the optimum*. That is posterior
@@ -1106,14 +1213,25 @@ pd.DataFrame(rows, columns=columns).style.format(precision=2).hide(axis="index")
 #
 # a model with small $\sigma$ pays many nats of rate for a little less error.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-rate", "caption": "Rate and distortion of linear VAEs. The line is the theory for all sigma, the dots are the four trained models of the table, labelled with their sigma. Left end: nothing is encoded, every face is rebuilt as the mean face. Towards the right each halving of the error costs more nats."}, "image": {"alt": "A falling convex curve of squared error against rate, with four dots on it."}}
-line = [water_filling(sigma) for sigma in torch.logspace(0.2, -0.8, 100, dtype=torch.float64).tolist()]
+# %% mystnb={"figure": {"caption": "Rate and distortion of linear VAEs. The line is the theory for all sigma, the dots are the four trained models of the table, labelled with their sigma. Left end: nothing is encoded, every face is rebuilt as the mean face. Towards the right each halving of the error costs more nats.", "name": "fig-rate"}, "image": {"alt": "A falling convex curve of squared error against rate, with four dots on it."}} tags=["hide-input"]
+squared, rate = zip(
+    *map(water_filling, torch.logspace(0.2, -0.8, 100).tolist()), strict=True
+)
 fig, ax = plt.subplots()
-ax.plot([rate for _, rate in line], [squared for squared, _ in line], label="water-filling, theory")
-ax.plot([kl for *_, kl in found], [squared for *_, squared, _ in found], "o", label="trained")
-for sigma, _, squared, kl in found:
-    ax.annotate(rf"$\sigma = {sigma}$", (kl, squared), xytext=(6, 5), textcoords="offset points")
-ax.set(xlabel="rate: KL (nats per image)", ylabel="distortion: squared error per image", ylim=(0, None))
+ax.plot(rate, squared, label="water-filling, theory")
+ax.plot(
+    [kl for *_, kl in found],
+    [error for *_, error, _ in found],
+    "o",
+    label="trained",
+)
+for sigma, _, error, kl in found:
+    ax.text(kl + 0.15, error + 0.1, rf"$\sigma = {sigma}$")
+ax.set(
+    xlabel="rate: KL (nats per image)",
+    ylabel="distortion: squared error per image",
+)
+ax.set_ylim(0, None)
 ax.legend()
 plt.show()
 
@@ -1135,19 +1253,23 @@ plt.show()
 
 # %%
 def level_probability(k, m, sigma):
-    """P(k|z) of grey level k for a Gaussian of mean m and width sigma, the outer bins being open: (...) -> (...)."""
+    """P(k|z) of grey level k, with F the Gaussian of mean m and width sigma."""
+    F = torch.special.ndtr
     upper = torch.where(k == 255, math.inf, (k + 0.5) / 255)
     lower = torch.where(k == 0, -math.inf, (k - 0.5) / 255)
-    return torch.special.ndtr((upper - m) / sigma) - torch.special.ndtr((lower - m) / sigma)
+    return F((upper - m) / sigma) - F((lower - m) / sigma)
 
 
 # %%
 # NBVAL_CHECK_OUTPUT
 k = torch.arange(256, dtype=torch.float64)
-P = level_probability(k, m=0.9, sigma=0.3)  # (256,): this Gaussian's upper tail leaves [0, 1]
-config = LikelihoodConfig(name="discretised-gaussian", mean="identity", sigma="fixed", sigma_value=0.3)
-library = likelihoods.make_likelihood(config).double().log_prob(k[:, None] / 255, torch.full((256, 1), 0.9).double())
-print("sums to one:", torch.allclose(P.sum(), torch.tensor(1.0).double()))
+m = torch.full((256, 1), 0.9, dtype=torch.float64)
+P = level_probability(k, m[:, 0], sigma=0.3)  # (256,), one tail beyond white
+print("sums to one:", abs(P.sum().item() - 1) < 1e-12)
+config = LikelihoodConfig(
+    name="discretised-gaussian", mean="identity", sigma="fixed", sigma_value=0.3
+)
+library = make_likelihood(config).double().log_prob(k[:, None] / 255, m)
 print("equals vaelib.likelihoods:", torch.allclose(library, P.log(), rtol=1e-5))
 
 # %% [markdown]
@@ -1160,14 +1282,21 @@ print("equals vaelib.likelihoods:", torch.allclose(library, P.log(), rtol=1e-5))
 #
 # To see them part, let a decoder memorise one face, $m = x$, and shrink $\sigma$:
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-bits", "caption": "Bits per dimension of a face that the decoder has memorised, against sigma. Down to a few grey levels, density and probability agree. Narrower than about half a grey level (dotted), the density promises fewer than zero bits, without limit; the probability of the levels cannot fall below zero."}, "image": {"alt": "Two curves that coincide for large sigma. One goes on falling below zero as sigma shrinks, the other levels off at zero."}}
+# %% mystnb={"figure": {"caption": "Bits per dimension of a face that the decoder has memorised, against sigma. Down to a few grey levels, density and probability agree. Narrower than about half a grey level (dotted), the density promises fewer than zero bits, without limit; the probability of the levels cannot fall below zero.", "name": "fig-bits"}, "image": {"alt": "Two curves that coincide for large sigma. One goes on falling below zero as sigma shrinks, the other levels off at zero."}} tags=["hide-input"]
 levels = (x_faces[0] * 255).round()
 widths = torch.logspace(-4, 0, 200, dtype=torch.float64)
-log_density = torch.stack([gaussian_pixels_log_prob(levels / 255, levels / 255, width) for width in widths])
-log_p = torch.stack([level_probability(levels, levels / 255, width).log().sum() for width in widths])
+face = levels / 255
+density = torch.stack(
+    [gaussian_pixels_log_prob(face, face, width) for width in widths]
+)
+levels_p = torch.stack(
+    [level_probability(levels, face, width) for width in widths]
+)
+bits = objectives.bits_per_dim(density, D, density=True)
+honest_bits = objectives.bits_per_dim(levels_p.log().sum(-1), D, density=False)
 fig, ax = plt.subplots(figsize=(7, 2.9))
-ax.plot(widths, objectives.bits_per_dim(log_density, D, density=True), label="density")
-ax.plot(widths, objectives.bits_per_dim(log_p, D, density=False), "--", label="probability of levels")
+ax.plot(widths, bits, label="density")
+ax.plot(widths, honest_bits, "--", label="probability of levels")
 ax.axvline(likelihoods.HALF_LEVEL, linestyle=":", color=plots.INK)
 ax.set(xscale="log", xlabel=r"$\sigma$", ylabel="bits per dimension")
 ax.legend()
@@ -1180,7 +1309,7 @@ plt.show()
 # model $\sigma$ is many levels wide, and the conversion {eq}`eq-bits` is safe:
 
 # %% tags=["remove-input"]
-x_test = torch.from_numpy(data.prepare(data.DataConfig(name=faces)).test).double()
+x_test = torch.from_numpy(prepared.test).double()
 held_out = ppca_log_evidence(x_test, W, b, sigma2).mean()
 Markdown(
     f"Probabilistic PCA with {latent_dim} dimensions, held-out faces ({len(x_test)} of them): log p(x) = "
@@ -1219,8 +1348,10 @@ Markdown(
 # %%
 # NBVAL_CHECK_OUTPUT
 mu_1, sigma_1, mu_2, sigma_2 = torch.tensor([0.3, 0.5, -1.0, 2.0])
-by_formula = torch.log(sigma_2 / sigma_1) + (sigma_1**2 + (mu_1 - mu_2) ** 2) / (2 * sigma_2**2) - 0.5
-print(torch.allclose(by_formula, kl_divergence(Normal(mu_1, sigma_1), Normal(mu_2, sigma_2))))
+apart = (sigma_1**2 + (mu_1 - mu_2) ** 2) / (2 * sigma_2**2)
+mine = torch.log(sigma_2 / sigma_1) + apart - 0.5
+theirs = kl_divergence(Normal(mu_1, sigma_1), Normal(mu_2, sigma_2))
+print("equals torch.distributions:", torch.allclose(mine, theirs))
 
 # %% [markdown]
 # ```{solution-end}
@@ -1274,7 +1405,8 @@ print(torch.allclose(by_formula, kl_divergence(Normal(mu_1, sigma_1), Normal(mu_
 # %%
 for name, pixels in {"3 x 64 x 64": 3 * 64 * 64, "28 x 20": 28 * 20}.items():
     sigma_w = math.sqrt(0.00025 * pixels / 2)
-    print(f"{name}: sigma = {sigma_w:.3f}, directions of our faces kept: {int((spectrum > sigma_w**2).sum())}")
+    directions = int((spectrum > sigma_w**2).sum())
+    print(f"{name}: sigma = {sigma_w:.3f}, directions kept: {directions}")
 
 # %% [markdown]
 # ```{solution-end}
@@ -1300,9 +1432,12 @@ for name, pixels in {"3 x 64 x 64": 3 * 64 * 64, "28 x 20": 28 * 20}.items():
 generator = torch.Generator().manual_seed(seed)
 with torch.no_grad():
     for K in (1, 10, 100, 1000):
-        bound = torch.cat([objectives.importance_weighted_bound(model, part, K, generator) for part in x.split(8)])
-        gap = log_evidence - bound
-        print(f"K = {K:4d}: bound {bound.mean():.2f}, gap {gap.mean():.2f}, median gap {gap.median():.4f} nats")
+        parts = [
+            objectives.importance_weighted_bound(model, part, K, generator)
+            for part in x.split(8)
+        ]
+        gap = log_evidence - torch.cat(parts)
+        print(f"K = {K:4d}: mean gap {gap.mean():.2f}, median {gap.median():.4f}")
 
 # %% [markdown]
 # The typical gap vanishes quickly. The mean gap closes slowly: it is made by the few images whose posterior the encoder
