@@ -93,16 +93,16 @@ final_table(
 
 # %% [markdown]
 # Test figures of the runs in the picture, one seed each; lower is better for −ELBO and squared error. The figures of the
-# film are log-densities, which may lie below zero. [Chapter 3](chapter-training) has them with several seeds, and explains
+# film are log-densities, which may lie below zero. {doc}`03_training` has them with several seeds, and explains
 # each column.
 #
 # ## What is in it?
 #
 # | chapter | the question it answers |
 # | --- | --- |
-# | [1. Data](chapter-data) | What do the pictures look like, what are grey pixels, and where is the tongue? |
-# | [2. The model, derived](chapter-model) | Where does the ELBO come from, and what does every symbol do in code? |
-# | [3. Training](chapter-training) | What happens when the bound is maximised, by three recipes, on both data sets? |
+# | {doc}`01_data` | What do the pictures look like, what are grey pixels, and where is the tongue? |
+# | {doc}`02_model` | Where does the ELBO come from, and what does every symbol do in code? |
+# | {doc}`03_training` | What happens when the bound is maximised, by three recipes, on both data sets? |
 #
 # Latent sweeps, the cause of the collapse in full, and the missing tongue are the chapters to come.
 #
@@ -111,7 +111,7 @@ final_table(
 # For anyone who knows a little Python, a little probability (what a density and an expectation are) and a little calculus.
 # No earlier contact with neural networks is needed beyond "a function with many weights that can be adjusted".
 # Students can read it front to back; teachers will find exercises with solutions; practitioners can go straight to
-# [the table of expected losses](chapter-training) or import the library, `vaelib`, into their own work.
+# the table of expected losses in {doc}`03_training` or import the library, `vaelib`, into their own work.
 #
 # ## How do I read it?
 #

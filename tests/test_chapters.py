@@ -11,6 +11,7 @@ import pytest
 import yaml
 from papermill.exceptions import PapermillExecutionError
 
+from vaelib.book.cover import COVER, cover
 from vaelib.book.notebooks import CHECKS, chapters, parameters_cell
 
 ROOT = Path(__file__).parents[1]
@@ -96,6 +97,11 @@ def test_every_quick_parameter_is_one_of_a_chapter():
     for chapter in WITH_PARAMETERS:
         assert set(QUICK.get(chapter.name, {})) <= set(declared(chapter))
     assert set(QUICK) - {"all"} <= {chapter.name for chapter in WITH_PARAMETERS}
+
+
+def test_the_readmes_picture_is_the_front_pages():
+    index = next(chapter for chapter in CHAPTERS if chapter.name == "index")
+    assert (ROOT / COVER).read_bytes() == cover(index)
 
 
 def test_notebooks_are_valid():

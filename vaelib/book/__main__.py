@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+from vaelib.book.cover import COVER, cover
 from vaelib.book.execute import ChapterError, execute
 from vaelib.book.notebooks import Chapter, chapters, find_root, problems
 
@@ -44,6 +45,8 @@ def _run(chapter: Chapter) -> int:
     print(f"{chapter.name}: running", flush=True)
     try:
         print(f"{chapter.name}: {execute(chapter):.0f} s", flush=True)
+        if chapter.name == "index":
+            (find_root(chapter.path.parent) / COVER).write_bytes(cover(Chapter(chapter.path)))
     except ChapterError as error:
         print(error, file=sys.stderr, flush=True)
         return 1
