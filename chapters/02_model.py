@@ -67,8 +67,17 @@ if faces == "auto":
     faces = "frey" if dataset == "mnist" else "toyfaces"
 plots.use_style()
 
+# %% tags=["remove-cell"]
+face_images = data.load(faces)
+most = min(len(face_images.split().train), face_images.images[0].size) - 1
+if latent_dim > most:
+    raise book.ParameterError(
+        f"parameter latent_dim={latent_dim} cannot be used: expected at most {most}, "
+        f"fewer than the pixels and the training images of {face_images.name}"
+    )
+
 # %% tags=["remove-input"]
-book.banner(data.load(dataset), data.load(faces))
+book.banner(data.load(dataset), face_images)
 
 # %% [markdown]
 # ## Notation
@@ -236,7 +245,7 @@ print("equals scikit-learn:", torch.allclose(ours, torch.from_numpy(theirs)))
 
 # %%
 def guess_log_evidence(x, W, b, sigma2, z):
-    """The estimate from the first 1, 2, ..., N of the draws z, nats: -> (B, N)."""
+    """The estimate from the first 1, 2, ... draws in z, nats: -> (B, N)."""
     means = (part @ W.T + b for part in z.split(10_000))  # (10000, D) at a time
     squared = torch.cat([torch.cdist(x, m).square() for m in means], dim=1)
     log_norm = len(b) * torch.log(2 * math.pi * sigma2)
@@ -256,7 +265,7 @@ for Z in sorted({1, 2, 5, latent_dim}):
     guess = guess_log_evidence(some, *fitted, z)  # (16, N)
     shortfall[Z] = (truth - guess).mean(0)  # (N,)
 
-# %% mystnb={"figure": {"caption": "Guessing from the prior. How many nats the estimate of the log-evidence falls short of the truth, against the number of prior draws, as a mean over 16 faces. With one latent dimension a thousand draws are enough; with each further dimension the guesses that matter become rarer.", "name": "fig-naive"}, "image": {"alt": "Curves that fall with the number of draws. The one for a single latent dimension reaches zero, those for more dimensions end ever higher."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Guessing from the prior. How many nats the estimate of the log-evidence falls short of the truth, against the number of prior draws, as a mean over 16 faces. With one latent dimension a thousand draws are enough; with each further dimension the guesses that matter become rarer. (A lucky first draw may overshoot.)", "name": "fig-naive"}, "image": {"alt": "Curves that fall with the number of draws. The one for a single latent dimension reaches zero, those for more dimensions end ever higher."}} tags=["hide-input"]
 n = torch.logspace(0, math.log10(N), 60).long().unique()
 fig, ax = plt.subplots()
 for Z, gap in shortfall.items():
@@ -1195,7 +1204,7 @@ pd.DataFrame(rows).T
 # %% [markdown]
 # With $\sigma = 1$, plain squared error, most of the latent dimensions are switched off *at the optimum*. That is posterior
 # collapse, and no sigmoid is needed to explain it: the variance of a direction must exceed $\sigma^2$ to be worth its code.
-# {numref}`fig-linear` needed no cure, as it learned $\sigma$. The diagnosis of real, non-linear VAEs on these data follows
+# The model of {numref}`fig-linear` needed no cure, as it learned $\sigma$. The diagnosis of real, non-linear VAEs on these data follows
 # the same lines.
 
 # %% [markdown]
@@ -1213,7 +1222,7 @@ pd.DataFrame(rows).T
 #
 # a model with small $\sigma$ pays many nats of rate for a little less error.
 
-# %% mystnb={"figure": {"caption": "Rate and distortion of linear VAEs. The line is the theory for all sigma, the dots are the four trained models of the table, labelled with their sigma. Left end: nothing is encoded, every face is rebuilt as the mean face. Towards the right each halving of the error costs more nats.", "name": "fig-rate"}, "image": {"alt": "A falling convex curve of squared error against rate, with four dots on it."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Rate and distortion of linear VAEs. The line is the theory for all sigma, the dots are the four trained models of the table, labelled with their sigma. Left end: nothing is encoded, every face is rebuilt as the mean face. Towards the right each further nat buys less.", "name": "fig-rate"}, "image": {"alt": "A falling convex curve of squared error against rate, with four dots on it."}} tags=["hide-input"]
 squared, rate = zip(
     *map(water_filling, torch.logspace(0.2, -0.8, 100).tolist()), strict=True
 )
@@ -1403,10 +1412,10 @@ print("equals torch.distributions:", torch.allclose(mine, theirs))
 # The last row of the table: $\sigma^2 = w D / 2$.
 
 # %%
-for name, pixels in {"3 x 64 x 64": 3 * 64 * 64, "28 x 20": 28 * 20}.items():
-    sigma_w = math.sqrt(0.00025 * pixels / 2)
-    directions = int((spectrum > sigma_w**2).sum())
-    print(f"{name}: sigma = {sigma_w:.3f}, directions kept: {directions}")
+for pixels in (3 * 64 * 64, 28 * 20):
+    variance = 0.00025 * pixels / 2
+    number = int((spectrum > variance).sum())
+    print(f"D = {pixels}: sigma = {variance**0.5:.3f}, {number} kept")
 
 # %% [markdown]
 # ```{solution-end}
@@ -1426,18 +1435,17 @@ for name, pixels in {"3 x 64 x 64": 3 * 64 * 64, "28 x 20": 28 * 20}.items():
 #
 # $K = 1$ is {eq}`eq-elbo`. The average weight is an unbiased estimate of $p(x)$, since $\mathbb{E}_q[p(x, z) / q(z \mid x)] =
 # \int p(x, z) \, \mathrm{d}z$; the logarithm is concave, so by Jensen's inequality the mean of the log lies below the log of
-# the mean.
+# the mean. The gap $\log p(x) - \mathcal{L}_K$, in nats, over the test images:
 
 # %%
+bound = objectives.importance_weighted_bound
 generator = torch.Generator().manual_seed(seed)
 with torch.no_grad():
     for K in (1, 10, 100, 1000):
-        parts = [
-            objectives.importance_weighted_bound(model, part, K, generator)
-            for part in x.split(8)
-        ]
-        gap = log_evidence - torch.cat(parts)
-        print(f"K = {K:4d}: mean gap {gap.mean():.2f}, median {gap.median():.4f}")
+        parts = [bound(model, part, K, generator) for part in x.split(8)]
+        gap = log_evidence - torch.cat(parts)  # (B,)
+        mean_gap, median_gap = gap.mean(), gap.median()
+        print(f"K = {K:4d}: mean {mean_gap:.2f}, median {median_gap:.4f}")
 
 # %% [markdown]
 # The typical gap vanishes quickly. The mean gap closes slowly: it is made by the few images whose posterior the encoder
