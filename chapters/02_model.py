@@ -59,7 +59,7 @@ settings = book.parameters(
         "latent_dim": 1,
         "epochs": 1,
         "linear_epochs": 1,
-        "draws": 128,
+        "draws": 256,
         "seed": 0,
     },
 )
