@@ -300,9 +300,11 @@ recipe_table(frey)
 final_table(frey)
 
 # %% [markdown]
-# Read the last three columns first. They do not depend on the scale of a density: the squared error between a held-out
-# frame and its reconstruction, summed over the 560 pixels; the nats that $q(z|x)$ spends on a frame; and how many of the
-# latents carry anything at all (their posterior mean varies by more than 0.01 over the frames {cite:p}`burda2016`).
+# Two columns can be compared with any other model of these frames. **−ELBO (bits/dim)** integrates the density over the
+# bin of each grey level ({eq}`eq-discretised`): it is a bound on the bits that a compressor would need for a pixel, where
+# the raw file takes 8. **Squared error** is that between a held-out frame and its reconstruction, summed over the 560
+# pixels. The **KL** says how many nats $q(z|x)$ spends on a frame, and **active units** how many of the latents carry
+# anything at all: those whose posterior mean has a variance over the frames of more than 0.01 {cite:p}`burda2016`.
 
 # %% mystnb={"figure": {"name": "fig-training-faces-reconstructions", "caption": "Held-out frames and their reconstructions, seed 0. With sigma fixed at 1 the report's recipe draws one average face for every frame: it has collapsed. Learning sigma brings the expressions back."}, "image": {"alt": "Rows of the same held-out faces: the data, then the reconstructions. The row of the report's recipe repeats one blurred face; the other rows follow the expressions, the modern one most closely."}} tags=["hide-input"]
 random_split = {name: runs for name, runs in frey.items() if "time" not in name}

@@ -6,10 +6,19 @@ import pandas as pd
 import pytest
 import torch
 
-from vaelib.evaluation import Estimate, active_units, kl_per_dim, log_likelihood, posterior, squared_error, summary
+from vaelib.evaluation import (
+    Estimate,
+    active_units,
+    discretised,
+    kl_per_dim,
+    log_likelihood,
+    posterior,
+    squared_error,
+    summary,
+)
 from vaelib.likelihoods import LikelihoodConfig
 from vaelib.models import VAE, ModelConfig
-from vaelib.objectives import elbo
+from vaelib.objectives import bits_per_dim, elbo
 from vaelib.runs import RunConfig
 from vaelib.tables import final_table, progress_table, recipe_table, spread
 
@@ -83,6 +92,24 @@ def test_squared_error_sums_over_pixels(linear):
     torch.testing.assert_close(squared_error(linear, x), expected)
 
 
+@pytest.mark.parametrize("sigma", ["fixed", "shared", "per-pixel", "optimal"])
+def test_the_discretised_twin_of_a_wide_gaussian_agrees_with_its_density(sigma):
+    likelihood = LikelihoodConfig(name="gaussian", sigma=sigma, sigma_value=0.5)
+    torch.manual_seed(0)
+    model = VAE(ModelConfig(latent_dim=2, hidden=(8,), likelihood=likelihood), (3,)).eval()
+    x = torch.randint(40, 200, (50, 3), generator=torch.Generator().manual_seed(0)) / 255
+    density = elbo(model, x, generator=torch.Generator().manual_seed(0)).elbo.mean().item()
+    assert summary(model, x)["bits_per_dim"] == pytest.approx(bits_per_dim(density, 3, density=True), abs=1e-3)
+    assert model.config.likelihood.name == "gaussian"  # the model itself is as it was
+
+
+def test_only_gaussian_models_have_a_discretised_twin(linear):
+    model = VAE(ModelConfig(latent_dim=2, hidden=()), (3,))
+    assert "bits_per_dim" not in summary(model, images().clamp(0, 1))
+    with pytest.raises(ValueError, match="'bernoulli' cannot be discretised"):
+        discretised(model)
+
+
 def test_summary_is_of_one_piece(linear):
     figures = summary(linear, images())
     assert figures["elbo"] == pytest.approx(figures["reconstruction"] - figures["kl"], rel=1e-5)
@@ -114,7 +141,7 @@ def test_tables_turn_the_sign_of_the_bound_and_count_seeds():
     runs = {"a": [Finished(-100.0), Finished(-102.0)], "b": [Finished(-90.0)]}
     table = final_table(runs, ("elbo", "active_units"), digits=1)
     assert table.loc["a"].tolist() == ["101.0 (100.0 to 102.0)", "7 (7 to 7)", 2]
-    assert table.loc["b", "-ELBO (nats)"] == "90.0"
+    assert table.loc["b", "−ELBO (nats)"] == "90.0"
     progress = progress_table(runs, (1, 2, 50))
     assert progress.index.tolist() == [1, 2] and progress.loc[1, "b"] == "100.0"
     assert recipe_table(runs).loc["a", "hidden layers"] == "500 + 500"

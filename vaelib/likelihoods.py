@@ -7,7 +7,8 @@ return log p(x|z) in nats, summed over the pixels. Images are pixels in [0, 1]; 
 from __future__ import annotations
 
 import math
-from typing import Literal, Protocol
+from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -54,21 +55,25 @@ class LikelihoodConfig(Config):
         return self
 
 
-class Likelihood(Protocol):
+class Likelihood(nn.Module, ABC):
     """What every likelihood offers. D is the number of pixels; leading dimensions broadcast."""
 
     heads: int
     """Decoder outputs per pixel: the decoder's last layer is heads * D wide."""
 
+    @abstractmethod
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
         """log p(x|z) in nats, summed over pixels: x (..., D), outputs (..., heads * D) -> (...)."""
 
+    @abstractmethod
     def mean(self, outputs: Tensor) -> Tensor:
         """E[x|z]: (..., heads * D) -> (..., D)."""
 
+    @abstractmethod
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One draw of x from p(x|z): (..., heads * D) -> (..., D)."""
 
+    @abstractmethod
     def check(self, x: Tensor) -> None:
         """Raises a ValueError if images like `x` (N, D) cannot be drawn from this likelihood."""
 
@@ -82,7 +87,7 @@ def make_likelihood(config: LikelihoodConfig) -> Likelihood:
     return Discretised(config)
 
 
-class Bernoulli(nn.Module):
+class Bernoulli(Likelihood):
     """Each pixel is a coin: log p(x|z) = sum_i x_i log y_i + (1 - x_i) log(1 - y_i), with y = sigmoid(outputs).
 
     Kingma & Welling 2013, equation 11. For grey x the same expression is a cross-entropy and no likelihood of x: it
@@ -104,7 +109,7 @@ class Bernoulli(nn.Module):
         _check_unit_range(x)
 
 
-class _Scaled(nn.Module):
+class _Scaled(Likelihood):
     """What the likelihoods with a mean and a width share: where both come from."""
 
     def __init__(self, config: LikelihoodConfig) -> None:

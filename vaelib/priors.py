@@ -6,7 +6,7 @@ Kingma & Welling 2013 is cited as K&W 2013.
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -31,20 +31,23 @@ def gaussian_log_prob(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     return -0.5 * ((z - mean).square() * torch.exp(-log_var) + log_var + math.log(2 * math.pi)).sum(-1)
 
 
-class Prior(Protocol):
+class Prior(nn.Module, ABC):
     """What every prior offers. Z is the latent dimension."""
 
+    @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z) in nats: (..., Z) -> (...)."""
 
+    @abstractmethod
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n draws from p(z): (n, Z)."""
 
+    @abstractmethod
     def kl(self, mean: Tensor, log_var: Tensor) -> Tensor | None:
         """KL(N(mean, e^log_var) || p(z)) per dimension in nats, (..., Z), or None if there is no closed form."""
 
 
-class StandardNormal(nn.Module):
+class StandardNormal(Prior):
     """p(z) = N(0, I), Kingma & Welling 2013, section 3."""
 
     def __init__(self, latent_dim: int) -> None:

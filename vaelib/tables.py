@@ -12,8 +12,9 @@ from vaelib.runs import Run
 __all__ = ["COLUMNS", "final_table", "progress_table", "recipe_table", "spread"]
 
 COLUMNS = {
-    "elbo": "-ELBO (nats)",
-    "reconstruction": "-reconstruction (nats)",
+    "elbo": "−ELBO (nats)",
+    "bits_per_dim": "−ELBO (bits/dim)",
+    "reconstruction": "−reconstruction (nats)",
     "kl": "KL (nats)",
     "squared_error": "squared error",
     "active_units": "active units",
@@ -28,9 +29,14 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 
 
 def final_table(
-    runs: Mapping[str, Sequence[Run]], figures: Sequence[str] = tuple(COLUMNS), part: str = "test", digits: int = 2
+    runs: Mapping[str, Sequence[Run]], figures: Sequence[str] | None = None, part: str = "test", digits: int = 2
 ) -> pd.DataFrame:
-    """One row for each group of runs (the seeds of one recipe), one column for each figure of its finished models."""
+    """One row for each group of runs (the seeds of one recipe), one column for each figure of its finished models.
+
+    `figures` None takes all that every run has.
+    """
+    everywhere = set.intersection(*(set(run.metrics[part]) for group in runs.values() for run in group))
+    figures = [figure for figure in COLUMNS if figure in everywhere] if figures is None else figures
     rows = {}
     for name, group in runs.items():
         cells = {}
