@@ -25,11 +25,11 @@
 # `papermill chapters/01_data.ipynb mine.ipynb -p dataset digits`.
 
 # %% tags=["parameters"]
-dataset: str = "mnist"  # digits: "mnist", "digits" or a path to your own images
-faces: str = "auto"  # a film: "frey", "toyfaces" or a path; "auto": what fits dataset
+dataset: str = "mnist"  # digits: "mnist", "digits" or a path to your images
+faces: str = "auto"  # a film: "frey", "toyfaces", a path; "auto": fits dataset
 examples: int = 6  # pictures of each class
 seed: int = 0  # of binarisation and of the random split
-splits: int = 10  # random splits that the leak is measured on; seeds from seed on
+splits: int = 10  # random splits to measure the leak on; seeds from seed on
 
 # %% tags=["remove-cell"]
 import matplotlib.pyplot as plt
@@ -47,12 +47,16 @@ plots.use_style()
 
 
 titles = {"mnist": "MNIST", "frey": "Frey Faces"}
-digits_title, faces_title = (titles.get(load(name).name, load(name).name) for name in (dataset, faces))
+digits_title, faces_title = (
+    titles.get(load(name).name, load(name).name) for name in (dataset, faces)
+)
 
 
 def rows_named(ax, names, height):
     """Writes a name beside each row of a grid of pictures."""
-    ax.set_yticks([i * (height + 1) + height / 2 for i in range(len(names))], list(names))
+    ax.set_yticks(
+        [i * (height + 1) + height / 2 for i in range(len(names))], list(names)
+    )
 
 
 # %% tags=["remove-input"]
@@ -91,9 +95,14 @@ images.images[0, middle - 4 : middle + 4, middle - 4 : middle + 4]
 
 # %%
 parts = images.split("60000/10000" if dataset == "mnist" else None, seed)
-x, x_test = images.matrix(parts.train), images.matrix(parts.test)  # (N, D), / 255
+x, x_test = (
+    images.matrix(parts.train),
+    images.matrix(parts.test),
+)  # (N, D), / 255
 frames = film.matrix()
-print(f"{len(x)} rows of {x.shape[1]} pixels, {x.dtype}, from {x.min()} to {x.max()}")
+print(
+    f"{len(x)} rows of {x.shape[1]} pixels, {x.dtype}, from {x.min()} to {x.max()}"
+)
 
 # %% [markdown]
 # `split` hands out the rows of the training and of the test pictures. MNIST comes with its own, 60,000 and 10,000. How to
@@ -105,10 +114,16 @@ print(f"{len(x)} rows of {x.shape[1]} pixels, {x.dtype}, from {x.min()} to {x.ma
 labels = np.zeros(len(images), int) if images.labels is None else images.labels
 classes, counts = np.unique(labels, return_counts=True)
 shown = min(examples, counts.min())
-rows = np.stack([np.flatnonzero(labels == c)[:shown] for c in classes], axis=1)  # (examples, classes)
+rows = np.stack(
+    [np.flatnonzero(labels == c)[:shown] for c in classes], axis=1
+)  # (examples, classes)
 ax = plots.image_grid(images.images[rows.ravel()], columns=len(classes))
-centres = np.arange(len(classes)) * (images.shape[1] + 1) + images.shape[1] / 2 - 0.5
-ax.set_xticks(centres, [f"{c}\n{n:,}" for c, n in zip(classes, counts, strict=True)])
+centres = (
+    np.arange(len(classes)) * (images.shape[1] + 1) + images.shape[1] / 2 - 0.5
+)
+ax.set_xticks(
+    centres, [f"{c}\n{n:,}" for c, n in zip(classes, counts, strict=True)]
+)
 ax.xaxis.tick_top()
 plt.show()
 
@@ -134,7 +149,12 @@ panels = [
 widths = [data.shape[1] / data.shape[0] for _, _, data, _ in panels]
 figure, axes = plt.subplots(1, 4, figsize=(7.2, 2.9), width_ratios=widths)
 for ax, (title, values, data, top) in zip(axes, panels, strict=True):
-    picture = ax.imshow(values.reshape(data.shape), cmap="gray" if "mean" in title else "magma", vmin=0, vmax=top)
+    picture = ax.imshow(
+        values.reshape(data.shape),
+        cmap="gray" if "mean" in title else "magma",
+        vmin=0,
+        vmax=top,
+    )
     ax.set(title=title, xticks=[], yticks=[])
     figure.colorbar(picture, ax=ax, location="bottom", shrink=0.9, aspect=14)
 plt.show()
@@ -148,12 +168,24 @@ plt.show()
 
 # %% mystnb={"figure": {"name": "fig-data-grey", "caption": "How often each grey level occurs, on a logarithmic axis. Digits have two spikes, at black and just below white, and few pixels in between: those at the borders of strokes. Faces are grey all over, with neither black nor white."}, "image": {"alt": "Share of pixels against grey level from 0 to 1. The digits' curve has a tall spike at 0, a lower one near 1 and a flat valley between. The faces' curve is a broad hill that reaches neither 0 nor 1, with a bump near 0.9."}} tags=["hide-input"]
 figure, ax = plt.subplots()
-pixels = ((digits_title, images, images.images[parts.train]), (faces_title, film, film.images))
+pixels = (
+    (digits_title, images, images.images[parts.train]),
+    (faces_title, film, film.images),
+)
 for title, data, levels in pixels:
     frequency = np.bincount(levels.ravel(), minlength=256) / levels.size
     used = np.flatnonzero(frequency)
-    ax.plot(used / 255, frequency[used], label=title, color=plots.DATA_COLOURS.get(data.name))
-ax.set(xlabel="grey level (0 black, 1 white)", ylabel="share of all pixels", yscale="log")
+    ax.plot(
+        used / 255,
+        frequency[used],
+        label=title,
+        color=plots.DATA_COLOURS.get(data.name),
+    )
+ax.set(
+    xlabel="grey level (0 black, 1 white)",
+    ylabel="share of all pixels",
+    yscale="log",
+)
 ax.legend()
 plt.show()
 
@@ -192,8 +224,7 @@ from vaelib.data import binarise
 
 binary = binarise(x, seed)  # 0 or 1
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 p = binary.mean(axis=0, dtype=float)
 np.allclose(binary.var(axis=0, dtype=float), p * (1 - p))
 
@@ -206,8 +237,16 @@ panels = [
 _, axes = plt.subplots(1, 3, figsize=(7.2, 2.8), sharey=True)
 grid = np.linspace(0, 1, 200)
 for ax, (title, data, means, variances) in zip(axes, panels, strict=True):
-    ax.plot(grid, grid * (1 - grid), color=plots.INK, linewidth=1, label="$p(1-p)$")
-    ax.scatter(means, variances, s=5, color=plots.DATA_COLOURS.get(data.name), alpha=0.7)
+    ax.plot(
+        grid, grid * (1 - grid), color=plots.INK, linewidth=1, label="$p(1-p)$"
+    )
+    ax.scatter(
+        means,
+        variances,
+        s=5,
+        color=plots.DATA_COLOURS.get(data.name),
+        alpha=0.7,
+    )
     ax.set(title=title, xlabel="mean of the pixel")
 axes[0].set_ylabel("variance of the pixel")
 axes[0].legend(loc="lower center")
@@ -253,12 +292,16 @@ floor = (entr(x_test) + entr(1 - x_test)).sum(axis=-1)  # C(x, x)
 _, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.9))
 y = 1 / (1 + np.exp(-np.linspace(-14, 14, 400)))
 for level in (0.0, 0.2, 0.5):
-    (line,) = left.plot(y, cross_entropy(np.full((400, 1), level), y[:, None]), label=f"x = {level:g}")
-    left.plot(level, entr(level) + entr(1 - level), "o", color=line.get_color(), clip_on=False)
-left.set(xlabel="the model's answer $y$", ylabel="cost of one pixel (nats)", ylim=(0, 2.5))
+    cost = cross_entropy(np.full((400, 1), level), y[:, None])
+    (line,) = left.plot(y, cost, label=f"x = {level:g}")
+    least = entr(level) + entr(1 - level)
+    left.plot(level, least, "o", color=line.get_color(), clip_on=False)
+left.set(xlabel="the model's answer $y$", ylabel="cost of one pixel (nats)")
+left.set_ylim(0, 2.5)
 left.legend()
 right.hist(floor, bins=60, color=plots.DATA_COLOURS.get(images.name))
-right.axvline(floor.mean(), color=plots.COLOURS["rose"], linestyle="--", label=f"mean {floor.mean():.1f}")
+label = f"mean {floor.mean():.1f}"
+right.axvline(floor.mean(), color=plots.COLOURS["rose"], ls="--", label=label)
 right.set(xlabel="lowest possible loss (nats)", ylabel="test pictures")
 right.legend()
 plt.show()
@@ -269,7 +312,9 @@ plt.show()
 # as independent coins, says each pixel's mean:
 
 # %%
-coins = np.clip(mean, 1e-4, 1 - 1e-4)  # what was always black may yet be grey in a test
+coins = np.clip(
+    mean, 1e-4, 1 - 1e-4
+)  # what was always black may yet be grey in a test
 losses = {
     "knows nothing: y = 1/2": cross_entropy(x_test, np.full_like(mean, 0.5)),
     "knows each pixel's mean": cross_entropy(x_test, coins),
@@ -302,10 +347,14 @@ Markdown(
 
 # %% mystnb={"figure": {"name": "fig-data-binarised", "caption": "Digits, three binarisations of each, and the mean of 100 binarisations, which is the grey digit again. Static binarisation stops after one row; dynamic binarisation never repeats one. The coins differ at the borders of the strokes only."}, "image": {"alt": "Five rows of the same digits: grey; three rows of black and white versions that differ in ragged edges; and their mean over 100 versions, which looks like the grey row."}} tags=["hide-input"]
 some = x_test[:12]
-tossed = {f"binarised, seed {seed + i}": binarise(some, seed + i) for i in range(3)}
+tossed = {
+    f"binarised, seed {seed + i}": binarise(some, seed + i) for i in range(3)
+}
 average = np.mean([binarise(some, seed + i) for i in range(100)], axis=0)
 rows = {"grey": some, **tossed, "mean of 100": average}
-ax = plots.image_grid(np.concatenate(list(rows.values())), images.shape, columns=len(some))
+ax = plots.image_grid(
+    np.concatenate(list(rows.values())), images.shape, columns=len(some)
+)
 rows_named(ax, rows, images.shape[0])
 plt.show()
 
@@ -350,8 +399,17 @@ for ax in (left, right):
 for sigma in (1, 0.23):
     left.axhline(sigma**2, color=plots.INK, linewidth=0.9, linestyle=":")
     left.text(104, sigma**2, f"$\\sigma = {sigma}$", va="bottom")
-left.set(ylabel="variance (squared grey levels)", xlim=(-3, 140), ylim=(1e-3, None), xticks=range(0, 101, 25))
-right.set(xlabel="principal components", ylabel="share of all variance", ylim=(0, 1.02))
+left.set(
+    ylabel="variance (squared grey levels)",
+    xlim=(-3, 140),
+    ylim=(1e-3, None),
+    xticks=range(0, 101, 25),
+)
+right.set(
+    xlabel="principal components",
+    ylabel="share of all variance",
+    ylim=(0, 1.02),
+)
 right.legend(loc="lower right")
 plt.show()
 
@@ -374,7 +432,9 @@ Markdown(
 
 # %%
 sigmas = [1, 0.5, 0.23, 0.1, 0.05]
-kept = [[sum(v > sigma**2) for sigma in sigmas] for v in (digit_values, face_values)]
+kept = [
+    [sum(v > sigma**2) for sigma in sigmas] for v in (digit_values, face_values)
+]
 pd.DataFrame(kept, names, [f"sigma = {sigma}" for sigma in sigmas])
 
 # %% tags=["remove-input"]
@@ -402,7 +462,9 @@ plt.show()
 # squared difference in grey, in the same units as the eigenvalues.
 
 # %%
-step = np.square(np.diff(frames, axis=0)).sum(axis=1)  # from frame t to frame t + 1
+step = np.square(np.diff(frames, axis=0)).sum(
+    axis=1
+)  # from frame t to frame t + 1
 jumps = np.sort(np.argsort(step)[-10:])  # the ten largest
 
 # %% mystnb={"figure": {"name": "fig-data-steps", "caption": "The squared distance from each frame to the next along the film. The dashed line is the median of these, the dotted line the median distance between two frames taken anywhere. The ten largest jumps are marked, and shown in the next figure."}, "image": {"alt": "A jagged line against the frame number. Most steps lie well below the dotted line, with many spikes; the ten tallest spikes are marked and exceed it."}} tags=["hide-input"]
@@ -412,16 +474,29 @@ anywhere = np.median(np.square(frames[pairs[0]] - frames[pairs[1]]).sum(axis=1))
 _, ax = plt.subplots(figsize=(7.2, 2.8))
 ax.plot(step, linewidth=0.6, color=plots.DATA_COLOURS.get(film.name))
 ax.plot(jumps, step[jumps], "o", color=plots.INK, markersize=3.5)
-for level, style, name in ((np.median(step), "--", "median step"), (anywhere, ":", "median of any two frames")):
+for level, style, name in (
+    (np.median(step), "--", "median step"),
+    (anywhere, ":", "median of any two frames"),
+):
     ax.axhline(level, color=plots.INK, linestyle=style, linewidth=1, label=name)
-ax.set(xlabel="frame", ylabel="squared distance\nto the next frame", xlim=(0, len(frames)), ylim=(0, 1.3 * step.max()))
+ax.set(
+    xlabel="frame",
+    ylabel="squared distance\nto the next frame",
+    xlim=(0, len(frames)),
+    ylim=(0, 1.3 * step.max()),
+)
 ax.legend(loc="upper left", ncols=2)
 plt.show()
 
 # %% mystnb={"figure": {"name": "fig-data-jumps", "caption": "The frames before (above) and after (below) the ten largest jumps, with the number of the frame before. In most pairs the expression stays and what jumps is the size or the place of the face: the window that was cut out around it has moved."}, "image": {"alt": "Two rows of ten pictures of the face. In most pairs the lower picture shows the same expression as the upper one, but larger, smaller or shifted."}} tags=["hide-input"]
-ax = plots.image_grid(np.concatenate([film.images[jumps], film.images[jumps + 1]]), columns=len(jumps))
+ax = plots.image_grid(
+    np.concatenate([film.images[jumps], film.images[jumps + 1]]),
+    columns=len(jumps),
+)
 rows_named(ax, ["before", "after"], height)
-ax.set_xticks(np.arange(len(jumps)) * (width + 1) + width / 2, [f"{t}" for t in jumps])
+ax.set_xticks(
+    np.arange(len(jumps)) * (width + 1) + width / 2, [f"{t}" for t in jumps]
+)
 plt.show()
 
 # %% tags=["remove-input"]
@@ -451,7 +526,9 @@ from vaelib.data.tongue import OUT, TRANSITION, runs, tongue
 
 state = tongue(film)  # (N,): 0 in, 1 transition, 2 out
 labelled = {OUT: "out", TRANSITION: "transition"}
-found = sorted((*run, label) for label in labelled for run in runs(state == label))
+found = sorted(
+    (*run, label) for label in labelled for run in runs(state == label)
+)
 pd.DataFrame(
     [[first, last, last - first + 1] for first, last, _ in found],
     index=[labelled[label] for *_, label in found],
@@ -469,11 +546,13 @@ def window(first, last, columns=12):
 near = np.concatenate([window(*run) for run in runs(state) or [(2, 9)]])
 near = near[near < len(film)]
 ax = plots.image_grid(film.images[near], columns=12)
-borders = {OUT: (plots.COLOURS["rose"], "-"), TRANSITION: (plots.COLOURS["indigo"], (0, (2, 1)))}
+rose, indigo = plots.COLOURS["rose"], plots.COLOURS["indigo"]
+borders = {OUT: (rose, "-"), TRANSITION: (indigo, (0, (2, 1)))}
 for i in np.flatnonzero(state[near]):
     colour, style = borders[state[near[i]]]
     corner = (i % 12 * (width + 1) - 0.5, i // 12 * (height + 1) - 0.5)
-    border = plt.Rectangle(corner, width, height, fill=False, edgecolor=colour, linestyle=style, linewidth=1.6)
+    look = {"fill": False, "ec": colour, "ls": style, "lw": 1.6}
+    border = plt.Rectangle(corner, width, height, **look)
     ax.add_patch(border).set_clip_on(False)
 rows_named(ax, near[::12], height)
 ax.set_ylabel("first frame of the row")
@@ -513,8 +592,20 @@ best = match.max(axis=1, where=apart, initial=-1)
 _, ax = plt.subplots(figsize=(7.2, 2.8))
 ax.plot(best, linewidth=0.6, color="#8A8A8A")
 for s, marker in ((OUT, "o"), (TRANSITION, "D")):
-    ax.plot(np.flatnonzero(state == s), best[state == s], marker, color=borders[s][0], markersize=3, label=labelled[s])
-ax.set(xlabel="frame", ylabel="best correlation with a\ntongue of another run", xlim=(0, len(film)), ylim=(None, 1))
+    ax.plot(
+        np.flatnonzero(state == s),
+        best[state == s],
+        marker,
+        color=borders[s][0],
+        markersize=3,
+        label=labelled[s],
+    )
+ax.set(
+    xlabel="frame",
+    ylabel="best correlation with a\ntongue of another run",
+    xlim=(0, len(film)),
+    ylim=(None, 1),
+)
 ax.legend(loc="lower left", ncols=2)
 plt.show()
 
@@ -560,7 +651,9 @@ rows = {}
 for name, part in (("random", random_parts), ("by time", time_parts)):
     which = np.linspace(0, len(part.test) - 1, 12).round().astype(int)
     rows[f"{name}: test"] = film.images[part.test[which]]
-    rows["nearest" + " " * len(rows)] = film.images[part.train[leak[name].row[which]]]
+    rows["nearest" + " " * len(rows)] = film.images[
+        part.train[leak[name].row[which]]
+    ]
 ax = plots.image_grid(np.concatenate(list(rows.values())), columns=12)
 rows_named(ax, rows, height)
 plt.show()
@@ -569,18 +662,35 @@ plt.show()
 from vaelib.data.neighbours import nearest_in_film
 
 earlier = nearest(frames[time_parts.validation], frames[time_parts.train])
-gaps = np.unique(np.geomspace(1, min(400, len(film) // 2), 10).round().astype(int))
+gaps = np.unique(
+    np.geomspace(1, min(400, len(film) // 2), 10).round().astype(int)
+)
 reach = [np.median(nearest_in_film(frames, int(gap))) for gap in gaps]
 
 # %% mystnb={"figure": {"name": "fig-data-leak", "caption": "Left: the share of held-out frames whose nearest training frame is at most so far away. Held-out frames of the random split have much nearer neighbours than the test part of the split by time; its validation part, in between, lies between. Right: the median distance to the nearest frame that is at least so many frames away in the film. Near-copies are not only the direct neighbours: the curve goes on rising over hundreds of frames."}, "image": {"alt": "Left: three rising curves of shares against squared distance; the random split rises first, then validation by time, then test by time. Right: the median squared distance rises steadily with the gap in frames on a logarithmic axis."}} tags=["hide-input"]
 _, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.1))
-curves = {"random: test": leak["random"].squared_distance, "time: validation": earlier.squared_distance}
-for name, distance in {**curves, "time: test": leak["by time"].squared_distance}.items():
+curves = {
+    "random: test": leak["random"].squared_distance,
+    "time: validation": earlier.squared_distance,
+}
+for name, distance in {
+    **curves,
+    "time: test": leak["by time"].squared_distance,
+}.items():
     left.plot(np.sort(distance), np.linspace(0, 1, len(distance)), label=name)
-left.set(xlabel="squared distance to the\nnearest training frame", ylabel="share of held-out frames", xlim=(0, None))
+left.set(
+    xlabel="squared distance to the\nnearest training frame",
+    ylabel="share of held-out frames",
+    xlim=(0, None),
+)
 left.legend()
 right.plot(gaps, reach, "o-", color=plots.INK)
-right.set(xlabel="smallest gap allowed\n(frames)", ylabel="median squared distance", xscale="log", ylim=(0, None))
+right.set(
+    xlabel="smallest gap allowed\n(frames)",
+    ylabel="median squared distance",
+    xscale="log",
+    ylim=(0, None),
+)
 right.xaxis.set_major_formatter("{x:g}")
 plt.show()
 
@@ -602,7 +712,9 @@ def memory(part):
     }
 
 
-repeats = pd.DataFrame(memory(film.split("random", seed + i)) for i in range(splits))
+repeats = pd.DataFrame(
+    memory(film.split("random", seed + i)) for i in range(splits)
+)
 once = pd.Series(memory(time_parts))
 spread = {f"random, {how}": repeats.agg(how) for how in ("mean", "min", "max")}
 pd.DataFrame({**spread, "time": once}).T.round(2)

@@ -227,8 +227,7 @@ def ppca_log_evidence(x, W, b, sigma2):
 # difference in log-evidence is far below the digits shown here.
 # ```
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 from sklearn.decomposition import PCA
 
 prepared = data.prepare(data.DataConfig(name=faces))
@@ -306,8 +305,7 @@ M_inverse = torch.linalg.inv(M)  # diagonal, as W's columns are orthogonal
 mean = (x_faces - b) @ W @ M_inverse  # (N, Z)
 var = (sigma2 * M_inverse.diagonal()).expand_as(mean)  # (N, Z)
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 from torch.distributions import Normal
 
 z = torch.zeros_like(mean)  # any z will do
@@ -388,8 +386,7 @@ pd.DataFrame(
     columns, index=["gap at 10 %", "median gap", "gap at 90 %", "largest gap"]
 )
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 print("it adds up:", torch.allclose(exact_elbo + kl_to_posterior, log_evidence))
 
 # %% mystnb={"figure": {"caption": "The true posterior, by brute force, and the encoder's Gaussian for the four test images of the table. The gap between bound and evidence is the divergence of the dashed curve from the solid one. In the last row the encoder, which must answer for every image with one network, looks in the wrong place.", "name": "fig-posterior"}, "image": {"alt": "Four rows, each with a digit and two bell curves over z. In the upper rows solid and dashed curves nearly coincide; in the last one they lie apart."}} tags=["hide-input"]
@@ -480,8 +477,7 @@ pd.DataFrame.from_dict(rows, orient="index")
 # %% [markdown]
 # And against two other implementations, the second of which the rest of the book uses:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 from torch.distributions import kl_divergence
 
 from vaelib import objectives
@@ -533,8 +529,7 @@ def reparameterise(mean, log_var, samples=1, generator=None):
     return mean + torch.exp(0.5 * log_var) * epsilon
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 mine = reparameterise(m, log_v, 5, generator.manual_seed(1))
 library = objectives.reparameterise(m, log_v, 5, generator.manual_seed(1))
 print("equals vaelib.objectives:", torch.equal(mine, library))
@@ -651,8 +646,7 @@ def elbo(model, x, samples=1, generator=None):
 # That is all there is to a VAE's objective. The library's version returns the two terms beside their difference, and can
 # estimate the KL by Monte Carlo too:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 mine = elbo(model, x, 3, generator.manual_seed(1))
 terms = objectives.elbo(model, x, samples=3, generator=generator.manual_seed(1))
 print("equals vaelib.objectives:", torch.equal(mine, terms.elbo))
@@ -718,8 +712,7 @@ def bernoulli_log_prob(x, a):
     return (x * a - F.softplus(a)).sum(-1)
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 from torch.distributions import Bernoulli
 
 from vaelib import likelihoods
@@ -766,8 +759,7 @@ plt.show()
 # Dividing by the area gives a proper density on $[0, 1]$, the **continuous Bernoulli** of
 # {cite:t}`loaiza2019`:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 from torch.distributions import ContinuousBernoulli
 
 level, y_low = torch.tensor([0.3], dtype=torch.float64), y[y < 0.49]
@@ -831,8 +823,7 @@ def gaussian_pixels_log_prob(x, m, sigma):
     return -0.5 * (squared + torch.log(2 * math.pi * sigma**2)).sum(-1)
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 from vaelib.likelihoods import LikelihoodConfig, make_likelihood
 
 m, width = torch.sigmoid(a), torch.tensor(0.2, dtype=torch.float64)
@@ -987,8 +978,7 @@ Markdown(
 #
 # The last row with the framework's own functions, on random numbers:
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 generator.manual_seed(0)
 target, output = torch.rand(2, 1, 560, generator=generator).double()
 kl, w = 17.0, 0.01
@@ -1060,8 +1050,7 @@ def linear_vae(sigma="shared", sigma_value=0.3):
     return VAE(config, (D,)).double()
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 solved = linear_vae("fixed", sigma2.sqrt().item())
 with torch.no_grad():
     for parameter in solved.parameters():
@@ -1269,8 +1258,7 @@ def level_probability(k, m, sigma):
     return F((upper - m) / sigma) - F((lower - m) / sigma)
 
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 k = torch.arange(256, dtype=torch.float64)
 m = torch.full((256, 1), 0.9, dtype=torch.float64)
 P = level_probability(k, m[:, 0], sigma=0.3)  # (256,), one tail beyond white
@@ -1354,8 +1342,7 @@ Markdown(
 # The same three steps, with $\mathbb{E}_{q}[(z - \mu_2)^2] = \sigma_1^2 + (\mu_1 - \mu_2)^2$, give
 # $\log \frac{\sigma_2}{\sigma_1} + \frac{\sigma_1^2 + (\mu_1 - \mu_2)^2}{2 \sigma_2^2} - \frac{1}{2}$.
 
-# %%
-# NBVAL_CHECK_OUTPUT
+# %% tags=["nbval-check-output"]
 mu_1, sigma_1, mu_2, sigma_2 = torch.tensor([0.3, 0.5, -1.0, 2.0])
 apart = (sigma_1**2 + (mu_1 - mu_2) ** 2) / (2 * sigma_2**2)
 mine = torch.log(sigma_2 / sigma_1) + apart - 0.5

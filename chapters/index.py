@@ -21,9 +21,9 @@
 # the report saw, and look for the causes with measurements instead of anecdotes.
 
 # %% tags=["parameters"]
-dataset: str = "mnist"  # digits for the Bernoulli decoder: "mnist", "digits" or a path to your own images
-faces: str = "auto"  # grey images for the Gaussian decoder: "frey", "toyfaces" or a path; "auto": what fits dataset
-epochs: int = 0  # passes over the data in every run; 0: each recipe's own number
+dataset: str = "mnist"  # digits: "mnist", "digits" or a path to your images
+faces: str = "auto"  # a film: "frey", "toyfaces", a path; "auto": fits dataset
+epochs: int = 0  # passes over the data; 0: each recipe's own number
 
 # %% tags=["remove-cell"]
 import matplotlib.pyplot as plt
@@ -46,7 +46,9 @@ plots.use_style()
 book.banner(load(dataset), load(faces))
 
 # %% tags=["remove-cell"]
-digits_data = DataConfig(name=dataset, split="60000/10000" if dataset == "mnist" else None)
+digits_data = DataConfig(
+    name=dataset, split="60000/10000" if dataset == "mnist" else None
+)
 film = DataConfig(name=faces, split="random")
 shared = LikelihoodConfig(name="gaussian", sigma="shared")
 digits, collapsed, healthy, modern = train_all(
@@ -63,21 +65,26 @@ x = torch.from_numpy(load(faces).matrix(frames))
 # %% [markdown]
 # ## What came of it, in one picture
 
-# %% mystnb={"figure": {"name": "fig-result", "caption": "Above: digits that a VAE with 20 latents dreamed up. Below: frames of the film that no model was trained on, and what three models make of them. With a fixed sigma of 1 the report's recipe draws one average face for all; let sigma be learned, change nothing else, and the expressions are back. The last row is the same idea with today's optimiser."}, "image": {"alt": "Three rows of generated handwritten digits. Below them four rows of a man's face: the data, a row that repeats one blurred average face, a row with blurred but differing expressions, and a row that follows the data closely."}} tags=["remove-input"]
+# %% tags=["remove-cell"]
 made = digits.model.sample(48, torch.Generator().manual_seed(1)).numpy()
-rows = {"held-out frames": x}
-rows |= {
-    name: run.model.reconstruct(x)
-    for name, run in (("sigma = 1", collapsed), ("sigma learned", healthy), ("... and Adam", modern))
+models = {
+    "sigma = 1": collapsed.model,
+    "sigma learned": healthy.model,
+    "modern recipe": modern.model,
 }
+rows = {name: model.reconstruct(x) for name, model in models.items()}
+rows = {"held-out frames": x} | rows
+
+# %% mystnb={"figure": {"name": "fig-result", "caption": "Above: digits that a VAE with 20 latents dreamed up. Below: frames of the film that no model was trained on, and what three models make of them. With a fixed sigma of 1 the report's recipe draws one average face for all; let sigma be learned, change nothing else, and the expressions are back. The last row is the modern recipe, which learns sigma too."}, "image": {"alt": "Three rows of generated handwritten digits. Below them four rows of a man's face: the data, a row that repeats one blurred average face, a row with blurred but differing expressions, and a row that follows the data closely."}} tags=["remove-input"]
 height, width = load(faces).shape
-_, (above, below) = plt.subplots(2, 1, figsize=(7.2, 6.6), height_ratios=(3 * 29 / (16 * 29), 4 * 29 / (11 * 21)))
+faces_of_all = np.concatenate([images.numpy() for images in rows.values()])
+ratios = (3 / 16, len(rows) * (height + 1) / (len(x) * (width + 1)))
+_, (above, below) = plt.subplots(2, 1, figsize=(7.2, 4.9), height_ratios=ratios)
 plots.image_grid(made, load(dataset).shape, columns=16, ax=above)
 above.set_yticks([1.5 * (load(dataset).shape[0] + 1)], ["dreamed digits"])
-plots.image_grid(
-    np.concatenate([images.numpy() for images in rows.values()]), (height, width), columns=len(x), ax=below
-)
-below.set_yticks([row * (height + 1) + height / 2 for row in range(len(rows))], list(rows))
+plots.image_grid(faces_of_all, (height, width), columns=len(x), ax=below)
+middles = [row * (height + 1) + height / 2 for row in range(len(rows))]
+below.set_yticks(middles, list(rows))
 plt.show()
 
 # %% tags=["remove-input"]
