@@ -1,39 +1,150 @@
-"""Many runs at once: one process a core, one thread a process."""
+"""Many runs at once: on the cores of this machine or the workers of a cluster, one thread each, none twice."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
-import joblib
+import pandas as pd
 import torch
 
+from vaelib.data import prepare
+from vaelib.engine import EngineError, each
+from vaelib.grid import differing, flat, grid
 from vaelib.progress import bar
-from vaelib.runs import Run, RunConfig, load, run_directory, train_or_load
+from vaelib.runs import (
+    RUNS_DIR_VARIABLE,
+    BrokenRunError,
+    Run,
+    RunConfig,
+    load,
+    run_directory,
+    store_directory,
+    train_or_load,
+)
+from vaelib.tables import COLUMNS
 
-__all__ = ["train_all"]
+__all__ = ["EngineError", "SweepResult", "grid", "sweep", "train_all"]
 
 
-def train_all(configs: Iterable[RunConfig], jobs: int | None = None) -> list[Run]:
-    """The finished runs of `configs`, in their order; those not in the store are trained, `jobs` at a time.
+@dataclass(frozen=True)
+class SweepResult:
+    """What became of a sweep: the finished `runs`, in the order asked for, and why the others failed."""
 
-    `jobs` is by default the number of cores. Each run trains with one thread, so that a run's bits do not depend on how
-    many run beside it; two one-thread processes also do more work than one with two threads.
+    runs: list[Run]
+    failures: dict[RunConfig, Exception]
+
+    def report(self) -> str:
+        """One line on the whole, and one for each failure."""
+        lines = [f"{len(self.runs)} runs finished, {len(self.failures)} failed"]
+        names = differing([*(run.config for run in self.runs), *self.failures])
+        for config, error in self.failures.items():
+            lines.append(f"  {_title(config, names)}: {type(error).__name__}: {error}")
+        return "\n".join(lines)
+
+    def table(self, part: str = "test") -> pd.DataFrame:
+        """One row for each run, finished or not: the settings that differ, then the figures on `part` of the data."""
+        names = differing([*(run.config for run in self.runs), *self.failures])
+        rows = []
+        for run in self.runs:
+            found = {figure: run.metrics[part][figure] for figure in COLUMNS if figure in run.metrics[part]}
+            figures = {
+                COLUMNS[key]: -value if key in ("elbo", "reconstruction") else value for key, value in found.items()
+            }
+            rows.append({**_chosen(run.config, names), **figures, "epochs": run.metrics["epochs"]})
+        rows += [_chosen(config, names) | {"failed": type(error).__name__} for config, error in self.failures.items()]
+        return pd.DataFrame(rows)
+
+
+def sweep(configs: Iterable[RunConfig], jobs: int | None = None, scheduler: str | None = None) -> SweepResult:
+    """Trains those of `configs` that are not in the store; a run that fails, such as one that diverges, stops no other.
+
+    Asked for again, it goes on where it stopped. `jobs` processes of this machine work at a time, by default one a
+    core; or, with a `scheduler` such as ``"tcp://host:8786"``, the workers of that dask cluster, which must see the
+    store: the folder in their VAELIB_RUNS, else this process's. Each run trains with one thread, so that a run's bits
+    do not depend on how many run beside it; two one-thread processes also do more work than one with two threads.
+
+    Raises:
+        ConfigError, DataError: for data that cannot be used, before any work.
+        EngineError: the cluster does not answer, or a process of this machine was killed.
     """
     configs = list(configs)
-    jobs = jobs or os.cpu_count() or 1
-    missing = [config for config in dict.fromkeys(configs) if not run_directory(config).exists()]
-    tasks = (joblib.delayed(_train_quietly)(config) for config in missing)
-    finished = joblib.Parallel(n_jobs=min(jobs, max(1, len(missing))), return_as="generator_unordered")(tasks)
-    for _ in bar(finished, total=len(missing), desc="runs", unit="run"):
-        pass
-    return [load(run_directory(config)) for config in configs]
+    paths = _paths(configs)
+    runs = {config: run for config, path in paths.items() if (run := _finished(path))}
+    missing = [config for config in paths if config not in runs]
+    failures: dict[RunConfig, Exception] = {}
+    task = _Training(str(store_directory().absolute()), workers_choose=scheduler is not None)
+    with bar(total=len(missing), desc="runs", unit="run") as shown:
+        for index, result in each(task, missing, jobs, scheduler):
+            config = missing[index]
+            if isinstance(result, Exception):
+                failures[config] = result
+            elif run := _finished(paths[config]):
+                runs[config] = run
+            else:
+                failures[config] = EngineError(f"a worker made the run in {result}, which this store does not have")
+            shown.set_postfix_str(f"{len(failures)} failed" if failures else "")
+            shown.update()
+    return SweepResult([runs[config] for config in configs if config in runs], failures)
 
 
-def _train_quietly(config: RunConfig) -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def train_all(configs: Iterable[RunConfig], jobs: int | None = None, scheduler: str | None = None) -> list[Run]:
+    """The finished runs of `configs`, in their order; see `sweep`.
+
+    Raises:
+        NonFiniteLossError, StoreError, ...: why a run failed, when all others are finished.
+    """
+    result = sweep(configs, jobs, scheduler)
+    for error in result.failures.values():
+        raise error
+    return result.runs
+
+
+@dataclass(frozen=True)
+class _Training:
+    """Trains one run, with one thread, into `store`, and returns its directory.
+
+    Where `workers_choose`, a store that the worker's own environment names comes first.
+    """
+
+    store: str
+    workers_choose: bool
+
+    def __call__(self, config: RunConfig) -> str:
+        threads, own = torch.get_num_threads(), os.environ.get(RUNS_DIR_VARIABLE)
+        torch.set_num_threads(1)
+        os.environ[RUNS_DIR_VARIABLE] = own if own and self.workers_choose else self.store
+        try:
+            return str(train_or_load(config, progress=False).path)
+        finally:
+            torch.set_num_threads(threads)
+            os.environ.pop(RUNS_DIR_VARIABLE)
+            os.environ.update({RUNS_DIR_VARIABLE: own} if own else {})
+
+
+def _paths(configs: Iterable[RunConfig]) -> dict[RunConfig, Path]:
+    """Where each run is or will be; a data set is prepared once, not once a run."""
+    wanted = list(dict.fromkeys(configs))
+    paths: dict[RunConfig, Path] = {}
+    for data in dict.fromkeys(config.data for config in wanted):
+        prepared = prepare(data)
+        paths |= {config: run_directory(config, prepared) for config in wanted if config.data == data}
+    return {config: paths[config] for config in wanted}
+
+
+def _finished(path: Path) -> Run | None:
     try:
-        train_or_load(config, progress=False)
-    finally:
-        torch.set_num_threads(threads)
+        return load(path)
+    except BrokenRunError:  # not there, or damaged: train_or_load sees to it
+        return None
+
+
+def _chosen(config: RunConfig, names: Iterable[str]) -> dict[str, object]:
+    settings = flat(config)
+    return {name: settings[name] for name in names}
+
+
+def _title(config: RunConfig, names: Iterable[str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in _chosen(config, names).items()) or "the run"

@@ -1,0 +1,74 @@
+"""Grids of configurations: every combination once, wrong names and values in one line."""
+
+import pytest
+
+from vaelib.config import ConfigError
+from vaelib.grid import amended, differing, flat, grid, parse_axes
+from vaelib.runs import RunConfig
+
+BASE = RunConfig()
+
+
+def test_a_grid_has_every_combination_once_and_the_last_axis_fastest():
+    configs = grid(BASE, **{"model.latent_dim": [2, 5], "seed": [0, 1, 2]})
+    assert [(c.model.latent_dim, c.seed) for c in configs] == [(2, 0), (2, 1), (2, 2), (5, 0), (5, 1), (5, 2)]
+    assert all(config.training == BASE.training for config in configs)
+    assert grid(BASE) == [BASE]
+
+
+def test_settings_of_one_part_are_checked_together():
+    changed = amended(BASE, {"model.likelihood.sigma_floor": 0.5, "model.likelihood.sigma_value": 0.7})
+    assert (changed.model.likelihood.sigma_floor, changed.model.likelihood.sigma_value) == (0.5, 0.7)
+    with pytest.raises(ConfigError, match=r"sigma_value=0\.3 lies below sigma_floor=0\.5"):
+        amended(BASE, {"model.likelihood.sigma_floor": 0.5})
+
+
+def test_a_part_may_be_given_as_a_whole():
+    small = BASE.model.replace(hidden=(8,))
+    assert amended(BASE, {"model": small, "model.latent_dim": 3}).model == small.replace(latent_dim=3)
+
+
+@pytest.mark.parametrize(
+    ("axes", "line"),
+    [
+        ({"latent_dim": [2]}, "unknown setting 'latent_dim': did you mean 'model.latent_dim'?"),
+        ({"model.laten_dim": [2]}, "did you mean 'model.latent_dim'?"),
+        ({"model.latent_dim": [0]}, "latent_dim=0 of ModelConfig cannot be used"),
+        ({"training.optimiser": ["adma"]}, "did you mean 'adam'?"),
+        ({"seed": []}, "one value or more"),
+        ({"seed": 3}, "one value or more"),
+    ],
+)
+def test_what_is_wrong_is_named(axes, line):
+    with pytest.raises(ConfigError) as caught:
+        grid(BASE, **axes)
+    assert line in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_settings_by_name_and_what_differs():
+    assert flat(BASE)["model.likelihood.sigma"] == "shared"
+    assert differing(grid(BASE, **{"model.latent_dim": [2, 5], "seed": [0]})) == ["model.latent_dim"]
+    assert differing([]) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "axis"),
+    [
+        ("seed=0,1", {"seed": [0, 1]}),
+        ("model.latent-dim=2", {"model.latent_dim": [2]}),
+        ("model.hidden=[500,500],(400,)", {"model.hidden": [[500, 500], (400,)]}),
+        ("data.split=time,60000/10000,null", {"data.split": ["time", "60000/10000", None]}),
+        ("training.learning_rate=1e-3,.1", {"training.learning_rate": [1e-3, 0.1]}),
+        ("likelihood=discretised-logistic", {"likelihood": ["discretised-logistic"]}),
+    ],
+)
+def test_axes_as_they_are_typed(text, axis):
+    assert parse_axes([text]) == axis
+
+
+@pytest.mark.parametrize("text", ["seed", "=3", "seed=", "3"])
+def test_what_is_no_axis_is_refused(text):
+    with pytest.raises(ConfigError, match="is no axis of a grid: write name=value,value"):
+        parse_axes([text])
+    with pytest.raises(ConfigError, match="'seed' twice"):
+        parse_axes(["seed=1", "seed=2"])

@@ -1,0 +1,81 @@
+"""One task for each of many items: on the processes of this machine (joblib), or on a cluster (dask)."""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+__all__ = ["EngineError", "each"]
+
+Item = TypeVar("Item")
+SECONDS_TO_ANSWER = 20
+ALONE = threading.RLock()  # a task uses what its process has only once: torch's threads, its random numbers
+
+
+class EngineError(RuntimeError):
+    """The processes or the cluster that should do the work are not there, or died."""
+
+
+def each(
+    task: Callable[[Item], Any], items: Sequence[Item], jobs: int | None = None, scheduler: str | None = None
+) -> Iterator[tuple[int, Any]]:
+    """Calls ``task(item)`` for all items; yields (index, result) as they finish. An error is a result, and stops none.
+
+    Without a `scheduler`, `jobs` processes of this machine share the work, by default one a core. With one, such as
+    ``"tcp://host:8786"``, the workers of that dask cluster do; what a worker had in hand when it died goes to another.
+
+    Raises:
+        EngineError: the cluster does not answer, or a process of this machine was killed.
+    """
+    if not items:
+        return
+    yield from _on_cluster(task, items, scheduler) if scheduler else _on_this_machine(task, items, jobs)
+
+
+def _on_this_machine(task: Callable[[Item], Any], items: Sequence[Item], jobs: int | None) -> Iterator[tuple[int, Any]]:
+    import joblib
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    jobs = min(jobs or os.cpu_count() or 1, len(items))
+    tasks = (joblib.delayed(_attempt)(task, index, item) for index, item in enumerate(items))
+    try:
+        yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(tasks)
+    except BrokenProcessPool:
+        raise EngineError(
+            "a worker process was killed, perhaps for want of memory (try fewer jobs); what is finished is kept, and "
+            "asking again goes on from there"
+        ) from None
+
+
+def _on_cluster(task: Callable[[Item], Any], items: Sequence[Item], scheduler: str) -> Iterator[tuple[int, Any]]:
+    try:
+        from distributed import Client, as_completed
+    except ImportError:
+        raise EngineError("a scheduler needs dask: pip install 'vaelib[cluster]'") from None
+    try:
+        client = Client(scheduler, timeout=SECONDS_TO_ANSWER)
+    except (OSError, ValueError) as error:
+        raise EngineError(f"no dask scheduler answers at {scheduler} ({_line(error)})") from None
+    with client:
+        if not client.scheduler_info()["workers"]:
+            warnings.warn(f"the scheduler at {scheduler} has no workers yet: waiting for some", stacklevel=2)
+        futures = {client.submit(_attempt, task, index, item, pure=False): index for index, item in enumerate(items)}
+        for future in as_completed(futures):
+            lost = future.exception()  # the task's own errors are results: this one is the cluster's
+            yield future.result() if lost is None else (futures[future], EngineError(_line(lost)))
+
+
+def _attempt(task: Callable[[Item], Any], index: int, item: Item) -> tuple[int, Any]:
+    with ALONE:
+        try:
+            return index, task(item)
+        except Exception as error:
+            return index, error.with_traceback(None)
+
+
+def _line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
