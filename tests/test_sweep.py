@@ -95,7 +95,7 @@ def test_a_run_that_diverges_is_reported_and_stops_no_other(folder, base, place)
     assert [run.config for run in result.runs] == [base, base.replace(seed=1)]
     assert list(result.failures) == [wild] and isinstance(result.failures[wild], NonFiniteLossError)
     head, line = result.report().splitlines()
-    assert head == "2 runs finished, 1 failed"
+    assert head == "runs: 2 finished, 1 failed"
     assert "training.learning_rate=1e+30 seed=0: NonFiniteLossError: the loss became" in line
     table = result.table()
     assert list(table["seed"]) == [0, 1, 0] and list(table["failed"].isna()) == [True, True, False]

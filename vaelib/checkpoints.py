@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -16,7 +17,10 @@ from torch import Tensor
 
 import vaelib
 
-__all__ = ["Checkpoint"]
+__all__ = ["INTERRUPTED", "Checkpoint"]
+
+INTERRUPTED = threading.Event()
+"""Set when training shall stop at its next checkpoint, which is then due at once."""
 
 DIGEST = hashlib.sha256().digest_size
 
@@ -24,7 +28,7 @@ DIGEST = hashlib.sha256().digest_size
 class Checkpoint:
     """The file at `path`: the SHA-256 of the rest, then tensors and facts as safetensors. Replaced whole, never edited.
 
-    `save` does nothing until `interval` seconds have passed since the last time.
+    It is `due` every `interval` seconds.
     """
 
     def __init__(self, path: Path, interval: float = 30.0) -> None:
@@ -32,7 +36,7 @@ class Checkpoint:
         self._saved = time.monotonic()
 
     def due(self) -> bool:
-        return time.monotonic() - self._saved >= self.interval
+        return INTERRUPTED.is_set() or time.monotonic() - self._saved >= self.interval
 
     def save(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         facts = {"facts": facts, "made_by": _made_by()}
@@ -42,6 +46,8 @@ class Checkpoint:
         draft.write_bytes(hashlib.sha256(payload).digest() + payload)
         os.replace(draft, self.path)
         self._saved = time.monotonic()
+        if INTERRUPTED.is_set():
+            raise KeyboardInterrupt
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """What was saved last, or None if there is nothing that can be continued to the same bits."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -38,16 +39,20 @@ class SweepResult:
 
     def report(self) -> str:
         """One line on the whole, and one for each failure."""
-        lines = [f"{len(self.runs)} runs finished, {len(self.failures)} failed"]
+        lines = [f"runs: {len(self.runs)} finished, {len(self.failures)} failed"]
         names = differing([*(run.config for run in self.runs), *self.failures])
         for config, error in self.failures.items():
             lines.append(f"  {_title(config, names)}: {type(error).__name__}: {error}")
         return "\n".join(lines)
 
     def table(self, part: str = "test") -> pd.DataFrame:
-        """One row for each run, finished or not: the settings that differ, then the figures on `part` of the data."""
+        """The `rows` as a table; what a row lacks is nan there."""
+        return pd.DataFrame(self.rows(part))
+
+    def rows(self, part: str = "test") -> list[dict[str, Any]]:
+        """One for each run, finished or not: the settings that differ, then the figures on `part` of the data."""
         names = differing([*(run.config for run in self.runs), *self.failures])
-        rows = []
+        rows: list[dict[str, Any]] = []
         for run in self.runs:
             found = {figure: run.metrics[part][figure] for figure in COLUMNS if figure in run.metrics[part]}
             figures = {
@@ -55,7 +60,7 @@ class SweepResult:
             }
             rows.append({**_chosen(run.config, names), **figures, "epochs": run.metrics["epochs"]})
         rows += [_chosen(config, names) | {"failed": type(error).__name__} for config, error in self.failures.items()]
-        return pd.DataFrame(rows)
+        return rows
 
 
 def sweep(configs: Iterable[RunConfig], jobs: int | None = None, scheduler: str | None = None) -> SweepResult:
@@ -141,7 +146,7 @@ def _finished(path: Path) -> Run | None:
         return None
 
 
-def _chosen(config: RunConfig, names: Iterable[str]) -> dict[str, object]:
+def _chosen(config: RunConfig, names: Iterable[str]) -> dict[str, Any]:
     settings = flat(config)
     return {name: settings[name] for name in names}
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from vaelib.data.errors import DataError, MissingDataError
 from vaelib.data.images import sha256_of
 
-__all__ = ["CACHE_DIR_VARIABLE", "DATA_DIR_VARIABLE", "Source", "cache_dir", "read"]
+__all__ = ["CACHE_DIR_VARIABLE", "DATA_DIR_VARIABLE", "Source", "cache_dir", "held", "read"]
 
 DATA_DIR_VARIABLE = "VAELIB_DATA"  # the user's own folder: read, never written
 CACHE_DIR_VARIABLE = "VAELIB_CACHE"  # moves the cache away from the system's place for caches
@@ -55,6 +55,13 @@ def cache_dir() -> Path:
 
     setting = os.environ.get(CACHE_DIR_VARIABLE)
     return Path(setting).expanduser() if setting else platformdirs.user_cache_path("vaelib", appauthor=False)
+
+
+def held(source: Source, name: str) -> Path | None:
+    """Where `read` would find one file of a data set without a download; not verified."""
+    setting = os.environ.get(DATA_DIR_VARIABLE)
+    own = [Path(setting).expanduser(), Path(setting).expanduser() / source.dataset] if setting else []
+    return _find(name, *own, cache_dir() / source.dataset)
 
 
 def read(source: Source, name: str) -> bytes:

@@ -1,0 +1,65 @@
+"""``vaelib data``: what there is, fetching, verifying."""
+
+from __future__ import annotations
+
+from vaelib import data
+from vaelib.cli.text import table
+from vaelib.config import pick
+from vaelib.data import MissingDataError, frey, mnist
+from vaelib.data.files import Source, held
+
+SOURCES: dict[str, Source] = {"mnist": mnist.SOURCE, "frey": frey.SOURCE}
+CONTENT = {
+    "mnist": "70,000 handwritten digits, 28x28, labelled",
+    "frey": "1,965 frames of a face, 28x20",
+    "digits": "1,797 small digits, 8x8, labelled",
+    "toyfaces": "1,965 drawn faces, 28x20, with their factors",
+}
+
+
+def list_data() -> None:
+    rows = [{"name": name, "content": CONTENT[name], "where": _place(name)} for name in data.NAMES]
+    print(table(rows))
+
+
+def fetch(*names: str) -> None:
+    """
+    Parameters
+    ----------
+    names
+        data sets; all that are not bundled, if none is named
+    """
+    for name in names or SOURCES:
+        _report(name)
+
+
+def verify(*names: str) -> None:
+    """
+    Parameters
+    ----------
+    names
+        data sets; all that are here, if none is named
+    """
+    for name in names or [name for name in data.NAMES if name not in SOURCES or _held(name)]:
+        pick("data set", name, data.NAMES)
+        if name in SOURCES and not _held(name):
+            raise MissingDataError(f"{name} is not on this machine: `vaelib data fetch {name}` downloads it")
+        _report(name)
+
+
+def _report(name: str) -> None:
+    images = data.load(name)  # believes nothing whose SHA-256 is not the published one
+    print(f"{images.name}: {len(images.images):,} images of {'x'.join(map(str, images.shape))}, verified")
+    for file, digest in images.sha256.items():
+        print(f"  {digest}  {file}")
+
+
+def _held(name: str) -> bool:
+    return all(held(SOURCES[name], file) for file in SOURCES[name].sha256)
+
+
+def _place(name: str) -> str:
+    if name not in SOURCES:
+        return "bundled"
+    folder = held(SOURCES[name], next(iter(SOURCES[name].sha256)))
+    return str(folder.parent) if folder and _held(name) else f"not here: vaelib data fetch {name}"
