@@ -3,14 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 CHAPTERS ?=
 PYTEST ?= -n auto --dist loadgroup
+BENCH ?=
 
-.PHONY: help book test setup chapters serve clean distclean
+.PHONY: help book test setup chapters bench serve clean distclean
 
 help:
 	@echo "make book      build the site from the executed notebooks (no data, no torch)"
 	@echo "make test      lint, check types, run all tests"
 	@echo "make setup     install what running the chapters needs"
 	@echo "make chapters  execute the chapters in full on real data (CHAPTERS=chapters/03_training.py for one)"
+	@echo "make bench     measure the speed beside pythae's and the machine's limit (BENCH='--threads 1' for options)"
 	@echo "make serve     build the site and serve it on http://localhost:8000"
 	@echo "make clean     remove the built site and the caches (make distclean: the environment too)"
 
@@ -33,6 +35,9 @@ setup: .venv/.chapters
 
 chapters: .venv/.chapters
 	$(BIN)/python -m vaelib.book execute $(CHAPTERS)
+
+bench: .venv/.bench
+	$(BIN)/python -m bench $(BENCH)
 
 serve: book
 	$(BIN)/python -m http.server --directory _build/html 8000
