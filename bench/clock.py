@@ -1,15 +1,12 @@
-"""Laps of a training, and the memory that it took."""
+"""Laps of a training."""
 
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from itertools import pairwise
 
-import psutil
-
-__all__ = ["Clock", "Enough", "memory_mb", "peak_memory_mb"]
+__all__ = ["Clock", "Enough"]
 
 
 class Enough(Exception):
@@ -45,18 +42,3 @@ class Clock:
             "first_epoch_s": first,
             "epochs_timed": len(epochs),
         }
-
-
-def memory_mb() -> float:
-    """This process's resident memory now."""
-    return psutil.Process().memory_info().rss / 2**20
-
-
-def peak_memory_mb() -> float:
-    """The most that this process's resident memory ever was."""
-    if sys.platform == "win32":
-        return psutil.Process().memory_info().peak_wset / 2**20
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from bench.clock import memory_mb, peak_memory_mb
 from bench.limit import forward
+from bench.memory import Memory
 from bench.with_vaelib import model_config
 from bench.works import WORKS, images
 from vaelib.evaluation import log_likelihood
@@ -29,10 +29,9 @@ def measure(quick: bool) -> dict[str, Any]:
     x = torch.from_numpy(pixels[:count])
     torch.manual_seed(0)
     model = VAE(model_config(WORK), (WORK.pixels,))
-    before = memory_mb()
+    memory = Memory()
     seconds = _median_seconds(lambda: log_likelihood(model, x, samples, progress=False))
-    memory = {"peak_memory_mb": peak_memory_mb(), "memory_before_mb": before}
-    vaelib = {"images_samples_per_s": count * samples / seconds, **memory}
+    vaelib = {"images_samples_per_s": count * samples / seconds, **memory.figures()}
     limits = {rows: _decodes_per_s(rows, count * samples) for rows in ROWS}
     rows = max(limits, key=lambda rows: limits[rows])
     limit = {"images_samples_per_s": limits[rows], "rows": rows}

@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from bench.clock import Clock, Enough, memory_mb, peak_memory_mb
+from bench.clock import Clock, Enough
+from bench.memory import Memory
 from bench.works import CONTENDERS, QUICK_LAPS, WORKS, images
 
 __all__ = ["measure"]
@@ -19,11 +20,10 @@ def measure(work_name: str, contender: str, quick: bool) -> dict[str, Any]:
     pixels, data = images(work, quick)
     x = torch.from_numpy(pixels)
     torch.manual_seed(0)
-    before = memory_mb()
+    memory = Memory()
     clock = Clock(QUICK_LAPS if quick else work.laps)
     try:
         train(work, x, clock)
     except Enough:
-        memory = {"peak_memory_mb": peak_memory_mb(), "memory_before_mb": before}
-        return {**clock.figures(len(x)), **memory, "images": len(x), "data": data}
+        return {**clock.figures(len(x)), **memory.figures(), "images": len(x), "data": data}
     raise RuntimeError(f"{contender} ended its training of {work_name} before {clock.laps + 1} epochs were timed")

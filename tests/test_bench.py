@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench import limit, plain, with_vaelib
 from bench.clock import Clock, Enough
+from bench.memory import Memory
 from bench.works import CONTENDERS, WORKS, images
 from vaelib.data import DataConfig
 from vaelib.models import VAE
@@ -134,3 +135,10 @@ def test_clock_keeps_the_first_epoch_apart(monkeypatch):
     figures = clock.figures(100)
     assert figures["first_epoch_s"] == 10 and figures["epoch_s"] == 2 and figures["images_per_s"] == 50
     assert (figures["fastest_epoch_s"], figures["slowest_epoch_s"], figures["epochs_timed"]) == (1, 3, 3)
+
+
+def test_memory_tells_a_peak_that_is_over():
+    memory = Memory()
+    torch.ones(50 * 2**20 // 4)  # 50 MB, for a moment
+    figures = memory.figures()
+    assert figures["peak_memory_mb"] >= figures["memory_before_mb"] + 40
