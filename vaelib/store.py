@@ -65,6 +65,8 @@ def write(path: Path, files: Mapping[str, bytes]) -> None:
         draft.rename(path)
     except OSError as error:
         shutil.rmtree(draft, ignore_errors=True)
+        if path.exists():  # locks do not work on this file system, and another process was first
+            return
         raise _store_error(path, error) from None
 
 
