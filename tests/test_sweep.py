@@ -185,7 +185,8 @@ def test_a_scheduler_that_is_not_there_is_one_line(base, monkeypatch):
         sweep([base], scheduler="nonsense")
 
 
-def test_workers_with_a_store_of_their_own_that_is_not_shared_are_named(folder, base, cluster):
+def test_workers_with_a_store_of_their_own_that_is_not_shared_are_named(folder, base, cluster, monkeypatch):
+    monkeypatch.setattr("vaelib.sweep.SECONDS_TO_APPEAR", 1)
     with Client(cluster, set_as_default=False) as client:
         client.wait_for_workers(WORKERS)  # those killed before are back
         client.run(set_store, str(folder / "theirs"))

@@ -1,7 +1,8 @@
 """vaelib: variational autoencoders to read, to run and to trust.
 
 The library behind the book *Recreating Variational Autoencoders*. Modules build on one another in this order:
-`data`, `likelihoods` and `priors`, `models`, `objectives`, `training`, `runs`, `evaluation`, `plots` and `book`.
+`data`, `likelihoods` and `priors`, `models`, `objectives`, `training`, `evaluation`, `runs`, `sweep`, `plots`, `book`
+and `cli`.
 """
 
 __version__ = "0.1.0"

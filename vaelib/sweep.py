@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from vaelib.runs import (
 from vaelib.tables import COLUMNS
 
 __all__ = ["EngineError", "SweepResult", "grid", "sweep", "train_all"]
+
+SECONDS_TO_APPEAR = 60  # a network file system may show late what another machine has written
 
 
 @dataclass(frozen=True)
@@ -80,18 +83,22 @@ def sweep(configs: Iterable[RunConfig], jobs: int | None = None, scheduler: str 
     runs = {config: run for config, path in paths.items() if (run := _finished(path))}
     missing = [config for config in paths if config not in runs]
     failures: dict[RunConfig, Exception] = {}
+    made: dict[RunConfig, str] = {}
     task = _Training(str(store_directory().absolute()), workers_choose=scheduler is not None)
     with bar(total=len(missing), desc="runs", unit="run") as shown:
         for index, result in each(task, missing, jobs, scheduler):
-            config = missing[index]
             if isinstance(result, Exception):
-                failures[config] = result
-            elif run := _finished(paths[config]):
-                runs[config] = run
+                failures[missing[index]] = result
             else:
-                failures[config] = EngineError(f"a worker made the run in {result}, which this store does not have")
+                made[missing[index]] = result
             shown.set_postfix_str(f"{len(failures)} failed" if failures else "")
             shown.update()
+    deadline = time.monotonic() + SECONDS_TO_APPEAR
+    for config, place in made.items():
+        if run := _finished(paths[config], deadline):
+            runs[config] = run
+        else:
+            failures[config] = EngineError(f"a worker made the run in {place}, which this store does not have")
     return SweepResult([runs[config] for config in configs if config in runs], failures)
 
 
@@ -139,11 +146,15 @@ def _paths(configs: Iterable[RunConfig]) -> dict[RunConfig, Path]:
     return {config: paths[config] for config in wanted}
 
 
-def _finished(path: Path) -> Run | None:
-    try:
-        return load(path)
-    except BrokenRunError:  # not there, or damaged: train_or_load sees to it
-        return None
+def _finished(path: Path, deadline: float = 0.0) -> Run | None:
+    """The run at `path`; None if it is not there by then, or damaged: `train_or_load` sees to it."""
+    while True:
+        try:
+            return load(path)
+        except BrokenRunError:
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.5)
 
 
 def _chosen(config: RunConfig, names: Iterable[str]) -> dict[str, Any]:
