@@ -1,7 +1,13 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,py:percent
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -136,7 +142,7 @@ final_table(
 # git clone https://github.com/recreating-vae/recreating-vae && cd recreating-vae
 # make book       # build these pages from the executed notebooks: no data, no torch
 # make test       # set everything up and run all tests
-# make chapters   # run every chapter in full on the real data (about 20 minutes on two cores)
+# make chapters   # run every chapter in full on the real data: half an hour on two cores
 # ```
 #
 # Every chapter has its settings in one cell at its top and can be run again with yours. With no data at hand, two bundled

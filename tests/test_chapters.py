@@ -1,6 +1,7 @@
 """The chapters: each pair in order, and each chapter run in a real kernel on the bundled stand-ins in seconds."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,23 @@ def test_every_quick_parameter_is_one_of_a_chapter():
 def test_the_readmes_picture_is_the_front_pages():
     index = next(chapter for chapter in CHAPTERS if chapter.name == "index")
     assert (ROOT / COVER).read_bytes() == cover(index)
+
+
+def printed(chapter):
+    """All that a chapter's outputs say."""
+    outputs = [output for cell in chapter.notebook.cells for output in cell.get("outputs", [])]
+    texts = [output.get("text", "") for output in outputs]
+    return "\n".join([*texts, *(output.data.get("text/plain", "") for output in outputs if "data" in output)])
+
+
+def test_the_readmes_numbers_are_those_that_its_commands_print():
+    rows = re.findall(
+        r"^\| (.+) \| (.+) \| `make chapters CHAPTERS=(.+)` \|$", (ROOT / "README.md").read_text("utf-8"), re.M
+    )
+    assert len(rows) > 5
+    for what, value, path in rows:
+        chapter = next(chapter for chapter in CHAPTERS if chapter.path == ROOT / path)
+        assert value.removesuffix(" nats") in printed(chapter), f"{path} does not print {value} ({what})"
 
 
 def test_notebooks_are_valid():
