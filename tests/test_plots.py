@@ -191,7 +191,7 @@ def test_loss_curves_compares_two_recipes_on_the_same_axes():
     first = plots.loss_curves(history(0), terms=("elbo",), label="Adam")
     ax = plots.loss_curves(history(1), terms=("elbo",), axes=first[0], label="Adagrad")[0]
     assert ax is first[0] and len(ax.lines) == 4
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["Adam", "Adagrad", "test", "train"]
+    assert [text.get_text() for text in ax.figure.legends[0].get_texts()] == ["Adam", "Adagrad", "test", "train"]
     assert ax.lines[0].get_color() != ax.lines[2].get_color()
 
 

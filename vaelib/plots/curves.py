@@ -169,8 +169,13 @@ def _name(part: str, label: str | None) -> str | None:
 
 
 def _legend(ax: Axes) -> None:
+    """Below all axes, where it hides no curve."""
     handles, names = ax.get_legend_handles_labels()
     if "test" not in names:
         handles += [Line2D([], [], color=INK, linestyle=style, linewidth=1.2) for style in PARTS.values()]
         names += list(PARTS)
-    ax.legend(handles, names)
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    for earlier in figure.legends:
+        earlier.remove()
+    figure.legend(handles, names, loc="outside lower center", ncols=len(names))
