@@ -47,7 +47,7 @@ book.banner(images, film)
 # %% [markdown]
 # ## What does training do?
 #
-# It repeats one step: take a batch of images, compute the ELBO of each ({eq}`eq-elbo`), average, and move all weights a
+# It repeats one step: take a batch of images, compute the ELBO of each, equation {eq}`eq-elbo`, average, and move all weights a
 # little in the direction that raises the average. In full, for one pass over the data:
 
 # %%

@@ -139,7 +139,7 @@ def test_spread_shows_mean_and_range():
 
 def test_tables_turn_the_sign_of_the_bound_and_count_seeds():
     runs = {"a": [Finished(-100.0), Finished(-102.0)], "b": [Finished(-90.0)]}
-    table = final_table(runs, ("elbo", "active_units"), digits=1)
+    table = final_table(runs, ("elbo", "active_units"))
     assert table.loc["a"].tolist() == ["101.0 (100.0 to 102.0)", "7 (7 to 7)", 2]
     assert table.loc["b", "−ELBO (nats)"] == "90.0"
     progress = progress_table(runs, (1, 2, 50))

@@ -21,6 +21,8 @@ COLUMNS = {
 }
 """What the figures of a run are called in a table; the ELBO and the reconstruction change their sign there."""
 
+DIGITS = {"elbo": 1, "bits_per_dim": 2, "reconstruction": 1, "kl": 1, "squared_error": 2, "active_units": 0}
+
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
     """The mean and the range: ``95.91 (95.80 to 96.02)``; one value stands alone."""
@@ -29,21 +31,22 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 
 
 def final_table(
-    runs: Mapping[str, Sequence[Run]], figures: Sequence[str] | None = None, part: str = "test", digits: int = 2
+    runs: Mapping[str, Sequence[Run]], figures: Sequence[str] | None = None, part: str = "test"
 ) -> pd.DataFrame:
     """One row for each group of runs (the seeds of one recipe), one column for each figure of its finished models.
 
-    `figures` None takes all that every run has.
+    `figures` None takes all that every run has, but for the reconstruction, which is ELBO + KL.
     """
     everywhere = set.intersection(*(set(run.metrics[part]) for group in runs.values() for run in group))
-    figures = [figure for figure in COLUMNS if figure in everywhere] if figures is None else figures
+    if figures is None:
+        figures = [figure for figure in COLUMNS if figure in everywhere - {"reconstruction"}]
     rows = {}
     for name, group in runs.items():
         cells = {}
         for figure in figures:
             sign = -1 if figure in ("elbo", "reconstruction") else 1
             values = [sign * run.metrics[part][figure] for run in group]
-            cells[COLUMNS[figure]] = spread(values, 0 if figure == "active_units" else digits)
+            cells[COLUMNS[figure]] = spread(values, DIGITS[figure])
         rows[name] = cells | {"seeds": len(group)}
     return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -69,7 +72,7 @@ def recipe_table(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
             "hidden layers": " + ".join(map(str, model.hidden)),
             "activation": model.activation,
             "optimiser": training.optimiser.capitalize(),
-            "step": f"{training.learning_rate:g}" + (", to 0 along a cosine" if training.schedule == "cosine" else ""),
+            "step": f"{training.learning_rate:g}" + (" to 0, cosine" if training.schedule == "cosine" else ""),
             "batch": training.batch_size,
             "epochs": training.epochs,
             "minutes a run": f"{np.mean([run.environment['seconds'] for run in group]) / 60:.1f}",
