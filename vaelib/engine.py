@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 __all__ = ["EngineError", "each"]
@@ -41,13 +44,39 @@ def _on_this_machine(task: Callable[[Item], Any], items: Sequence[Item], jobs: i
 
     jobs = min(jobs or os.cpu_count() or 1, len(items))
     tasks = (joblib.delayed(_attempt)(task, index, item) for index, item in enumerate(items))
+    interrupted = threading.Event()
     try:
-        yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(tasks)
+        with _ending_workers_first(interrupted) if jobs > 1 else nullcontext():
+            yield from joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)(tasks)
     except BrokenProcessPool:
+        if interrupted.is_set():
+            raise KeyboardInterrupt from None
         raise EngineError(
             "a worker process was killed, perhaps for want of memory (try fewer jobs); what is finished is kept, and "
             "asking again goes on from there"
         ) from None
+
+
+@contextmanager
+def _ending_workers_first(interrupted: threading.Event) -> Iterator[None]:
+    """On Ctrl-C kills the workers, whose runs have checkpoints: a pool without workers ends, a busy one may not."""
+
+    def stop(*_: object) -> None:
+        interrupted.set()
+        for worker in multiprocessing.active_children():
+            if worker.pid:
+                os.kill(worker.pid, signal.SIGKILL)
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread hears of signals
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    if interrupted.is_set():
+        raise KeyboardInterrupt
 
 
 def _on_cluster(task: Callable[[Item], Any], items: Sequence[Item], scheduler: str) -> Iterator[tuple[int, Any]]:
