@@ -181,7 +181,7 @@ progress_table(digits, (1, 2, 5, 10, 20, 30, 50))
 # They plotted the bound against the number of samples seen, on a logarithmic axis. {numref}`fig-training-samples` does
 # the same.
 
-# %% mystnb={"figure": {"name": "fig-training-samples", "caption": "The bound against the number of training samples seen, as in Kingma and Welling's Figure 2: train dashed, test solid, bands over seeds. The modern recipe is ahead from the first epoch on. The report's curve resembles the original's moved to the right by a factor of about ten, the factor between their steps."}, "image": {"alt": "ELBO in nats against samples seen on a logarithmic axis for the three recipes. The modern curve is above the Kingma and Welling curve everywhere, the report's below both."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-training-samples", "caption": "The bound against the number of training samples seen, as in Kingma and Welling's Figure 2: train dashed, test solid, bands over seeds. The modern recipe is ahead from the first epoch on. The report's curve resembles the original's moved to the right by a factor of ten or more; its step is ten times smaller."}, "image": {"alt": "ELBO in nats against samples seen on a logarithmic axis for the three recipes. The modern curve is above the Kingma and Welling curve everywhere, the report's below both."}} tags=["hide-input"]
 curves(digits, "samples_seen", floor=(low,), terms=("elbo",))
 plt.show()
 
@@ -350,8 +350,8 @@ Markdown(
 
 # %% [markdown]
 # So the collapse that the report met is here on our own page, with its sigmoid in place. {doc}`02_model` says
-# why: with $\sigma = 1$ a latent must explain more than one unit of squared error before it pays for its KL, and the
-# largest principal component of the film has a variance of only 1.28.
+# why: with $\sigma = 1$ a latent must explain more than one unit of squared error before it pays for its KL, and only the
+# first principal component of the film has that much variance ({ref}`data-pca`).
 #
 # ## When does training on so few images go wrong?
 
@@ -384,8 +384,8 @@ Markdown(
 )
 
 # %% [markdown]
-# Two lessons. The picture and the density part ways: a few held-out pixels that the model is too sure about cost more
-# nats than all the better pixels win, so the bound can fall while the squared error still improves. And the random split
+# Two lessons. The bound overfits: the model learns its sigma on training frames, which it rebuilds ever better, and grows
+# too sure of its pixels elsewhere; a density makes it pay for that on every held-out frame. And the random split
 # flatters every figure, because neighbouring frames are near-copies. The split by time keeps neighbours apart, and its
 # last 200 frames also show expressions that the rest of the film hardly has ({ref}`data-split` takes the two effects
 # apart): it asks the harder and, for new pictures, the more honest question. Look at the last row of the table of the
@@ -424,8 +424,8 @@ Markdown(
 #
 # The report's recipe is not wrong, it is *unfinished*: Adagrad divides its step by the root of all squared gradients so
 # far, so a step of 0.001, ten times below the smallest that Kingma and Welling tried, never gets far. Its curves still
-# rise when they stop. Kingma and Welling's recipe was a good choice in 2013 and reaches useful bounds; it is held back by
-# its single layer and by Adagrad's shrinking step as well.
+# rise when they stop. Kingma and Welling's recipe reaches useful bounds. With a second layer and torch's own initial
+# weights the same Adagrad does better (the first exercise), so its single layer or its wide initial weights hold it back.
 #
 # The comparison is of whole recipes, as you would copy them. It does not say how much of the modern recipe's lead is due
 # to Adam, to SiLU, to the cosine or to the second layer; the exercises begin to take it apart.
@@ -494,7 +494,7 @@ final_table(train_groups({f"beta = {x.shape[1]}": [averaged]}))
 #
 # Take the standard deviation $s$ between seeds of one recipe. A difference of means over $n$ seeds each has a standard
 # error of $s \sqrt{2 / n}$; for half a nat to be more than three of them you need $n > 72\, s^2$ seeds. With the ranges in
-# the last table that is one or two; but the test set is finite too, and its 10,000 images share their luck between
+# the last table that is one to six, depending on the recipe; but the test set is finite too, and its 10,000 images share their luck between
 # recipes, which is why differences are best taken image by image.
 # ```
 #
