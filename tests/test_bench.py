@@ -19,6 +19,7 @@ from vaelib.objectives import ObjectiveConfig, loss_function
 from vaelib.recipes import digits_recipe, faces_recipe
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.xdist_group("bench")  # one process, so that the quick bench runs once
 
 
 def bench(*arguments):
