@@ -729,7 +729,7 @@ Markdown(
 
 # %% [markdown]
 # Is the split by time the honest one, then? More honest, but read it with care. Its test part is not only free of
-# near-copies; it is also *another* part of the film, with grimaces that occur nowhere else. So its error mixes two things: a
+# near-copies; it is also far from the training frames in time, and has a few grimaces that occur nowhere else. So its error mixes two things: a
 # memory that does not help, and expressions that nobody could have learned.
 
 # %% tags=["remove-input"]
@@ -738,8 +738,9 @@ Markdown(
     f"Two measurements tell them apart. In the validation part of the same split, just after the training frames, the median "
     f"is {np.median(earlier.squared_distance):.2f}: far less, with no near-copies either. And wherever in the film a frame is, "
     f"its nearest other frame is {reach[0]:.2f} away in the median; not counting frames less than {gaps[some]} away in the film, "
-    f"{reach[some]:.2f}; less than {gaps[many]} away, {reach[many]:.2f}. So shutting out near-copies about doubles the distance, and "
-    "the rest of what separates the two splits is that the last part of the film is different."
+    f"{reach[some]:.2f}; less than {gaps[many]} away, {reach[many]:.2f}; less than {gaps[-1]} away, {reach[-1]:.2f}. So "
+    "shutting out near-copies about doubles the distance, and distance in the film goes on adding to it, because expressions "
+    "come in stretches. The test frames are far from all training frames; most of what separates the two splits is that."
 )
 
 # %% [markdown]

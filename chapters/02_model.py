@@ -389,7 +389,7 @@ pd.DataFrame(
 # %% tags=["nbval-check-output"]
 print("it adds up:", torch.allclose(exact_elbo + kl_to_posterior, log_evidence))
 
-# %% mystnb={"figure": {"caption": "The true posterior, by brute force, and the encoder's Gaussian for the four test images of the table. The gap between bound and evidence is the divergence of the dashed curve from the solid one. In the last row the encoder, which must answer for every image with one network, looks in the wrong place.", "name": "fig-posterior"}, "image": {"alt": "Four rows, each with a digit and two bell curves over z. In the upper rows solid and dashed curves nearly coincide; in the last one they lie apart."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The true posterior, by brute force, and the encoder's Gaussian for the four test images of the table. The gap between bound and evidence is the divergence of the dashed curve from the solid one. In the last row the encoder, which must answer for every image with one network, looks in the wrong place.", "name": "fig-posterior"}, "image": {"alt": "Four rows, each with a digit and two bell curves over z. In the first two rows the curves largely overlap, in the third they are shifted by about two widths, in the last they do not touch."}} tags=["hide-input"]
 fig, axes = plt.subplots(4, 2, figsize=(7, 5.2), width_ratios=(1, 7))
 for i, (picture, ax) in zip(shown, axes, strict=True):
     plots.image_grid(x[i : i + 1].numpy(), model.image_shape, ax=picture)
@@ -898,7 +898,7 @@ plt.show()
 
 # %% [markdown]
 # A sigmoid is thus sensible. The report goes further and credits it with curing blurred and collapsed Frey faces
-# {cite:p}`report2025`. Before believing that, look at the other constant in {eq}`eq-gaussian`.
+# {cite:p}`report2025` (together with a smaller model and fewer latents, where it speaks of posterior collapse). Before believing that, look at the other constant in {eq}`eq-gaussian`.
 
 # %% [markdown]
 # ## What sigma does to the balance of the two terms
@@ -1100,7 +1100,7 @@ watched = {"all": centred}  # evaluated after each epoch
 history = fit(linear_model, loss, centred, recipe, seed=seed, held_out=watched)
 best_evidence = PCA(latent_dim, svd_solver="full").fit(centred).score(centred)
 
-# %% mystnb={"figure": {"caption": "A linear VAE learns probabilistic PCA. Left: ELBO and exact evidence of the model during training, and the best evidence there is (scikit-learn's PCA.score). Right: the two gaps, on a logarithmic axis. Evidence minus ELBO is the encoder's error, the KL divergence to the true posterior; best minus evidence is the decoder's.", "name": "fig-linear"}, "image": {"alt": "Left: two curves rise and meet a dotted line. Right: two falling curves on a logarithmic axis, from hundreds of nats to below one."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "A linear VAE learns probabilistic PCA. Left: ELBO and exact evidence of the model during training, and the best evidence there is (scikit-learn's PCA.score). Right: the two gaps, on a logarithmic axis. Evidence minus ELBO is the encoder's error, the KL divergence to the true posterior; best minus evidence is the decoder's.", "name": "fig-linear"}, "image": {"alt": "Left: two curves rise and meet a dotted line. Right: on a logarithmic axis one curve falls from hundreds of nats to below one; the other drops at once, rises again and then falls with it."}} tags=["hide-input"]
 fig, (left, right) = plt.subplots(1, 2, figsize=(7, 3))
 epoch, evidence, bound = (
     history[name] for name in ("epoch", "all_evidence", "all_elbo")
@@ -1300,8 +1300,8 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# This is why the library floors $\sigma$ at half a grey level, and why the book reports the discretised likelihood beside
-# every density. (Adding uniform noise to the pixels is another remedy: the average log-density of the noisy pixels, with
+# This is why the library floors $\sigma$ at half a grey level, and why {doc}`03_training` reports the discretised likelihood
+# beside its densities. (Adding uniform noise to the pixels is another remedy: the average log-density of the noisy pixels, with
 # levels one unit apart, is a lower *bound* on the log-probability of the levels {cite:p}`theis2016`.) In the linear
 # model $\sigma$ is many levels wide, and the conversion {eq}`eq-bits` is safe:
 
