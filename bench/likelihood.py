@@ -11,6 +11,7 @@ import torch
 
 from bench.limit import forward
 from bench.memory import Memory
+from bench.others import Others
 from bench.with_vaelib import model_config
 from bench.works import WORKS, images
 from vaelib.evaluation import log_likelihood
@@ -29,13 +30,14 @@ def measure(quick: bool) -> dict[str, Any]:
     x = torch.from_numpy(pixels[:count])
     torch.manual_seed(0)
     model = VAE(model_config(WORK), (WORK.pixels,))
-    memory = Memory()
+    memory, others = Memory(), Others()
     seconds = _median_seconds(lambda: log_likelihood(model, x, samples, progress=False))
     vaelib = {"images_samples_per_s": count * samples / seconds, **memory.figures()}
     limits = {rows: _decodes_per_s(rows, count * samples) for rows in ROWS}
     rows = max(limits, key=lambda rows: limits[rows])
     limit = {"images_samples_per_s": limits[rows], "rows": rows}
-    return {"vaelib": vaelib, "limit": limit, "images": count, "samples": samples, "data": data}
+    what = {"images": count, "samples": samples, "data": data, "other_cores": others.cores()}
+    return {"vaelib": vaelib, "limit": limit, **what}
 
 
 def _decodes_per_s(rows: int, wanted: int) -> float:

@@ -6,6 +6,8 @@ from typing import Any
 
 __all__ = ["table"]
 
+BUSY = 0.1  # cores in use by others
+
 
 def table(figures: dict[str, Any]) -> str:
     """All that was measured, a block for each kind."""
@@ -14,8 +16,8 @@ def table(figures: dict[str, Any]) -> str:
         f"{machine['cpu']}, {machine['cores']} cores, {machine['instructions']}; torch {machine['torch']}, "
         f"{machine['threads']} threads; vaelib {machine['vaelib']}, pythae {machine['pythae']}"
     ]
-    if machine["load_before"] > 0.5:
-        lines.append(f"The machine was busy before (load {machine['load_before']}): do not trust these figures.")
+    if any(busy > BUSY for busy in _find("other_cores", figures)):
+        lines.append("The machine was busy with other work meanwhile: do not trust the rows with a *.")
     blocks = {"training": _training, "likelihood": _likelihood, "sweep": _sweep, "import": _import}
     for kind, block in blocks.items():
         if kind in figures:
@@ -31,7 +33,8 @@ def _training(works: dict[str, Any]) -> list[str]:
             cells = [f"{row['images_per_s']:.0f}", f"{row['epoch_s']:.3f}", f"{row['first_epoch_s']:.3f}"]
             cells.append(f"{row['peak_memory_mb']:.0f}")
             cells += [_ratio(row, contenders.get(other)) for other in ("limit", "pythae", "plain")]
-            lines.append(f"{work:<8}{name:<10}" + "".join(f"{cell:>10}" for cell in cells) + f"  {row['data']} data")
+            end = f"  {row['data']} data{_mark(row)}"
+            lines.append(f"{work:<8}{name:<10}" + "".join(f"{cell:>10}" for cell in cells) + end)
     return lines
 
 
@@ -45,6 +48,7 @@ def _likelihood(figures: dict[str, Any]) -> list[str]:
     return [
         f"likelihood ({figures['images']} images, {figures['samples']} samples, {figures['data']} data): {ours:.0f} "
         f"images * samples/s, limit {limit:.0f}, {ours / limit:.2f} of it; {added:.0f} MB above the model"
+        + _mark(figures)
     ]
 
 
@@ -58,3 +62,13 @@ def _sweep(figures: dict[str, Any]) -> list[str]:
 
 def _import(figures: dict[str, Any]) -> list[str]:
     return [f"import: torch {figures['torch_s']:.2f} s, vaelib.training {figures['vaelib_beyond_torch_s']:.2f} s more"]
+
+
+def _mark(row: dict[str, Any]) -> str:
+    return f" * {row['other_cores']:.1f} cores used by others" if row["other_cores"] > BUSY else ""
+
+
+def _find(key: str, figures: dict[str, Any]) -> list[Any]:
+    """What stands under `key`, however deep."""
+    deeper = [value for inner in figures.values() if isinstance(inner, dict) for value in _find(key, inner)]
+    return deeper + ([figures[key]] if key in figures else [])

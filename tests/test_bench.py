@@ -12,6 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench import limit, plain, with_vaelib
 from bench.clock import Clock, Enough
 from bench.memory import Memory
+from bench.others import Others
+from bench.table import _mark
 from bench.works import CONTENDERS, WORKS, images
 from vaelib.data import DataConfig
 from vaelib.models import VAE
@@ -43,7 +45,7 @@ def test_every_contender_is_measured_at_every_work(quick, work, contender):
     for figure in ("images_per_s", "epoch_s", "first_epoch_s", "peak_memory_mb", "memory_before_mb", "images"):
         assert row[figure] > 0, figure
     assert row["fastest_epoch_s"] <= row["epoch_s"] <= row["slowest_epoch_s"]
-    assert row["data"] == "random"
+    assert row["data"] == "random" and row["other_cores"] >= 0
 
 
 def test_likelihood_sweep_and_import_are_measured(quick):
@@ -143,3 +145,11 @@ def test_memory_tells_a_peak_that_is_over():
     torch.ones(50 * 2**20 // 4)  # 50 MB, for a moment
     figures = memory.figures()
     assert figures["peak_memory_mb"] >= figures["memory_before_mb"] + 40
+
+
+def test_work_of_others_is_noticed():
+    spin = "import time; end = time.time() + 0.6\nwhile time.time() < end: pass"
+    others = Others()
+    subprocess.run([sys.executable, "-c", spin], check=True)
+    assert others.cores() > 0.2
+    assert "cores used by others" in _mark({"other_cores": others.cores()}) and not _mark({"other_cores": 0.0})
