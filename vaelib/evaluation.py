@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -146,5 +146,7 @@ def summary(model: VAE, x: Tensor, seed: int = 0) -> dict[str, float]:
 @torch.no_grad()
 def _elbo_of_all(model: VAE, x: Tensor, seed: int) -> Terms:
     generator = torch.Generator(x.device).manual_seed(seed)
-    parts = [elbo(model, batch, generator=generator) for batch in x.split(BATCH)]
+    closed_form = model.prior.kl(*model.encode(x[:1])) is not None
+    kl: Literal["analytic", "monte-carlo"] = "analytic" if closed_form else "monte-carlo"
+    parts = [elbo(model, batch, kl=kl, generator=generator) for batch in x.split(BATCH)]
     return Terms(*(torch.cat(term) for term in zip(*parts, strict=True)))

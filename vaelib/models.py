@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vaelib.config import Config
 from vaelib.likelihoods import LikelihoodConfig, make_likelihood
-from vaelib.priors import make_prior
+from vaelib.priors import PriorConfig, make_prior
 
 __all__ = ["VAE", "Decoder", "Encoder", "ModelConfig"]
 
@@ -33,7 +33,7 @@ class ModelConfig(Config):
     init: Literal["framework", "normal"] = "framework"
     init_std: float = Field(default=0.1, gt=0)
     likelihood: LikelihoodConfig = LikelihoodConfig()
-    prior: Literal["standard-normal"] = "standard-normal"
+    prior: PriorConfig = PriorConfig()
 
 
 class Encoder(nn.Module):
@@ -72,9 +72,9 @@ class VAE(nn.Module):
         self.config, self.image_shape = config, tuple(int(side) for side in image_shape)
         self.pixels = math.prod(self.image_shape)
         self.likelihood = make_likelihood(config.likelihood)
-        self.prior = make_prior(config.prior, config.latent_dim)
         self.encoder = Encoder(self.pixels, config)
         self.decoder = Decoder(self.likelihood.heads * self.pixels, config)
+        self.prior = make_prior(config.prior, config.latent_dim, self.pixels, self.encoder)
         if config.init == "normal":
             for parameter in [*self.encoder.parameters(), *self.decoder.parameters()]:
                 nn.init.normal_(parameter, std=config.init_std)

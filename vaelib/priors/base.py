@@ -1,4 +1,4 @@
-"""p(z) and q(z|x): what a latent vector looks like before and after an image is seen.
+"""What every prior offers, and the Gaussian q(z|x) that it is compared with.
 
 Kingma & Welling 2013 is cited as K&W 2013.
 """
@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Prior", "StandardNormal", "gaussian_kl", "gaussian_log_prob", "make_prior", "reparameterise"]
+__all__ = ["Prior", "gaussian_kl", "gaussian_log_prob", "reparameterise"]
 
 
 def reparameterise(mean: Tensor, log_var: Tensor, samples: int = 1, generator: torch.Generator | None = None) -> Tensor:
@@ -34,6 +34,8 @@ def gaussian_log_prob(z: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
 class Prior(nn.Module, ABC):
     """What every prior offers. Z is the latent dimension."""
 
+    latent_dim: int
+
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z) in nats: (..., Z) -> (...)."""
@@ -42,33 +44,6 @@ class Prior(nn.Module, ABC):
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """n draws from p(z): (n, Z)."""
 
-    @abstractmethod
     def kl(self, mean: Tensor, log_var: Tensor) -> Tensor | None:
         """KL(N(mean, e^log_var) || p(z)) per dimension in nats, (..., Z), or None if there is no closed form."""
-
-
-class StandardNormal(Prior):
-    """p(z) = N(0, I), Kingma & Welling 2013, section 3."""
-
-    def __init__(self, latent_dim: int) -> None:
-        super().__init__()
-        self.latent_dim = latent_dim
-        self._like: Tensor
-        self.register_buffer("_like", torch.zeros(()), persistent=False)  # knows the model's device and dtype
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        return gaussian_log_prob(z, torch.zeros_like(z), torch.zeros_like(z))
-
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        return torch.randn(n, self.latent_dim, generator=generator, dtype=self._like.dtype, device=self._like.device)
-
-    def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
-        return gaussian_kl(mean, log_var)
-
-
-PRIORS = {"standard-normal": StandardNormal}
-
-
-def make_prior(name: str, latent_dim: int) -> Prior:
-    """The prior called `name` over `latent_dim` dimensions."""
-    return PRIORS[name](latent_dim)
+        return None

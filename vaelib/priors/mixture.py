@@ -1,0 +1,87 @@
+"""A mixture of Gaussians as p(z), fitted to the codes of images once the model is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from vaelib.config import ConfigError
+from vaelib.priors.base import Prior
+
+__all__ = ["Mixture", "MixtureFit", "fit_mixture"]
+
+
+class Mixture(Prior):
+    """p(z) = sum_k w_k N(z; mean_k, L_k L_k^T), with weights w (K,), means (K, Z) and Cholesky factors L (K, Z, Z)."""
+
+    log_weights: Tensor
+    means: Tensor
+    factors: Tensor
+    inverses: Tensor
+
+    def __init__(self, weights: ArrayLike, means: ArrayLike, factors: ArrayLike) -> None:
+        super().__init__()
+        weights, means, factors = (np.asarray(a, dtype=np.float64) for a in (weights, means, factors))
+        k, z = np.shape(means)
+        if weights.shape != (k,) or factors.shape != (k, z, z):
+            raise ConfigError(
+                f"a mixture of {k} components in {z} dimensions has weights ({k},) and factors ({k}, {z}, {z}); these "
+                f"are {weights.shape} and {factors.shape}"
+            )
+        self.latent_dim = z
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(weights / weights.sum())
+        inverses = np.linalg.inv(factors)
+        for name, array in zip(
+            ("log_weights", "means", "factors", "inverses"), (log_weights, means, factors, inverses), strict=True
+        ):
+            self.register_buffer(name, torch.from_numpy(array).float())
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        whitened = torch.einsum("kij,...kj->...ki", self.inverses, z[..., None, :] - self.means)  # (..., K, Z)
+        log_det = self.inverses.diagonal(dim1=-2, dim2=-1).log().sum(-1)  # (K,)
+        log_normal = log_det - 0.5 * (whitened.square().sum(-1) + self.latent_dim * math.log(2 * math.pi))
+        return torch.logsumexp(self.log_weights + log_normal, -1)
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        k = torch.multinomial(self.log_weights.exp(), n, replacement=True, generator=generator)
+        epsilon = torch.randn(
+            n, self.latent_dim, 1, generator=generator, dtype=self.means.dtype, device=self.means.device
+        )
+        return self.means[k] + (self.factors[k] @ epsilon).squeeze(-1)
+
+
+class MixtureFit(NamedTuple):
+    """The mixture that was chosen, and the mean held-out log-density, in nats, of each number of components tried."""
+
+    prior: Mixture
+    scores: dict[int, float]
+
+
+def fit_mixture(
+    codes: Tensor, held_out: Tensor, components: Sequence[int] = (1, 2, 5, 10, 20, 40, 80), seed: int = 0
+) -> MixtureFit:
+    """Mixtures with full covariances, fitted by EM to codes (N, Z); the one that suits `held_out` (M, Z) best is taken.
+
+    Fitting a density to the codes after training is the "ex-post" estimation of Ghosh et al. 2020, section 4.
+
+    Raises:
+        ConfigError: more components than codes, or fewer than one.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    for k in components:
+        if not 1 <= k <= len(codes):
+            raise ConfigError(f"components={k}: expected a number from 1 to {len(codes)}, the number of codes")
+    fits = {
+        k: GaussianMixture(k, random_state=seed, reg_covar=1e-5).fit(codes.cpu().double().numpy()) for k in components
+    }
+    scores = {k: float(fit.score(held_out.cpu().double().numpy())) for k, fit in fits.items()}
+    best = fits[max(scores, key=scores.__getitem__)]
+    return MixtureFit(Mixture(best.weights_, best.means_, np.linalg.cholesky(best.covariances_)), scores)
