@@ -7,6 +7,7 @@ of an image becomes a whole number of pixels on the page. Bad shapes raise a Val
 from vaelib.plots.curves import loss_curves, scatter_latents, spectrum, spread
 from vaelib.plots.images import canvas, image_grid, latent_grid, manifold_grid, reconstructions
 from vaelib.plots.style import CLASS_COLOURS, COLOURS, DATA_COLOURS, INK, PAPER, use_style
+from vaelib.plots.sweeps import against_latents, kl_profile, named_rows, size_colours
 
 __all__ = [
     "CLASS_COLOURS",
@@ -14,13 +15,17 @@ __all__ = [
     "DATA_COLOURS",
     "INK",
     "PAPER",
+    "against_latents",
     "canvas",
     "image_grid",
+    "kl_profile",
     "latent_grid",
     "loss_curves",
     "manifold_grid",
+    "named_rows",
     "reconstructions",
     "scatter_latents",
+    "size_colours",
     "spectrum",
     "spread",
     "use_style",
