@@ -1,12 +1,16 @@
 """What all tests share: no window system, no user's cache, and real data only where a test asks for it."""
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 os.environ["MPLBACKEND"] = "Agg"
 
+ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -35,3 +39,21 @@ def _real_data_on_request_only(request, monkeypatch):
     """A test that does not ask for `real_data` runs as on a machine that has none."""
     if "real_data" not in request.fixturenames:
         monkeypatch.delenv("VAELIB_DATA", raising=False)
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory):
+    """A build of the site from nothing but the committed book: what the builder said, and the folder of the pages.
+
+    Tests that use it have the mark `xdist_group("site")`, so that one process builds it, once.
+    """
+    folder = tmp_path_factory.mktemp("book")
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("assets", "chapters"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    jupyter_book = shutil.which("jupyter-book", path=Path(sys.executable).parent)
+    ran = subprocess.run(
+        [jupyter_book, "build", str(folder), "-W", "-n", "--keep-going"], capture_output=True, text=True
+    )
+    return ran, folder / "_build" / "html"

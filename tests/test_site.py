@@ -1,35 +1,19 @@
 """The built site: no warning, a page for each entry, no broken link, no picture without words."""
 
-import shutil
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
 
+from vaelib.book import site as extension
 from vaelib.book.notebooks import contents
 
 ROOT = Path(__file__).parents[1]
 ATTRIBUTES = {"a": "href", "img": "src", "link": "href", "script": "src", "source": "src"}
 pytestmark = pytest.mark.xdist_group("site")
-
-
-@pytest.fixture(scope="module")
-def build(tmp_path_factory):
-    """A build from nothing but the committed book: no library, no data."""
-    folder = tmp_path_factory.mktemp("book")
-    for name in ("_config.yml", "_toc.yml"):
-        shutil.copy(ROOT / name, folder)
-    for name in ("assets", "chapters"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    jupyter_book = shutil.which("jupyter-book", path=Path(sys.executable).parent)
-    ran = subprocess.run(
-        [jupyter_book, "build", str(folder), "-W", "-n", "--keep-going"], capture_output=True, text=True
-    )
-    return ran, folder / "_build" / "html"
 
 
 @cache
@@ -53,19 +37,40 @@ def broken(page, address):
     return bool(parts.fragment) and target.suffix == ".html" and unquote(parts.fragment) not in anchors(target)
 
 
-def test_builds_without_a_warning(build):
-    ran, html = build
+def test_builds_without_a_warning(site):
+    ran, html = site
     assert ran.returncode == 0, ran.stdout[-5_000:] + ran.stderr[-5_000:]
     assert "WARNING" not in ran.stdout + ran.stderr
     assert (html / "index.html").exists()
 
 
-def test_every_entry_has_a_page(build):
-    assert [name for name in contents(ROOT) if not (build[1] / f"{name}.html").exists()] == []
+def test_every_entry_has_a_page(site):
+    assert [name for name in contents(ROOT) if not (site[1] / f"{name}.html").exists()] == []
 
 
-def test_every_internal_link_resolves(build):
-    pages = sorted(page for page in build[1].rglob("*.html") if "_static" not in page.parts)
+def test_no_page_loads_anything_from_another_host(site):
+    """Links may lead anywhere; what a page loads by itself may not. In the build's own words: no fallback to a CDN."""
+    loads = [
+        f"{page.name}: {tag}"
+        for page in site[1].rglob("*.html")
+        for tag in parsed(page).find_all(["img", "link", "script", "source"])
+        if any("//" in tag.get(name, "") for name in ("href", "src")) and tag.get("rel") != ["canonical"]
+    ]
+    assert loads == []
+    assert "CDN" not in site[0].stdout
+
+
+def test_mathjax_falls_back_to_a_cdn_in_one_line(monkeypatch):
+    said, config = [], SimpleNamespace(mathjax_path="the default")
+    monkeypatch.setattr(extension, "PACKAGE", "no-such-package")
+    monkeypatch.setattr(extension, "getLogger", lambda name: SimpleNamespace(info=said.append))
+    extension._choose_mathjax(None, config)
+    assert config.mathjax_path == "the default"
+    assert said == ["no-such-package is not installed: the pages load MathJax from a CDN"]
+
+
+def test_every_internal_link_resolves(site):
+    pages = sorted(page for page in site[1].rglob("*.html") if "_static" not in page.parts)
     found = [
         f"{page.name}: {tag[attribute]}"
         for page in pages
@@ -77,7 +82,7 @@ def test_every_internal_link_resolves(build):
     assert found == []
 
 
-def test_every_picture_has_an_alternative_text(build):
-    pages = [build[1] / f"{name}.html" for name in contents(ROOT)]
+def test_every_picture_has_an_alternative_text(site):
+    pages = [site[1] / f"{name}.html" for name in contents(ROOT)]
     pictures = [(page.name, picture) for page in pages for picture in parsed(page).select("article img")]
     assert [(page, str(picture)) for page, picture in pictures if not picture.get("alt") or "/" in picture["alt"]] == []
