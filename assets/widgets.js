@@ -89,9 +89,10 @@
 
   // The text comes first: an explorer starts when the page has loaded and the reader comes near it, or prints.
   addEventListener("load", () => {
-    const near = new IntersectionObserver((entries) => entries.filter((entry) => entry.isIntersecting).forEach(start), {
-      rootMargin: "800px",
-    });
+    const comes = (entries) => {
+      for (const entry of entries) if (entry.isIntersecting) start(entry);
+    };
+    const near = new IntersectionObserver(comes, { rootMargin: "800px" });
     const waiting = new Map([...document.querySelectorAll(VIEW)].map((script) => [script.parentElement, script]));
     function start({ target }) {
       near.unobserve(target);
@@ -99,6 +100,8 @@
       if (waiting.delete(target)) render(script).catch((error) => console.error(error));
     }
     for (const place of waiting.keys()) near.observe(place);
-    addEventListener("beforeprint", () => [...waiting.keys()].forEach((target) => start({ target })));
+    addEventListener("beforeprint", () => {
+      for (const target of [...waiting.keys()]) start({ target });
+    });
   });
 })();

@@ -1,6 +1,6 @@
 """A Sphinx extension for the book's site: no page asks another host for anything, or carries what it does not use.
 
-MathJax comes from the package sphinx-mathjax-offline, the pages' only large script; explorers run in `assets/widgets.js`.
+MathJax comes from the package sphinx-mathjax-offline; explorers run in `assets/widgets.js`, without any library.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import re
 import shutil
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sphinx.util.logging import getLogger
 
@@ -22,7 +22,12 @@ __all__ = ["setup"]
 PACKAGE = "sphinx-mathjax-offline"
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")
 UNUSED = ("**/*.map", "locales", "cover.png", "vendor/fontawesome/*/js", "vendor/fontawesome/*/webfonts/*.ttf")
-ICON_SCRIPT = re.compile(r'\s*<script src="[^"]*vendor/fontawesome/[^"]*\.js[^"]*"></script>')
+TIDY = (
+    (re.compile(r'\s*<script src="[^"]*vendor/fontawesome/[^"]*\.js[^"]*"></script>'), ""),  # the icons again, 1.5 MB
+    (re.compile(r'\s*<link rel="preload" as="font"[^>]*>'), ""),  # refused on pages opened as files
+    (re.compile(r"<th></th>"), "<td></td>"),  # the empty corner of a pandas table heads nothing
+    (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),  # the former is deprecated; its parent is a list
+)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -54,7 +59,7 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
         copy_mathjax(static / "mathjax")
         trim(static)
         for page in Path(app.outdir).rglob("*.html"):
-            page.write_text(ICON_SCRIPT.sub("", page.read_text(encoding="utf-8")), encoding="utf-8")
+            page.write_text(tidy(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def copy_mathjax(target: Path) -> None:
@@ -66,8 +71,15 @@ def copy_mathjax(target: Path) -> None:
         shutil.copytree(here, there, dirs_exist_ok=True) if here.is_dir() else shutil.copyfile(here, there)
 
 
+def tidy(html: str) -> str:
+    """A page without what is loaded in vain, or is wrong for a screen reader."""
+    for pattern, instead in TIDY:
+        html = pattern.sub(instead, html)
+    return html
+
+
 def trim(static: Path) -> None:
-    """Removes what no page loads: source maps, translations, and a second copy of the icons as a script of 1.5 MB."""
+    """Removes what no page loads: source maps, translations, a second and a third copy of the icons."""
     for pattern in UNUSED:
         for path in static.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,0 +1,67 @@
+"""What the browser tests share: a Chromium, a server for the built site, and a page's errors as it opens."""
+
+import os
+import shutil
+import threading
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+OWN = ("file:", "data:", "blob:", "http://127.0.0.1:", "ws://127.0.0.1:")  # the machine's own addresses
+SETTLED = """async () => {
+    await window.MathJax?.startup?.promise;
+    await document.fonts.ready;
+    for (const image of document.images) image.loading = "eager";
+    await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
+}"""
+
+
+@contextmanager
+def chromium():
+    """A headless Chromium. None on the machine skips the test; in CI it fails it."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing("needs Chromium: apt-get install chromium, or Chrome")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@contextmanager
+def served(folder: Path):
+    """The folder over HTTP; yields its address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def watched(context):
+    """A new page, and the list of what goes wrong on it from now on; no other host can be reached."""
+    page, faults = context.new_page(), []
+    page.on("console", lambda said: faults.append(f"console: {said.text}") if said.type == "error" else None)
+    page.on("pageerror", lambda error: faults.append(f"error: {error}"))
+    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
+    page.on("response", lambda got: faults.append(f"{got.status}: {got.url}") if got.status >= 400 else None)
+    page.route(lambda address: not address.startswith(OWN), lambda route: route.abort())
+    return page, faults
+
+
+def opened(page, address: str):
+    """Opens an address and waits until its maths is typeset and its pictures are there."""
+    page.goto(address, wait_until="load")
+    page.evaluate(SETTLED)
+    return page
