@@ -65,23 +65,40 @@ class MixtureFit(NamedTuple):
 
 
 def fit_mixture(
-    codes: Tensor, held_out: Tensor, components: Sequence[int] = (1, 2, 5, 10, 20, 40, 80), seed: int = 0
+    codes: Tensor,
+    held_out: Tensor,
+    components: Sequence[int] = (20, 40, 80, 160),
+    *,
+    fits: int = 5,
+    narrowest: float = 0.17,
+    seed: int = 0,
 ) -> MixtureFit:
-    """Mixtures with full covariances, fitted by EM to codes (N, Z); the one that suits `held_out` (M, Z) best is taken.
+    """Mixtures of so many components, fitted to codes (N, Z); the one that suits `held_out` (M, Z) best is taken.
 
-    Fitting a density to the codes after training is the "ex-post" estimation of Ghosh et al. 2020, section 4.
+    Each is the average of `fits` mixtures with full covariances, fitted by EM from different starts: an average of
+    densities pays less where one of them is too sure of itself. `narrowest` is the least standard deviation that a
+    component may have in any direction. Fitting a density to the codes after training is the "ex-post" estimation of
+    Ghosh et al. 2020, section 4.
 
     Raises:
         ConfigError: more components than codes, or fewer than one.
     """
-    from sklearn.mixture import GaussianMixture
-
     for k in components:
         if not 1 <= k <= len(codes):
             raise ConfigError(f"components={k}: expected a number from 1 to {len(codes)}, the number of codes")
-    fits = {
-        k: GaussianMixture(k, random_state=seed, reg_covar=1e-5).fit(codes.cpu().double().numpy()) for k in components
-    }
-    scores = {k: float(fit.score(held_out.cpu().double().numpy())) for k, fit in fits.items()}
-    best = fits[max(scores, key=scores.__getitem__)]
-    return MixtureFit(Mixture(best.weights_, best.means_, np.linalg.cholesky(best.covariances_)), scores)
+    candidates = {k: _average(codes, k, fits, narrowest, seed) for k in components}
+    scores = {k: prior.log_prob(held_out).double().mean().item() for k, prior in candidates.items()}
+    return MixtureFit(candidates[max(scores, key=scores.__getitem__)], scores)
+
+
+def _average(codes: Tensor, components: int, fits: int, narrowest: float, seed: int) -> Mixture:
+    """The average of several mixtures is a mixture of all their components."""
+    from sklearn.mixture import GaussianMixture
+
+    x = codes.detach().cpu().double().numpy()
+    members = [GaussianMixture(components, reg_covar=narrowest**2, random_state=seed + i).fit(x) for i in range(fits)]
+    return Mixture(
+        np.concatenate([member.weights_ for member in members]),
+        np.concatenate([member.means_ for member in members]),
+        np.linalg.cholesky(np.concatenate([member.covariances_ for member in members])),
+    )

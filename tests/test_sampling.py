@@ -1,0 +1,153 @@
+"""Measures of samples, on samples whose worth is planted; and repairs of priors whose fault is planted."""
+
+import numpy as np
+import pytest
+import torch
+
+from vaelib.config import ConfigError
+from vaelib.data import ImageData, load
+from vaelib.data.tongue import IN, tongue
+from vaelib.evaluation import log_likelihood
+from vaelib.likelihoods import LikelihoodConfig
+from vaelib.models import VAE, ModelConfig
+from vaelib.objectives import elbo
+from vaelib.priors import Flow, Mixture, StandardNormal, Tempered
+from vaelib.sampling import copying, coverage, fit_prior, latents, mixture_of, share, tongue_detector, with_prior
+from vaelib.training import TrainingConfig
+
+
+def normal(n, seed, shift=0.0):
+    return np.random.default_rng(seed).standard_normal((n, 3)) + shift
+
+
+def test_samples_of_the_same_distribution_cover_as_the_theory_says():
+    covered, density = coverage(normal(2000, 0), normal(2000, 1), k=5)
+    assert covered.mean() == pytest.approx(1 - 2**-5, abs=0.015)  # Naeem et al. 2020, section 3.2
+    assert density.mean() == pytest.approx(1, abs=0.05)
+
+
+def test_a_mode_that_samples_miss_is_not_covered():
+    real = np.concatenate([normal(900, 0), normal(100, 1, shift=20)])
+    covered, density = coverage(real, normal(1000, 2))
+    assert covered[:900].mean() > 0.9 and not covered[900:].any()
+    assert density[:900].mean() == pytest.approx(10 / 9, abs=0.1) and not density[900:].any()
+
+
+def test_covered_means_nearer_than_the_kth_neighbour():
+    line = np.arange(10.0)[:, None]
+    covered, density = coverage(line, [[2.4]], k=2)  # 1 to 8 reach 1 far, the ends 2
+    assert covered.nonzero()[0].tolist() == [2, 3]
+    assert density[2] == pytest.approx(10 / (2 * 1))
+
+
+@pytest.mark.parametrize("k", [0, 10])
+def test_coverage_needs_neighbours(k):
+    with pytest.raises(ValueError, match=f"k={k}: expected a number from 1 to 9"):
+        coverage(normal(10, 0), normal(5, 1), k=k)
+
+
+def test_copies_are_told_from_new_samples():
+    train, held_out = normal(500, 0), normal(500, 1)
+    assert copying(normal(500, 2), train, held_out) == pytest.approx(0.5, abs=0.06)
+    assert copying(train + 1e-3, train, held_out) > 0.99
+    assert copying(normal(500, 2, shift=10), train, held_out) < 0.01
+    assert copying(held_out, train, held_out) == pytest.approx(0.5)
+
+
+def test_a_share_has_wilsons_interval():
+    value, low, high = share([True] * 75 + [False] * 1890)
+    z, n, p = 1.959964, 1965, 75 / 1965
+    centre, half = p + z**2 / (2 * n), z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert value == pytest.approx(p)
+    assert (low, high) == pytest.approx(((centre - half) / (1 + z**2 / n), (centre + half) / (1 + z**2 / n)), rel=1e-5)
+    assert share([False] * 100).low == 0 and share([False] * 100).high > 0.03
+    assert share([True, False]).holds(0.5) and not share([True] * 100).holds(0.9)
+    with pytest.raises(ValueError, match="a share of no cases"):
+        share([])
+
+
+def test_the_detector_finds_the_toy_tongue():
+    film = load("toyfaces")
+    detector = tongue_detector(film)
+    assert detector.frames == len(film) and detector.shown == (tongue(film) != IN).sum()
+    assert detector.missed <= 12 and detector.false_alarms <= 2
+    assert (detector(film.matrix()) == (tongue(film) != IN)).mean() > 0.99
+
+
+def test_the_detector_hardly_errs_on_frey(real_data):
+    detector = tongue_detector(load("frey"))
+    assert detector.shown == 75 and detector.missed + detector.false_alarms <= 5
+
+
+def test_images_without_a_known_tongue_have_no_detector():
+    plain = ImageData("plain", np.zeros((10, 4, 4), np.uint8), load("digits").plans and {})
+    with pytest.raises(ConfigError, match="no image of 'plain' is known to show a tongue"):
+        tongue_detector(plain)
+
+
+# The planted fault: a linear VAE whose codes lie in two narrow clumps at -3 and 3, where N(0, I) has almost nothing.
+LINEAR = ModelConfig(
+    latent_dim=1,
+    hidden=(),
+    activation="identity",
+    likelihood=LikelihoodConfig(name="gaussian", mean="identity", sigma="fixed", sigma_value=0.1),
+)
+CLUMPS = Mixture([0.9, 0.1], [[-3.0], [3.0]], [[[0.1]], [[0.1]]])
+
+
+@pytest.fixture
+def linear():
+    """x = z + 0.1 epsilon; q(z|x) is nearly exact, as the likelihood is much narrower than any prior."""
+    model = VAE(LINEAR, (1,))
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    model.decoder.outputs.weight.data.fill_(1)
+    model.encoder.mean.weight.data.fill_(1)
+    model.encoder.log_var.bias.data.fill_(2 * np.log(0.1))
+    return model
+
+
+def images(n, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return CLUMPS.sample(n, generator) + 0.1 * torch.randn(n, 1, generator=generator)
+
+
+def test_draws_of_the_aggregate_posterior(linear):
+    x = images(1000, 0)
+    z = latents(linear, x, draws=3)
+    assert z.shape == (3000, 1)
+    assert (z - x.repeat(3, 1)).std().item() == pytest.approx(0.1, rel=0.05)
+
+
+def test_a_mixture_repairs_the_planted_prior(linear):
+    train, held_out, test = (images(n, n) for n in (800, 400, 300))
+    fit = mixture_of(linear, train, held_out, components=(1, 2, 4), narrowest=0.01)
+    assert fit.scores[2] > fit.scores[1] + 0.5
+    repaired = with_prior(linear, fit.prior)
+    assert isinstance(linear.prior, StandardNormal)  # a copy was repaired
+    drawn = repaired.sample(4000, torch.Generator().manual_seed(0))
+    assert (drawn > 0).float().mean().item() == pytest.approx(0.1, abs=0.04)
+    assert (drawn.abs() < 2).float().mean().item() < 0.01
+
+    generator = torch.Generator().manual_seed(0)
+    bound = elbo(repaired, test, kl="monte-carlo", samples=50, generator=generator).elbo.mean().item()
+    before = elbo(linear, test, samples=50, generator=generator).elbo.mean().item()
+    likelihood = log_likelihood(repaired, test, 500, generator).mean()[0]
+    wide = [[[0.2]]] * 2  # variances: 0.02 of the images, 0.01 of q(z|x) in the codes, 0.01 of p(x|z)
+    truth = Mixture([0.9, 0.1], [[-3.0], [3.0]], wide).log_prob(test).mean().item()
+    assert bound > before + 2
+    assert bound <= likelihood + 0.01 and likelihood == pytest.approx(truth, abs=0.02)
+
+
+def test_a_flow_is_fitted_to_the_codes(linear):
+    train, held_out = images(800, 0), images(400, 1)
+    torch.manual_seed(0)
+    config = TrainingConfig(epochs=15, batch_size=100, learning_rate=1e-2, patience=5, device="cpu")
+    prior = fit_prior(Flow(1, transforms=1, width=16), linear, train, held_out, config)
+    z = latents(linear, held_out)
+    assert prior.log_prob(z).mean() > StandardNormal(1).log_prob(z).mean() + 3
+
+
+def test_a_prior_of_another_size_does_not_fit(linear):
+    with pytest.raises(ValueError, match="a prior over 2 dimensions does not fit a model that has 1"):
+        with_prior(linear, Tempered(2, 0.5))
