@@ -1,6 +1,4 @@
 // Whatever is wide enough to scroll sideways can be reached, and so scrolled, by keyboard.
-"use strict";
-
 function reach() {
   for (const wide of document.querySelectorAll("mjx-container[display], div.math, table.dataframe, pre, .output")) {
     if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;

@@ -1,7 +1,5 @@
 // Runs the book's explorers (anywidgets) on pages that have no kernel: module, style and state stand in the page.
 // What needs Python (send, save_changes) does nothing here; everything else is as in JupyterLab.
-"use strict";
-
 (() => {
   const STATE = 'script[type="application/vnd.jupyter.widget-state+json"]';
   const VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]';
@@ -79,11 +77,13 @@
       el.textContent = "This control needs Python: open the chapter in Jupyter to use it.";
       return;
     }
-    if (model.get("_css")) el.before(Object.assign(document.createElement("style"), { textContent: model.get("_css") }));
+    if (model.get("_css"))
+      el.before(Object.assign(document.createElement("style"), { textContent: model.get("_css") }));
     if (!modules.has(model.get("_esm"))) modules.set(model.get("_esm"), load(model.get("_esm")));
     const widget = await modules.get(model.get("_esm"));
     const given = { model, signal: new AbortController().signal, experimental: {} };
-    await (model.ready ??= Promise.resolve(widget.initialize?.(given)));
+    model.ready ??= Promise.resolve(widget.initialize?.(given));
+    await model.ready;
     await widget.render?.({ ...given, el });
   }
 
