@@ -1,11 +1,11 @@
 """The run store, on the bundled digits."""
 
-
 import numpy as np
 import pytest
 import torch
 
 from vaelib import runs
+from vaelib import store as run_store
 from vaelib.config import ConfigError
 from vaelib.data import DataConfig
 from vaelib.models import ModelConfig
@@ -78,6 +78,31 @@ def test_a_run_holds_what_was_promised(store):
 )
 def test_whatever_decides_the_result_decides_the_directory(change):
     assert run_directory(config(**change)) != run_directory(config())
+
+
+DEFAULTS_OF_FORMAT_2 = {
+    "data": {"split": None, "split_seed": 0, "pixels": "grey"},
+    "model": {"latent_dim": 20, "hidden": [500, 500], "activation": "tanh", "init": "framework", "init_std": 0.1},
+    "objective": {"bound": "elbo", "samples": 1, "kl": "analytic", "beta": 1.0, "warmup_epochs": 0.0, "free_bits": 0.0},
+    "training": {
+        **{"optimiser": "adam", "learning_rate": 1e-3, "schedule": "constant", "batch_size": 128, "epochs": 30},
+        **{"weight_decay": 0.0, "clip_norm": None, "patience": None, "device": "auto"},
+    },
+    "likelihood": {
+        **{"name": "bernoulli", "mean": "sigmoid"},
+        **{"sigma": "shared", "sigma_value": 0.3, "sigma_floor": 0.5 / 255},
+    },
+    "prior": {"name": "standard-normal"},
+}
+
+
+def test_the_defaults_belong_to_the_format():
+    """A run's name leaves out settings at their default: who changes one, and does not only add one, raises FORMAT."""
+    settings = RunConfig().model_dump(mode="json")
+    settings |= {"likelihood": settings["model"]["likelihood"], "prior": settings["model"]["prior"]}
+    assert run_store.FORMAT == 2 and RunConfig().seed == 0
+    for part, defaults in DEFAULTS_OF_FORMAT_2.items():
+        assert defaults.items() <= settings[part].items()
 
 
 def test_own_images_are_known_by_their_content(tmp_path):

@@ -81,11 +81,12 @@ def store_directory() -> Path:
 
 
 def run_directory(config: RunConfig, prepared: Prepared | None = None) -> Path:
-    """Where the run of `config` is or will be: named by the hash of the configuration and of the data's content."""
+    """Where the run of `config` is or will be: named by a hash of the data's content and of what differs from defaults.
+
+    So a setting that a later version adds gives no run another name.
+    """
     prepared = prepared or prepare(config.data)
-    settings = config.model_dump(mode="json")
-    if Path(config.data.name).exists():  # the reader's own images: their content counts, not where they lie
-        settings["data"]["name"] = prepared.data.name
+    settings = config.model_dump(mode="json", exclude_defaults=True, exclude={"data": {"name"}})
     identity = {"format": store.FORMAT, "config": settings, "data": dict(prepared.data.sha256)}
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     return store_directory() / f"{prepared.data.name}-z{config.model.latent_dim}-{digest}"
