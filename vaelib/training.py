@@ -200,17 +200,16 @@ class _Sums:
     """Running sums of figures per example."""
 
     def __init__(self) -> None:
-        self.total: dict[str, Tensor] = {}
+        self.total: dict[str, float] = {}
         self.count = 0
 
     def add(self, figures: Mapping[str, Tensor], examples: int) -> None:
         for key, value in figures.items():
-            value = value.detach().mean().to("cpu", torch.float64) * examples
-            self.total[key] = self.total[key] + value if key in self.total else value
+            self.total[key] = self.total.get(key, 0.0) + value.detach().mean().item() * examples
         self.count += examples
 
     def means(self) -> dict[str, float]:
-        return {key: value.item() / self.count for key, value in self.total.items()}
+        return {key: value / self.count for key, value in self.total.items()}
 
 
 class _Session:
