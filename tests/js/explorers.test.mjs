@@ -1,0 +1,69 @@
+// What the explorers compute without a page.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+import { readImages } from "../../vaelib/widgets/js/interface.mjs";
+import { describe, toCanvas, toPlane } from "../../vaelib/widgets/js/manifold.mjs";
+import { countHits, shareText } from "../../vaelib/widgets/js/sampler.mjs";
+import { between, latentName } from "../../vaelib/widgets/js/sliders.mjs";
+import { centreOfMass, distance, rasterise } from "../../vaelib/widgets/js/stroke.mjs";
+
+test("the plane has z1 to the right and z2 upwards, and leads back", () => {
+  assert.deepEqual(toCanvas([0, 0], 4, 400), [200, 200]);
+  assert.deepEqual(toCanvas([4, 4], 4, 400), [400, 0]);
+  assert.deepEqual(toPlane([300, 100], 4, 400), [2, 2]);
+});
+
+test("a point's description holds the share of the prior further out", () => {
+  assert.match(describe([0, 0]), /0\.00 from the origin; 100 %/);
+  assert.match(describe([0, -1.1774]), /\(0\.00, −1\.18\).* 50 % of the prior/); // the median of |z|
+  assert.match(describe([5, 0]), /less than 1 %/);
+});
+
+test("a walk is straight", () => {
+  assert.deepEqual(between([0, 2], [1, 4], 0.5), [0.5, 3]);
+  assert.equal(latentName(11), "z₁₂");
+});
+
+test("hits are counted among the draws so far", () => {
+  assert.equal(countHits([1, 0, 1, 1], 3), 2);
+  assert.equal(shareText(2, 3), "2 of 3 (66.7 %)");
+  assert.equal(shareText(0, 0), "none yet");
+});
+
+test("bytes become pixels", () => {
+  const images = readImages(new DataView(Uint8Array.of(0, 255, 51, 102).buffer), 2);
+  assert.deepEqual(
+    images.map((image) => Array.from(image)),
+    [
+      [0, 1],
+      [Math.fround(0.2), Math.fround(0.4)],
+    ],
+  );
+});
+
+test("distance to a segment and to a point", () => {
+  assert.equal(distance([0, 1], [-1, 0], [1, 0]), 1);
+  assert.equal(distance([4, 4], [0, 0], [1, 0]), 5);
+  assert.equal(distance([3, 4], [0, 0], [0, 0]), 5);
+});
+
+test("a drawing is centred by its mass and takes 20 of 28 pixels, wherever and how large it was drawn", () => {
+  const shape = [28, 28];
+  const bar = (x, top, bottom) => [Array.from({ length: 20 }, (_, i) => [x, top + ((bottom - top) * i) / 19])];
+  for (const stroke of [bar(0.1, 0.02, 0.6), bar(0.8, 0.1, 0.98)]) {
+    const pixels = rasterise(stroke, shape);
+    const { x, y } = centreOfMass(pixels, shape);
+    assert.ok(Math.abs(x - 0.5) < 0.02 && Math.abs(y - 0.5) < 0.02, `${x} ${y}`);
+    const rows = Array.from({ length: 28 }, (_, row) => pixels.slice(28 * row, 28 * row + 28).some((p) => p > 0.5));
+    assert.ok(Math.abs(rows.filter(Boolean).length - 20) <= 2, `${rows.filter(Boolean).length} rows`);
+    assert.ok(Math.max(...pixels) === 1 && Math.min(...pixels) === 0);
+  }
+});
+
+test("nothing drawn is black; images need not be square", () => {
+  assert.ok(rasterise([], [4, 4]).every((pixel) => pixel === 0));
+  const pixels = rasterise([[[0.2, 0.5]]], [28, 20]);
+  assert.equal(pixels.length, 560);
+  assert.ok(pixels.some((pixel) => pixel > 0.9));
+});
