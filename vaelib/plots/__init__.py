@@ -5,6 +5,7 @@ of an image becomes a whole number of pixels on the page. Bad shapes raise a Val
 """
 
 from vaelib.plots.curves import loss_curves, scatter_latents, spectrum, spread
+from vaelib.plots.effects import cell_map, main_effects
 from vaelib.plots.images import canvas, image_grid, latent_grid, manifold_grid, reconstructions
 from vaelib.plots.style import CLASS_COLOURS, COLOURS, DATA_COLOURS, INK, PAPER, use_style
 from vaelib.plots.sweeps import against_latents, kl_profile, named_rows, size_colours
@@ -17,10 +18,12 @@ __all__ = [
     "PAPER",
     "against_latents",
     "canvas",
+    "cell_map",
     "image_grid",
     "kl_profile",
     "latent_grid",
     "loss_curves",
+    "main_effects",
     "manifold_grid",
     "named_rows",
     "reconstructions",
