@@ -164,7 +164,7 @@ def bits_per_dim(log_prob: Tensor | float, dims: int, *, density: bool) -> Tenso
     return bits + math.log2(255) if density else bits
 
 
-LossFunction = Callable[[Tensor, float, torch.Generator | None], dict[str, Tensor]]
+LossFunction = Callable[[Tensor, float, "torch.Generator | None"], dict[str, Tensor]]
 
 
 def loss_function(model: LatentVariableModel, config: ObjectiveConfig, *, binarise: bool = False) -> LossFunction:
