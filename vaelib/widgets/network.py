@@ -55,7 +55,7 @@ def decoder_layers(model: VAE, *, heads: int = 1) -> list[Layer]:
 def _chain(body: nn.Sequential) -> list[Layer]:
     """Linear layers, each with the activation behind it."""
     modules = list(body)
-    pairs = list(zip(modules[::2], modules[1::2], strict=True)) if len(modules) % 2 == 0 else []
-    if not modules or any(not isinstance(a, nn.Linear) or type(b) not in ACTIVATIONS for a, b in pairs) or not pairs:
+    pairs = list(zip(modules[::2], modules[1::2], strict=False))
+    if len(modules) % 2 or any(not isinstance(a, nn.Linear) or type(b) not in ACTIVATIONS for a, b in pairs):
         raise ConfigError(f"an explorer evaluates linear layers, each with an activation behind it, not {body}")
     return [(linear.weight, linear.bias, ACTIVATIONS[type(activation)]) for linear, activation in pairs]

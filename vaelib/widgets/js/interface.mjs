@@ -121,7 +121,7 @@ export function button(label, act, attributes = {}) {
 
 /** A labelled range: its element is `row`; set(value) shows a value without calling `act`. */
 export function slider({ label, min, max, step, value, act, text = (v) => v.toFixed(2) }) {
-  const output = make("output", { class: "vae-value" });
+  const output = make("span", { class: "vae-value", "aria-hidden": "true" });
   const input = make("input", { type: "range", min, max, step, "aria-label": label });
   const show = (v) => {
     output.textContent = text(v).replace("-", "−");

@@ -82,7 +82,7 @@ function makeColumn(card, spec, { name, colour, hits }, decode) {
   const row = Array.from({ length: LAST }, () =>
     picture(spec.shape, "", { "aria-hidden": "true", style: "--vae-size: 1.5rem" }),
   );
-  const count = make("output", { class: "vae-count" });
+  const count = make("span", { class: "vae-count" });
   const fill = make("span");
   const mark = make("i", { style: `left: ${share(spec.share, spec)}` });
   const panel = make("div", { class: "vae-prior", role: "group", "aria-label": name });

@@ -1,0 +1,312 @@
+"""The explorers in a real browser, on a page without Jupyter, operated as a person would: mouse, touch and keys."""
+
+from importlib.resources import files
+
+import numpy as np
+import pytest
+import torch
+from browser import chromium, watched
+from explorers import one_of_each, page, store
+
+from vaelib.evaluation import posterior
+from vaelib.objectives import gaussian_kl
+
+PIXEL = 0.03  # stated in the docstrings
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+SETTLE = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+PIXELS = """canvas => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return Array.from({ length: data.length / 4 }, (_, i) => data[4 * i] / 255);
+}"""
+CONTENT = "canvas => canvas.toDataURL()"
+pytestmark = pytest.mark.xdist_group("widgets")
+
+
+@pytest.fixture(scope="module")
+def explorers(tmp_path_factory):
+    with store(tmp_path_factory.mktemp("runs")):
+        yield one_of_each()
+
+
+@pytest.fixture(scope="module")
+def address(explorers, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "explorers.html"
+    path.write_text(page(explorers[0]), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Opens the page in a context with these settings; afterwards nothing may have gone wrong on it."""
+    opened = []
+
+    def open_page(**settings):
+        tab, faults = watched(context := browser.new_context(**settings))
+        opened.append((context, faults))
+        tab.goto(address)
+        tab.wait_for_selector("body[data-ready]")
+        return tab
+
+    yield open_page
+    for context, faults in opened:
+        context.close()
+        assert faults == []
+
+
+def card(tab, name):
+    """An explorer, awake: it builds itself only when it comes into view."""
+    place = tab.locator(f"#{name}")
+    place.scroll_into_view_if_needed()
+    place.locator(".vae[data-ready]").wait_for()
+    tab.evaluate(SETTLE)
+    return place
+
+
+def trait(tab, name, key, value=None):
+    """Reads a trait, or sets it as Python would."""
+    if value is not None:
+        tab.evaluate("([name, key, value]) => models[name].set(key, value)", [name, key, value])
+        tab.evaluate(SETTLE)
+    return tab.evaluate("([name, key]) => models[name].get(key)", [name, key])
+
+
+def main_picture(place):
+    return place.locator("canvas.vae-picture").first
+
+
+def agrees(place, run, z):
+    """The decoded picture is torch's, up to the stated error and the 256 levels of a screen."""
+    expected = run.model.mean_image(torch.tensor([z], dtype=torch.float32))[0].clamp(0, 1).numpy()
+    found = np.array(main_picture(place).evaluate(PIXELS))
+    assert np.abs(found - expected).max() < PIXEL + 0.5 / 255
+
+
+def drag(tab, canvas, *stops):
+    """With the mouse, from stop to stop; each in shares of the canvas."""
+    box = canvas.bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stops]
+    tab.mouse.move(*places[0])
+    tab.mouse.down()
+    for place in places[1:]:
+        tab.mouse.move(*place, steps=8)
+    tab.mouse.up()
+    tab.evaluate(SETTLE)
+
+
+def test_sleeping_explorers_cost_nothing(visit):
+    tab = visit(viewport={"width": 900, "height": 300})
+    assert tab.locator("#sampler canvas").count() == 0
+    card(tab, "sampler")
+    assert tab.locator("#sampler canvas").count() > 10
+
+
+def test_pad_follows_mouse_keys_sliders_and_python(visit, explorers):
+    tab = visit()
+    pad = card(tab, "pad")
+    plane, limit = pad.locator(".vae-pad"), explorers[0]["pad"].spec["limit"]
+    agrees(pad, explorers[1]["pad"], [0, 0])
+    drag(tab, plane, (0.5, 0.5), (0.75, 0.25))
+    z = trait(tab, "pad", "z")
+    assert z == pytest.approx([limit / 2, limit / 2], abs=0.05)
+    agrees(pad, explorers[1]["pad"], z)
+    plane.focus()
+    tab.keyboard.press("Home")
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "Shift+ArrowUp"):
+        tab.keyboard.press(key)
+    assert trait(tab, "pad", "z") == pytest.approx([0.2, 0.4])
+    pad.get_by_label("z₁").focus()
+    tab.keyboard.press("ArrowLeft")
+    assert trait(tab, "pad", "z")[0] == pytest.approx(0.19)
+    trait(tab, "pad", "z", [-1.0, 0.5])
+    agrees(pad, explorers[1]["pad"], [-1.0, 0.5])
+    assert "z = (−1.00, 0.50)" in pad.inner_text()
+    tab.wait_for_timeout(800)
+    assert "z = (−1.00, 0.50)" in pad.get_by_role("status").inner_text()
+
+
+def test_pad_shows_one_class_alone(visit):
+    tab = visit()
+    pad = card(tab, "pad")
+    plane = pad.locator(".vae-pad")
+    before = plane.evaluate(CONTENT)
+    chip = pad.get_by_role("button", name="3", exact=True)
+    chip.click()
+    assert chip.get_attribute("aria-pressed") == "true"
+    assert plane.evaluate(CONTENT) != before
+    chip.click()
+    assert chip.get_attribute("aria-pressed") == "false"
+
+
+def test_pad_follows_a_finger_and_fits_a_phone(visit, explorers):
+    tab = visit(**PHONE)
+    for name in explorers[0]:
+        card(tab, name)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+    pad = card(tab, "pad")
+    box = pad.locator(".vae-pad").bounding_box()
+    tab.touchscreen.tap(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    tab.evaluate(SETTLE)
+    z = trait(tab, "pad", "z")
+    assert z == pytest.approx([-explorers[0]["pad"].spec["limit"] / 2, 0], abs=0.1)
+    agrees(pad, explorers[1]["pad"], z)
+
+
+def test_sliders_move_one_latent_each_and_walk(visit, explorers):
+    tab = visit(reduced_motion="reduce")
+    sliders, spec = card(tab, "sliders"), explorers[0]["sliders"].spec
+    first = spec["order"][0]
+    ranges = sliders.locator("input[type=range]")
+    ranges.first.focus()
+    tab.keyboard.press("End")
+    z = trait(tab, "sliders", "z")
+    assert z[first] == spec["limit"]
+    agrees(sliders, explorers[1]["sliders"], z)
+    sliders.get_by_role("button", name="Reset to 0").click()
+    assert set(trait(tab, "sliders", "z")) == {0}
+    sliders.get_by_role("button", name="Random sample").click()
+    assert len(set(trait(tab, "sliders", "z"))) == 8
+    ends = sliders.get_by_role("group")
+    ends.nth(0).get_by_role("button").nth(3).click()
+    ends.nth(1).get_by_role("button").nth(7).click()
+    walk = sliders.get_by_label("share of the way")
+    walk.fill("0.5")
+    middle = (np.array(spec["codes"][3]) + spec["codes"][7]) / 2
+    assert trait(tab, "sliders", "z") == pytest.approx(middle.tolist())
+    agrees(sliders, explorers[1]["sliders"], middle.tolist())
+    sliders.get_by_role("button", name="Walk").last.click()
+    tab.evaluate(SETTLE)
+    assert trait(tab, "sliders", "z") == pytest.approx(spec["codes"][7])
+    assert all(label for label in ranges.evaluate_all("all => all.map(one => one.getAttribute('aria-label'))"))
+
+
+def test_drawing_is_encoded_and_rebuilt(visit, explorers):
+    tab = visit()
+    draw, run = card(tab, "draw"), explorers[1]["draw"]
+    surface, seen = draw.locator(".vae-drawing"), draw.get_by_label("What the encoder sees")
+    before = seen.evaluate(CONTENT)
+    drag(tab, surface, (0.5, 0.1), (0.5, 0.9))
+    assert seen.evaluate(CONTENT) != before
+    pixels = np.array(seen.evaluate(PIXELS)).reshape(8, 8)
+    assert pixels[:, [0, 7]].max() == 0 and pixels[:, 3:5].max() > 0.4, "a vertical stroke, centred"
+    x = torch.tensor(pixels.reshape(1, -1), dtype=torch.float32)
+    mean, log_var = posterior(run.model, x)
+    assert trait(tab, "draw", "mean") == pytest.approx(mean[0].tolist(), abs=0.1)
+    assert trait(tab, "draw", "sigma") == pytest.approx(torch.exp(0.5 * log_var)[0].tolist(), abs=0.1)
+    kl = gaussian_kl(mean, log_var).sum().item()
+    assert trait(tab, "draw", "kl") == pytest.approx(kl, abs=0.5)
+    assert f"{trait(tab, 'draw', 'kl'):.1f} nats" in draw.inner_text()
+    made = np.array(draw.get_by_label("Reconstruction", exact=True).evaluate(PIXELS))
+    assert np.abs(made - run.model.reconstruct(x)[0].numpy()).max() < PIXEL + 0.5 / 255
+    draw.get_by_role("button", name="Clear").click()
+    tab.evaluate(SETTLE)
+    assert max(seen.evaluate(PIXELS)) == 0
+
+
+def test_drawing_by_keys_and_from_stored_images(visit, explorers):
+    tab = visit()
+    draw = card(tab, "draw")
+    seen = draw.get_by_label("What the encoder sees")
+    draw.get_by_role("button", name="class 4").click()
+    tab.evaluate(SETTLE)
+    stored = np.frombuffer(explorers[0]["draw"].images, np.uint8).reshape(10, 64)[4] / 255
+    assert seen.evaluate(PIXELS) == pytest.approx(stored.tolist())
+    draw.locator(".vae-drawing").focus()
+    for key in ("Space", *["ArrowRight"] * 5, "Space", "ArrowDown"):
+        tab.keyboard.press(key)
+    tab.evaluate(SETTLE)
+    pixels = np.array(seen.evaluate(PIXELS)).reshape(8, 8)
+    assert pixels[[0, 1, 6, 7]].max() == 0 and pixels[3:5].max() > 0.4, "a horizontal stroke, centred"
+    tab.keyboard.press("Escape")
+    tab.evaluate(SETTLE)
+    assert max(seen.evaluate(PIXELS)) == 0
+
+
+def test_drawing_by_finger(visit):
+    tab = visit(**PHONE)
+    draw = card(tab, "draw")
+    surface = draw.locator(".vae-drawing")
+    assert surface.evaluate("one => getComputedStyle(one).touchAction") == "none", "a finger draws and does not scroll"
+    before = draw.get_by_label("What the encoder sees").evaluate(CONTENT)
+    surface.tap()
+    tab.evaluate(SETTLE)
+    assert draw.get_by_label("What the encoder sees").evaluate(CONTENT) != before
+
+
+def test_dial_changes_everything(visit, explorers):
+    tab = visit()
+    dial, runs = card(tab, "dial"), explorers[0]["dial"].spec["runs"]
+    canvases = dial.locator("canvas")
+    before = canvases.evaluate_all("all => all.map(one => one.toDataURL())")
+    dial.get_by_label("σ", exact=True).focus()
+    tab.keyboard.press("End")
+    tab.evaluate(SETTLE)
+    assert trait(tab, "dial", "index") == 2
+    after = canvases.evaluate_all("all => all.map(one => one.toDataURL())")
+    assert all(one != other for one, other in zip(before, after, strict=True))
+    assert f"{runs[2]['directions']} of 5" in dial.inner_text()
+    trait(tab, "dial", "index", 0)
+    assert dial.get_by_label("σ", exact=True).input_value() == "0"
+
+
+def test_sampler_draws_and_counts(visit, explorers):
+    tab = visit()
+    sampler, spec = card(tab, "sampler"), explorers[0]["sampler"].spec
+    sampler.get_by_role("button", name="Draw 50").click()
+    sampler.get_by_role("button", name="Draw one").click()
+    tab.evaluate(SETTLE)
+    assert trait(tab, "sampler", "drawn") == 51
+    for prior in spec["priors"]:
+        group = sampler.get_by_role("group", name=prior["name"])
+        assert f"{sum(prior['hits'][:51])} of 51" in group.inner_text()
+    z = np.frombuffer(explorers[0]["sampler"].pool, "<f4").reshape(2, 300, 5)[0, 50]
+    agrees(sampler, explorers[1]["sampler"], z.tolist())
+    sampler.get_by_role("button", name="Run").click()
+    tab.wait_for_function("models.sampler.get('drawn') > 52")
+    sampler.get_by_role("button", name="Pause").click()
+    sampler.get_by_role("button", name="Start over").click()
+    assert trait(tab, "sampler", "drawn") == 0
+
+
+def test_dark_mode_redraws(visit):
+    tab = visit()
+    pad = card(tab, "pad")
+    before = pad.locator(".vae-pad").evaluate(CONTENT)
+    tab.evaluate("document.documentElement.dataset.theme = 'dark'")
+    tab.evaluate(SETTLE)
+    ground = pad.locator(".vae").evaluate("one => getComputedStyle(one).backgroundColor")
+    assert max(int(part) for part in ground[4:-1].split(",")) < 50
+    assert pad.locator(".vae-pad").evaluate(CONTENT) != before
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_accessible(visit, explorers, theme):
+    tab = visit()
+    tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+    for name in explorers[0]:
+        card(tab, name)
+    tab.evaluate((files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
+    broken = tab.evaluate("axe.run('.vae', {resultTypes: ['violations']})")["violations"]
+    assert [(rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in broken] == []
+
+
+def test_frame_times(visit, explorers):
+    """Prints the milliseconds of script in a frame; asserts nothing but that they were measured."""
+    tab = visit()
+    times = {}
+    for name in explorers[0]:
+        place = card(tab, name)
+        control = place.locator("input[type=range], button").last
+        samples = []
+        for _ in range(10):
+            control.press("Home" if control.get_attribute("type") == "range" else "Enter")
+            tab.evaluate(SETTLE)
+            samples.append(float(place.locator(".vae").get_attribute("data-frame")))
+        times[name] = np.median(samples)
+    print({name: f"{value:.1f} ms" for name, value in times.items()})
+    assert all(value >= 0 for value in times.values())
