@@ -1,18 +1,39 @@
 """Measures of samples, on samples whose worth is planted; and repairs of priors whose fault is planted."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from vaelib.config import ConfigError
-from vaelib.data import ImageData, load
+from vaelib.data import DataConfig, ImageData, load, prepare
 from vaelib.data.tongue import IN, tongue
 from vaelib.evaluation import log_likelihood
 from vaelib.likelihoods import LikelihoodConfig
 from vaelib.models import VAE, ModelConfig
 from vaelib.objectives import elbo
 from vaelib.priors import Flow, Mixture, StandardNormal, Tempered
-from vaelib.sampling import copying, coverage, fit_prior, latents, mixture_of, share, tongue_detector, with_prior
+from vaelib.recipes import faces_recipe
+from vaelib.runs import train_or_load
+from vaelib.sampling import (
+    REPAIRS,
+    copying,
+    coverage,
+    fit_prior,
+    judge,
+    judged,
+    latents,
+    mismatch,
+    mixture_for,
+    mixture_of,
+    repaired,
+    share,
+    tongue_detector,
+    with_prior,
+)
+from vaelib.sampling.of_runs import FLOW, _seen
 from vaelib.training import TrainingConfig
 
 
@@ -151,3 +172,68 @@ def test_a_flow_is_fitted_to_the_codes(linear):
 def test_a_prior_of_another_size_does_not_fit(linear):
     with pytest.raises(ValueError, match="a prior over 2 dimensions does not fit a model that has 1"):
         with_prior(linear, Tempered(2, 0.5))
+
+
+def test_the_mismatch_of_planted_clumps(linear):
+    x = images(400, 0)
+    kl, information, marginal_kl = mismatch(linear, x)
+    assert kl == pytest.approx(elbo(linear, x).kl.mean().item(), abs=0.1)
+    assert kl == pytest.approx(information + marginal_kl, abs=1e-3)
+    assert 0 < information < np.log(400)
+    wide = Mixture([0.9, 0.1], [[-3.0], [3.0]], [[[0.03**0.5]]] * 2)  # what q(z) was drawn from
+    repaired_kl = mismatch(with_prior(linear, wide), x)
+    assert repaired_kl.marginal_kl == pytest.approx(0, abs=0.05) and marginal_kl > 3
+    assert repaired_kl.information == pytest.approx(information)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A hasty run on the toy film, in a store of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VAELIB_RUNS", str(tmp_path_factory.mktemp("runs")))
+        config = faces_recipe("modern", DataConfig(name="toyfaces", split="random"), latent_dim=3, epochs=8)
+        model = config.model.replace(hidden=(60,))
+        yield train_or_load(config.replace(model=model), progress=False)
+
+
+def test_a_run_is_judged_once(run, monkeypatch):
+    first = judged(run)
+    assert 0 <= first.tongue < 0.2 and 0 <= first.coverage < 1 and 0 < first.variety < 2
+    with monkeypatch.context() as patch:
+        patch.setattr("vaelib.sampling.of_runs.judge", None)  # so that a second judgement would fail
+        assert judged(run) == first
+
+
+def test_real_frames_judge_as_perfect_but_for_copying(run):
+    prepared = prepare(run.config.data)
+    found = judge(prepared.data.matrix(), prepared)
+    assert found.coverage == found.coverage_on_tongue == found.coverage_on_test == 1
+    assert found.tongue == pytest.approx(74 / 1965, abs=0.005)
+    assert found.variety == pytest.approx(1) and found.density == pytest.approx(1.2)  # each is its own neighbour, too
+    assert found.distance == 0 and found.copying > 0.75
+
+
+def test_every_repair_of_a_run(run, monkeypatch):
+    monkeypatch.setattr("vaelib.sampling.of_runs.FLOW", FLOW.replace(epochs=20))
+    z = {repair: repaired(run, repair).prior.sample(2000, torch.Generator().manual_seed(0)) for repair in REPAIRS}
+    assert z["narrow"].std().item() == pytest.approx(0.7, abs=0.03)
+    assert z["wide"].std().item() == pytest.approx(1.5, abs=0.05)
+    codes = latents(run.model, torch.from_numpy(prepare(run.config.data).train))
+    for repair in ("mixture", "flow"):
+        assert repaired(run, repair).prior.log_prob(codes).mean() > run.model.prior.log_prob(codes).mean()
+    torch.testing.assert_close(z["mixture"].std(0), codes.std(0), rtol=0.15, atol=0.1)
+    assert mixture_for(run).components in (20, 40, 80)
+
+
+def test_an_unknown_repair_is_named(run):
+    with pytest.raises(ConfigError, match="unknown repair 'mixtures': did you mean 'mixture'"):
+        judged(run, "mixtures")
+
+
+def test_repairs_need_validation_images():
+    run = SimpleNamespace(config=SimpleNamespace(data=DataConfig(name="digits", split="random")))
+    prepared = replace(prepare(run.config.data), validation=np.zeros((0, 64), np.float32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vaelib.sampling.of_runs.prepare", lambda _: prepared)
+        with pytest.raises(ValueError, match="this split of digits has no validation images to choose a prior by"):
+            _seen(run)

@@ -61,22 +61,24 @@ class MixtureFit(NamedTuple):
     """The mixture that was chosen, and the mean held-out log-density, in nats, of each number of components tried."""
 
     prior: Mixture
+    components: int
     scores: dict[int, float]
 
 
 def fit_mixture(
     codes: Tensor,
     held_out: Tensor,
-    components: Sequence[int] = (20, 40, 80, 160),
+    components: Sequence[int] = (20, 40, 80),
     *,
-    fits: int = 5,
-    narrowest: float = 0.17,
+    fits: int = 10,
+    narrowest: float = 0.14,
     seed: int = 0,
 ) -> MixtureFit:
-    """Mixtures of so many components, fitted to codes (N, Z); the one that suits `held_out` (M, Z) best is taken.
+    """Mixtures fitted to codes (N, Z), and the one that is as good as any on `held_out` (M, Z) is taken.
 
-    Each is the average of `fits` mixtures with full covariances, fitted by EM from different starts: an average of
-    densities pays less where one of them is too sure of itself. `narrowest` is the least standard deviation that a
+    That is the one with the most components among those whose mean log-density lies within one standard error of the
+    best. Each is the average of `fits` mixtures with full covariances, fitted by EM from different starts: an average
+    of densities pays less where one of them is too sure of itself. `narrowest` is the least standard deviation that a
     component may have in any direction. Fitting a density to the codes after training is the "ex-post" estimation of
     Ghosh et al. 2020, section 4.
 
@@ -87,8 +89,16 @@ def fit_mixture(
         if not 1 <= k <= len(codes):
             raise ConfigError(f"components={k}: expected a number from 1 to {len(codes)}, the number of codes")
     candidates = {k: _average(codes, k, fits, narrowest, seed) for k in components}
-    scores = {k: prior.log_prob(held_out).double().mean().item() for k, prior in candidates.items()}
-    return MixtureFit(candidates[max(scores, key=scores.__getitem__)], scores)
+    log_probs = {k: prior.log_prob(held_out).double() for k, prior in candidates.items()}
+    best = max(log_probs.values(), key=lambda values: values.mean().item())
+    chosen = max(k for k, values in log_probs.items() if _not_worse(values, best))
+    return MixtureFit(candidates[chosen], chosen, {k: values.mean().item() for k, values in log_probs.items()})
+
+
+def _not_worse(values: Tensor, best: Tensor) -> bool:
+    """Whether a mean falls behind the best by no more than the standard error of their difference."""
+    behind = best - values
+    return behind.mean().item() <= behind.std().item() / math.sqrt(len(behind))
 
 
 def _average(codes: Tensor, components: int, fits: int, narrowest: float, seed: int) -> Mixture:

@@ -42,7 +42,7 @@ def mixture_of(model: VAE, train: Tensor, held_out: Tensor, seed: int = 0, **set
     Codes are draws from q(z|x): a density of these is what minimises the KL term of the ELBO. The `settings` are those
     of `fit_mixture`.
     """
-    return fit_mixture(latents(model, train, 5, seed), latents(model, held_out, 5, seed), seed=seed, **settings)
+    return fit_mixture(latents(model, train, 2, seed), latents(model, held_out, 1, seed), seed=seed, **settings)
 
 
 def fit_prior(

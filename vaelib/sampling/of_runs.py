@@ -1,0 +1,97 @@
+"""Finished runs: their priors repaired, what they draw judged; each once, remembered in the run store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import joblib
+import torch
+
+from vaelib.config import pick
+from vaelib.data import prepare
+from vaelib.models import VAE
+from vaelib.priors import Flow, MixtureFit, Prior, Tempered
+from vaelib.runs import Run, load, store_directory
+from vaelib.sampling.judge import Judgement, judge
+from vaelib.sampling.repair import fit_prior, mixture_of, with_prior
+from vaelib.training import TrainingConfig
+
+__all__ = ["REPAIRS", "judged", "mixture_for", "repaired"]
+
+REPAIRS = ("none", "narrow", "wide", "mixture", "flow")
+"""The prior that the model was trained with; N(0, I) at temperatures 0.7 and 1.5; a mixture and a flow fitted to the
+codes of its training images, with its validation images to choose by."""
+
+TEMPERATURES = {"narrow": 0.7, "wide": 1.5}
+FLOW = TrainingConfig(epochs=150, batch_size=128, learning_rate=2e-3, schedule="cosine", patience=30, device="cpu")
+DRAWN = 20_000  # pictures in which tongues are counted
+
+
+def repaired(run: Run, repair: str = "mixture", seed: int = 0) -> VAE:
+    """The run's model with one of `REPAIRS` as its prior.
+
+    Raises:
+        ConfigError: an unknown repair; names the nearest. ValueError: the run's data have no validation images.
+    """
+    pick("repair", repair, REPAIRS)
+    if repair == "none":
+        return run.model
+    if repair in TEMPERATURES:
+        return with_prior(run.model, Tempered(run.config.model.latent_dim, TEMPERATURES[repair]))
+    if repair == "mixture":
+        return with_prior(run.model, mixture_for(run, seed=seed).prior)
+    return with_prior(run.model, _remember(_flow, run, seed))
+
+
+def mixture_for(run: Run, components: Sequence[int] = (20, 40, 80), seed: int = 0) -> MixtureFit:
+    """The mixture fitted to the codes of the run's training images, as `mixture_of` does, of a size that suits its
+    validation images.
+    """
+    return _remember(_mixture, run, seed, tuple(components))
+
+
+def judged(run: Run, repair: str = "none", seed: int = 0) -> Judgement:
+    """Judges what the run draws with one of `REPAIRS`: means of p(x|z). "reconstructions" judges those of all frames.
+
+    Raises:
+        ConfigError: an unknown repair, or a film in which nobody has looked for tongues.
+    """
+    pick("repair", repair, (*REPAIRS, "reconstructions"))
+    return Judgement(*_remember(_judge, run, seed, repair))
+
+
+def _judge(path: str, seed: int, repair: str) -> tuple[float, ...]:
+    run = load(Path(path))
+    prepared = prepare(run.config.data)
+    if repair == "reconstructions":
+        return tuple(judge(run.model.reconstruct(torch.from_numpy(prepared.data.matrix())), prepared))
+    pictures = repaired(run, repair, seed).sample(DRAWN, torch.Generator().manual_seed(seed))
+    return tuple(judge(pictures, prepared))
+
+
+def _mixture(path: str, seed: int, components: tuple[int, ...]) -> MixtureFit:
+    run = load(Path(path))
+    return mixture_of(run.model, *_seen(run), seed, components=components)
+
+
+def _flow(path: str, seed: int) -> Prior:
+    run = load(Path(path))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        prior = Flow(run.config.model.latent_dim)
+    return fit_prior(prior, run.model, *_seen(run), FLOW, seed)
+
+
+def _seen(run: Run) -> tuple[torch.Tensor, torch.Tensor]:
+    prepared = prepare(run.config.data)
+    if not len(prepared.validation):
+        raise ValueError(f"this split of {prepared.data.name} has no validation images to choose a prior by")
+    return torch.from_numpy(prepared.train), torch.from_numpy(prepared.validation)
+
+
+def _remember(function: Any, run: Run, *arguments: Any) -> Any:
+    """The result for this run out of the store's memory; forgotten when the function's code changes."""
+    memory = joblib.Memory(store_directory() / ".sampling", verbose=0)
+    return memory.cache(function)(str(run.path), *arguments)
