@@ -1,11 +1,13 @@
 """Measures of samples, on samples whose worth is planted; and repairs of priors whose fault is planted."""
 
+import io
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from vaelib.config import ConfigError
 from vaelib.data import DataConfig, ImageData, load, prepare
@@ -19,11 +21,15 @@ from vaelib.recipes import faces_recipe
 from vaelib.runs import train_or_load
 from vaelib.sampling import (
     REPAIRS,
+    bits,
     copying,
     coverage,
     fit_prior,
+    gif,
     judge,
     judged,
+    judgement_table,
+    judgements,
     latents,
     mismatch,
     mixture_for,
@@ -31,6 +37,7 @@ from vaelib.sampling import (
     repaired,
     share,
     tongue_detector,
+    walk,
     with_prior,
 )
 from vaelib.sampling.of_runs import FLOW, _seen
@@ -209,7 +216,7 @@ def test_real_frames_judge_as_perfect_but_for_copying(run):
     found = judge(prepared.data.matrix(), prepared)
     assert found.coverage == found.coverage_on_tongue == found.coverage_on_test == 1
     assert found.tongue == pytest.approx(74 / 1965, abs=0.005)
-    assert found.variety == pytest.approx(1) and found.density == pytest.approx(1.2)  # each is its own neighbour, too
+    assert found.variety == pytest.approx(1) and found.density == pytest.approx(1, abs=0.06)
     assert found.distance == 0 and found.copying > 0.75
 
 
@@ -237,3 +244,50 @@ def test_repairs_need_validation_images():
         patch.setattr("vaelib.sampling.of_runs.prepare", lambda _: prepared)
         with pytest.raises(ValueError, match="this split of digits has no validation images to choose a prior by"):
             _seen(run)
+
+
+def test_judgements_of_a_group_are_tabled(run):
+    table = judgement_table({"as trained": ([run], "none"), "wide": ([run], "wide")}, ("tongue", "variety"))
+    assert list(table.index) == ["as trained", "wide"] and list(table) == ["tongue out (%)", "variety"]
+    assert float(table.loc["wide", "variety"]) == pytest.approx(judged(run, "wide").variety, abs=0.005)
+    assert judgements([run]).loc[0, "tongue"] == judged(run).tongue
+
+
+def test_bits_of_the_grey_levels(run):
+    found = bits(run, samples=100)
+    assert found.nll < found.bound and 0 < found.error < 0.1
+    assert found.bound == pytest.approx(run.metrics["test"]["bits_per_dim"], abs=0.05)
+    bernoulli = run.config.replace(
+        model=run.config.model.replace(likelihood=LikelihoodConfig()),
+        training=run.config.training.replace(epochs=1),
+    )
+    with pytest.raises(ValueError, match="likelihood 'bernoulli' cannot be discretised"):
+        bits(train_or_load(bernoulli, progress=False), samples=10)
+
+
+def test_a_walk_stops_at_its_stations():
+    stations = torch.tensor([[0.0, 0.0], [1.0, 2.0], [3.0, 0.0]])
+    codes = walk(stations, 4, pause=1)
+    assert codes.shape == (2 * 5 + 1, 2)
+    assert torch.equal(codes[[0, 5, 10]], stations) and torch.equal(codes[1], stations[0])
+    torch.testing.assert_close(codes[3], stations[:2].mean(0))  # half-way
+    ring = walk(stations, 4, closed=True)
+    assert len(ring) == 12
+    torch.testing.assert_close(ring[10], (stations[2] + stations[0]) / 2)
+
+
+@pytest.mark.parametrize(("stations", "steps"), [(1, 5), (3, 0)])
+def test_a_walk_needs_somewhere_to_go(stations, steps):
+    with pytest.raises(ValueError, match=f"not {stations} and {steps}"):
+        walk(torch.zeros(stations, 2), steps)
+
+
+def test_a_gif_shows_every_sheet():
+    sheets = [np.full((3, 5), grey) for grey in (0.0, 0.5, 1.0)]
+    sheets[0][0, 0] = np.nan
+    picture = Image.open(io.BytesIO(gif(sheets, milliseconds=50)))
+    assert picture.n_frames == 3 and picture.size == (5, 3) and picture.info["duration"] == 50
+    shown = np.asarray(picture.convert("L"))
+    assert shown[0, 0] == 255 and shown[1, 1] == 0
+    picture.seek(1)
+    assert abs(int(np.asarray(picture.convert("L"))[1, 1]) - 128) < 6

@@ -1,24 +1,31 @@
 """What a model draws, compared with what it was shown: coverage, copying, rare modes; and priors that draw better."""
 
+from vaelib.sampling.animation import gif, walk
 from vaelib.sampling.judge import Judgement, judge
 from vaelib.sampling.measures import Covered, Share, copying, coverage, share
 from vaelib.sampling.mismatch import Mismatch, mismatch
-from vaelib.sampling.of_runs import REPAIRS, judged, mixture_for, repaired
+from vaelib.sampling.of_runs import REPAIRS, Bits, bits, judged, mixture_for, repaired
 from vaelib.sampling.repair import fit_prior, latents, mixture_of, with_prior
+from vaelib.sampling.tables import judgement_table, judgements
 from vaelib.sampling.tongue import TongueDetector, tongue_detector
 
 __all__ = [
     "REPAIRS",
+    "Bits",
     "Covered",
     "Judgement",
     "Mismatch",
     "Share",
     "TongueDetector",
+    "bits",
     "copying",
     "coverage",
     "fit_prior",
+    "gif",
     "judge",
     "judged",
+    "judgement_table",
+    "judgements",
     "latents",
     "mismatch",
     "mixture_for",
@@ -26,5 +33,6 @@ __all__ = [
     "repaired",
     "share",
     "tongue_detector",
+    "walk",
     "with_prior",
 ]

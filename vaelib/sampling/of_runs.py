@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import joblib
 import torch
 
 from vaelib.config import pick
 from vaelib.data import prepare
+from vaelib.evaluation import discretised, log_likelihood
 from vaelib.models import VAE
+from vaelib.objectives import bits_per_dim, elbo
 from vaelib.priors import Flow, MixtureFit, Prior, Tempered
 from vaelib.runs import Run, load, store_directory
 from vaelib.sampling.judge import Judgement, judge
 from vaelib.sampling.repair import fit_prior, mixture_of, with_prior
 from vaelib.training import TrainingConfig
 
-__all__ = ["REPAIRS", "judged", "mixture_for", "repaired"]
+__all__ = ["REPAIRS", "Bits", "bits", "judged", "mixture_for", "repaired"]
 
 REPAIRS = ("none", "narrow", "wide", "mixture", "flow")
 """The prior that the model was trained with; N(0, I) at temperatures 0.7 and 1.5; a mixture and a flow fitted to the
@@ -45,11 +48,11 @@ def repaired(run: Run, repair: str = "mixture", seed: int = 0) -> VAE:
     return with_prior(run.model, _remember(_flow, run, seed))
 
 
-def mixture_for(run: Run, components: Sequence[int] = (20, 40, 80), seed: int = 0) -> MixtureFit:
+def mixture_for(run: Run, components: Sequence[int] = (20, 40, 80), fits: int = 10, seed: int = 0) -> MixtureFit:
     """The mixture fitted to the codes of the run's training images, as `mixture_of` does, of a size that suits its
     validation images.
     """
-    return _remember(_mixture, run, seed, tuple(components))
+    return _remember(_mixture, run, seed, tuple(components), fits)
 
 
 def judged(run: Run, repair: str = "none", seed: int = 0) -> Judgement:
@@ -62,6 +65,41 @@ def judged(run: Run, repair: str = "none", seed: int = 0) -> Judgement:
     return Judgement(*_remember(_judge, run, seed, repair))
 
 
+class Bits(NamedTuple):
+    """Bits per dimension that held-out images cost: the bound -ELBO, and -log p(x) with its Monte Carlo error."""
+
+    bound: float
+    nll: float
+    error: float
+
+
+def bits(run: Run, repair: str = "none", samples: int = 1000, seed: int = 0) -> Bits:
+    """Bits per dimension of the test images, with one of `REPAIRS` as the prior; a Gaussian is discretised first.
+
+    `samples` draws of z estimate log p(x) of each image, a tenth of them the bound.
+
+    Raises:
+        ConfigError: an unknown repair. ValueError: the likelihood is no probability of grey levels.
+    """
+    pick("repair", repair, REPAIRS)
+    return Bits(*_remember(_bits, run, seed, repair, samples))
+
+
+@torch.no_grad()
+def _bits(path: str, seed: int, repair: str, samples: int) -> tuple[float, ...]:
+    run = load(Path(path))
+    model = repaired(run, repair, seed)
+    if not model.config.likelihood.name.startswith("discretised"):
+        model = discretised(model)
+    x = torch.from_numpy(prepare(run.config.data).test)
+    generator = torch.Generator().manual_seed(seed)
+    draws = max(1, samples // 10)
+    bound = elbo(model, x, samples=draws, kl="monte-carlo", generator=generator).elbo.double().mean().item()
+    value, error = log_likelihood(model, x, samples, generator, progress=False).mean()
+    per_dim = partial(bits_per_dim, dims=x.shape[1], density=False)
+    return float(per_dim(bound)), float(per_dim(value)), -float(per_dim(error))
+
+
 def _judge(path: str, seed: int, repair: str) -> tuple[float, ...]:
     run = load(Path(path))
     prepared = prepare(run.config.data)
@@ -71,9 +109,9 @@ def _judge(path: str, seed: int, repair: str) -> tuple[float, ...]:
     return tuple(judge(pictures, prepared))
 
 
-def _mixture(path: str, seed: int, components: tuple[int, ...]) -> MixtureFit:
+def _mixture(path: str, seed: int, components: tuple[int, ...], fits: int) -> MixtureFit:
     run = load(Path(path))
-    return mixture_of(run.model, *_seen(run), seed, components=components)
+    return mixture_of(run.model, *_seen(run), seed, components=components, fits=fits)
 
 
 def _flow(path: str, seed: int) -> Prior:
