@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from vaelib.config import ConfigError
 from vaelib.evaluation import active_units, kl_per_dim, squared_error
 from vaelib.likelihoods import LikelihoodConfig
-from vaelib.linear import eigenvalues, linear_decoder, log_evidence, optimal_sigma, predict
+from vaelib.linear import eigenvalues, linear_decoder, log_evidence, optimal_sigma, predict, train_linear
 from vaelib.models import VAE, ModelConfig
 from vaelib.objectives import ObjectiveConfig, elbo, loss_function
 from vaelib.training import TrainingConfig, fit
@@ -127,6 +127,15 @@ def test_what_is_not_linear_is_refused(likelihood, model, message):
     config = ModelConfig(**{"latent_dim": 2, "hidden": (4,), "activation": "identity", **model}, likelihood=settings)
     with pytest.raises(ConfigError, match=message):
         linear_decoder(VAE(config, (3,)))
+
+
+@pytest.mark.parametrize(("sigma", "beta"), [(0.15, 1.0), (0.4, 1.0), (0.15, 20.0), (3.0, 1.0)])
+def test_exact_training_ends_where_theory_says(sigma, beta):
+    theory = predict(VALUES, 3, sigma, beta)
+    model = train_linear(VALUES, 3, sigma, beta)
+    assert model.directions(VALUES) == theory.active
+    kl = model.kl_per_dim(VALUES).sort(descending=True).values
+    np.testing.assert_allclose(kl, theory.kl_per_dim, atol=1e-3)
 
 
 def test_impossible_questions_are_refused():

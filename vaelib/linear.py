@@ -19,7 +19,16 @@ from torch import Tensor
 from vaelib.config import ConfigError
 from vaelib.models import VAE
 
-__all__ = ["Prediction", "eigenvalues", "linear_decoder", "log_evidence", "optimal_sigma", "predict"]
+__all__ = [
+    "LinearVAE",
+    "Prediction",
+    "eigenvalues",
+    "linear_decoder",
+    "log_evidence",
+    "optimal_sigma",
+    "predict",
+    "train_linear",
+]
 
 
 class Prediction(NamedTuple):
@@ -76,6 +85,68 @@ def optimal_sigma(values: ArrayLike, latent_dim: int) -> float:
     if _within(latent_dim, values) == len(values):
         raise ValueError(f"latent_dim={latent_dim}: with a latent for each pixel there is no noise left to learn")
     return math.sqrt(values[latent_dim:].mean())
+
+
+class LinearVAE(NamedTuple):
+    """A trained one, float64: x = W z + noise, q(z|x) = N(V x, diag s^2), for centred x; W (D, Z), V (Z, D), s (Z,)."""
+
+    weights: Tensor
+    encoder: Tensor
+    deviation: Tensor
+
+    def kl_per_dim(self, values: ArrayLike) -> Tensor:
+        """Averages over data with these eigenvalues, in whose principal directions x is written, nats: -> (Z,)."""
+        return _linear_terms(self, torch.as_tensor(np.array(values, dtype=np.float64)))[1]
+
+    def directions(self, values: ArrayLike, threshold: float = 0.01) -> int:
+        """In how many directions of z the posterior means vary by more than `threshold`."""
+        spread = self.encoder * torch.as_tensor(np.array(values, dtype=np.float64)) @ self.encoder.T
+        return int((torch.linalg.eigvalsh(spread) > threshold).sum())
+
+
+def train_linear(
+    values: ArrayLike, latent_dim: int, sigma: float, beta: float = 1.0, *, seed: int = 0, steps: int = 300
+) -> LinearVAE:
+    """Maximises the ELBO of a linear VAE from random weights, without sampling, by L-BFGS.
+
+    The average ELBO depends on data through their covariance only, so eigenvalues are as good as images: x is written
+    in its principal directions. Up to `steps` iterations.
+    """
+    lam = torch.as_tensor(np.sort(np.asarray(values, dtype=np.float64))[::-1].copy())
+    generator = torch.Generator().manual_seed(seed)
+    shapes = ((len(lam), latent_dim), (latent_dim, len(lam)))
+    weights, encoder = (0.1 * torch.randn(shape, generator=generator, dtype=lam.dtype) for shape in shapes)
+    log_deviation = torch.zeros(latent_dim, dtype=lam.dtype)
+    parameters = [weights.requires_grad_(), encoder.requires_grad_(), log_deviation.requires_grad_()]
+    optimiser = torch.optim.LBFGS(
+        parameters,
+        max_iter=steps,
+        history_size=20,
+        tolerance_grad=1e-9,
+        tolerance_change=1e-12,
+        line_search_fn="strong_wolfe",
+    )
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        error, kl = _linear_terms(LinearVAE(weights, encoder, log_deviation.exp()), lam)
+        total = error / (2 * sigma**2) + beta * kl.sum()
+        total.backward()
+        return total
+
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    return LinearVAE(weights.detach(), encoder.detach(), log_deviation.detach().exp())
+
+
+def _linear_terms(model: LinearVAE, lam: Tensor) -> tuple[Tensor, Tensor]:
+    """E|x - W z|^2 and the KL of each latent, averaged over q and over data with variances lam (D,): (), (Z,)."""
+    weights, encoder, deviation = model
+    spread = encoder * lam @ encoder.T  # (Z, Z), the covariance of the means
+    gram = weights.T @ weights
+    error = lam.sum() - 2 * (weights.T * (encoder * lam)).sum() + (gram * spread).sum()
+    noise = (gram.diagonal() * deviation.square()).sum()
+    kl = 0.5 * (spread.diagonal() + deviation.square() - 1 - 2 * deviation.log())
+    return error + noise, kl
 
 
 def linear_decoder(model: VAE) -> tuple[Tensor, Tensor, float]:
