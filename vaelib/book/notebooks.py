@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import jupytext
 import nbformat
 import yaml
 from nbformat import NotebookNode
@@ -50,6 +49,8 @@ class Chapter:
     @cached_property
     def source(self) -> NotebookNode:
         """The source as a notebook without outputs."""
+        import jupytext  # who builds the site needs none
+
         return jupytext.read(self.path, fmt="py:percent")
 
     @cached_property

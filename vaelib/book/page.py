@@ -18,7 +18,7 @@ from vaelib.config import ConfigError, unknown
 
 __all__ = ["ParameterError", "banner", "parameters"]
 
-PUBLISHED_DATA = ("mnist", "frey")
+PUBLISHED_DATA = ("mnist", "frey", "patches")  # the last: chapters/own_images.py
 INJECTED = "# Parameters"  # the first line of the cell that papermill injects
 
 

@@ -1,0 +1,175 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (chapter-own-images)=
+# # Use your own images
+#
+# A folder of pictures goes in; out come a trained model, a verdict on its health, new pictures, and sliders to explore
+# what it has learned. All of it happens on this page, and the page takes any folder:
+#
+# ```bash
+# papermill chapters/own_images.ipynb mine.ipynb -p dataset path/to/folder
+# ```
+#
+# Open `mine.ipynb` afterwards: it is this page about your images. Nothing leaves your machine.
+
+# %% tags=["parameters"]
+dataset: str = "patches"  # "patches", a folder of images, an .npy or .npz
+latent_dim: int = 20  # dimensions of z
+epochs: int = 300  # passes over the data
+seed: int = 0  # of the weights, the batches and the noise
+
+# %% tags=["remove-cell"]
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from IPython.display import Markdown
+
+from vaelib import book, plots
+from vaelib.data import load
+from vaelib.data.files import cache_dir
+
+book.parameters(globals(), at_least={"latent_dim": 1, "epochs": 1})
+plots.use_style()
+
+# %% [markdown]
+# ## What may the pictures be?
+#
+# - **A folder of image files** of any kind that Pillow reads (`.png`, `.jpg`, `.tif` and many more), or one `.npy` or `.npz`
+#   array of bytes of shape (N, H, W). An `.npz` may hold `labels` too.
+# - **Any size, but one size.** Nothing is cropped or stretched behind your back: pictures of mixed sizes stop the page
+#   with a line that names two of them.
+# - **Grey.** Colours become their brightness.
+# - **Many.** A hundred pictures show that it runs; a few thousand begin to look like something.
+#
+# If you have none at hand, the page makes some: it cuts the two photographs that come with scikit-learn, a temple and a
+# flower, into tiles of 24 by 32 pixels. They are neither square nor digits nor faces, which is the point. The tiles do not
+# overlap, so that no tile held out for testing shares a pixel with one that was learned from.
+
+# %%
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+
+def cut_patches(folder, height=24, width=32):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, photograph in enumerate(load_sample_images().images):
+        tall, wide = photograph.shape[:2]
+        for row, column in np.ndindex(tall // height, wide // width):
+            top, left = row * height, column * width
+            tile = photograph[top : top + height, left : left + width]
+            name = f"{number}-{row:02d}-{column:02d}.png"
+            Image.fromarray(tile).save(folder / name)
+    return str(folder)
+
+
+# %%
+if dataset == "patches":
+    dataset = cut_patches(cache_dir() / "patches")
+
+# %% tags=["remove-input"]
+images = load(dataset)
+book.banner(images)
+
+# %% tags=["remove-input"]
+parts = images.split(None, 0)
+train, held_back, test = (len(part) for part in parts)
+height, width = images.shape
+Markdown(
+    f"There are **{len(images)} images** of {height} by {width} pixels: {train} to"
+    f" learn from, {held_back} to stop by, {test} for testing."
+)
+
+# %% mystnb={"figure": {"name": "fig-own-images", "caption": "Some of the images, as the model will see them: grey, between 0 (black) and 1 (white)."}, "image": {"alt": "A grid of small grey images from the data set."}} tags=["remove-input"]
+shown = np.linspace(0, len(images) - 1, 48).astype(int)
+_, ax = plt.subplots(figsize=(7.2, 7.2 * 4 * (height + 1) / (12 * (width + 1))))
+plots.image_grid(images.matrix(shown), images.shape, columns=12, ax=ax)
+plt.show()
+
+# %% [markdown]
+# ## How do I train a model of them?
+#
+# With four lines. A *recipe* has all the settings that the mathematics leaves open; {ref}`chapter-training` compares them.
+
+# %%
+from vaelib.data import DataConfig
+from vaelib.recipes import faces_recipe
+from vaelib.runs import train_or_load
+
+# %%
+data = DataConfig(name=dataset)
+recipe = faces_recipe(
+    "modern", data, latent_dim=latent_dim, seed=seed, epochs=epochs
+)
+run = train_or_load(recipe)
+
+# %% [markdown]
+# The finished run lies in the run store: the same lines bring it back at once the next time, after an interruption they
+# go on where they stopped, and other settings train another run beside it.
+#
+# `faces_recipe` is for pictures with real greys: its decoder is a Gaussian around each pixel, whose width sigma is learned.
+# If yours are all but black and white, as scanned writing is, take `digits_recipe`, whose decoder is a Bernoulli.
+
+# %% mystnb={"figure": {"name": "fig-own-loss", "caption": "The bound (ELBO) and its two terms during training: on the images learned from (dashed) and on the test images (solid). Where the solid ELBO turns down while the dashed one still rises, the model has begun to learn its images by heart."}, "image": {"alt": "Three panels against epochs: ELBO, reconstruction term and KL, each for training and test images."}} tags=["remove-input"]
+plots.loss_curves(run.history)
+plt.show()
+
+# %% [markdown]
+# ## Is it healthy?
+
+# %%
+from vaelib.diagnosis import diagnose
+
+diagnose(run)
+
+# %% [markdown]
+# The first line is the verdict; below it stand the measurements, and under them what is likely to be wrong and what to
+# try, if anything.
+#
+# Of the published page, the verdict is a fair one. A few hundred tiles are few: the model draws skies and textures, and
+# no roof that it has not seen. Take it at its word with your own pictures, and bring more of them.
+#
+# ## Does it know its pictures?
+
+# %% mystnb={"figure": {"name": "fig-own-reconstructions", "caption": "Test images, which the model has never seen (above), and what it makes of their codes (below)."}, "image": {"alt": "A row of test images and, below each, its smoother reconstruction."}} tags=["remove-input"]
+x = torch.from_numpy(images.matrix(parts.test[:: max(1, test // 12)][:12]))
+pairs = torch.cat([x, run.model.reconstruct(x)])
+_, ax = plt.subplots(figsize=(7.2, 7.2 * 2 * (height + 1) / (12 * (width + 1))))
+plots.image_grid(pairs.numpy(), images.shape, columns=12, ax=ax)
+plt.show()
+
+# %% [markdown]
+# ## What does it dream up?
+
+# %% mystnb={"figure": {"name": "fig-own-samples", "caption": "New images: codes drawn from the prior, decoded. What is shown is the mean of each pixel, without the decoder's noise."}, "image": {"alt": "A grid of images drawn by the model."}} tags=["remove-input"]
+made = run.model.sample(48, torch.Generator().manual_seed(seed))
+_, ax = plt.subplots(figsize=(7.2, 7.2 * 4 * (height + 1) / (12 * (width + 1))))
+plots.image_grid(made.numpy(), images.shape, columns=12, ax=ax)
+plt.show()
+
+# %% [markdown]
+# ## What has it learned to change?
+#
+# One slider for each latent, those that carry most first. They work on the published page too: the decoder runs in your
+# browser.
+
+# %%
+from vaelib import widgets
+
+widgets.latent_sliders(run)
+
+# %% [markdown]
+# ## What next?
+#
+# - **Blurred?** A mean over all that a code leaves open is blurred by nature. More pictures and a wider model help; see
+#   {ref}`chapter-training` for what to expect of which recipe.
+# - **All alike?** Then the latents have collapsed. The verdict above names the likely cause.
+# - **Other settings?** Every line of the parameters above can be set from the command line:
+#   `papermill ... -p latent_dim 5 -p epochs 2000`. Without a notebook, on many settings at once:
+#   `vaelib train --recipe modern --data.name path/to/folder`.
