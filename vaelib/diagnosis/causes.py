@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from vaelib.diagnosis.evidence import Evidence
+from vaelib.objectives import ObjectiveConfig
 from vaelib.runs import RunConfig
 
 __all__ = ["Cause", "Collapse", "Finding", "findings", "kind_of_collapse"]
@@ -38,7 +39,7 @@ def findings(e: Evidence, config: RunConfig | None, learned_sigma: bool) -> list
         None if learned_sigma else _variance(e),
         _optimiser(e, config, learned_sigma),
         _schedule(e, config),
-        _data(e),
+        _data(e, config),
     )
     found = [rule for rule in rules if rule]
     if tells_nothing(e) and not any(finding.cause in EXPLAINS for finding in found):
@@ -137,11 +138,13 @@ def _schedule(e: Evidence, config: RunConfig | None) -> Finding | None:
     )
 
 
-def _data(e: Evidence) -> Finding | None:
+def _data(e: Evidence, config: RunConfig | None) -> Finding | None:
+    """The bound must have been what was maximised for its fall to mean anything."""
+    plain = config is None or config.objective == ObjectiveConfig()
     reasons = []
     if e.error > OVERFITS * e.train_error:
         reasons.append(f"the held-out error is {e.error / e.train_error:.1f} times that on the training images")
-    if e.fell > max(1.0, FELL * e.gain):
+    if plain and e.fell > max(1.0, FELL * e.gain):
         reasons.append(f"the held-out bound was best at epoch {e.best_epoch} and then fell by {e.fell:.1f} nats")
     if not reasons:
         return None
