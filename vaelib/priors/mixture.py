@@ -16,6 +16,8 @@ from vaelib.priors.base import Prior
 
 __all__ = ["Mixture", "MixtureFit", "fit_mixture"]
 
+BLOCK = 512  # codes whose densities are computed together; bounds the memory
+
 
 class Mixture(Prior):
     """p(z) = sum_k w_k N(z; mean_k, L_k L_k^T), with weights w (K,), means (K, Z) and Cholesky factors L (K, Z, Z)."""
@@ -23,7 +25,9 @@ class Mixture(Prior):
     log_weights: Tensor
     means: Tensor
     factors: Tensor
-    inverses: Tensor
+    whitening: Tensor
+    offset: Tensor
+    log_scale: Tensor
 
     def __init__(self, weights: ArrayLike, means: ArrayLike, factors: ArrayLike) -> None:
         super().__init__()
@@ -37,17 +41,27 @@ class Mixture(Prior):
         self.latent_dim = z
         with np.errstate(divide="ignore"):
             log_weights = np.log(weights / weights.sum())
-        inverses = np.linalg.inv(factors)
-        for name, array in zip(
-            ("log_weights", "means", "factors", "inverses"), (log_weights, means, factors, inverses), strict=True
-        ):
-            self.register_buffer(name, torch.from_numpy(array).float())
+        inverses = np.linalg.inv(factors)  # (K, Z, Z)
+        arrays = {
+            "log_weights": log_weights,
+            "means": means,
+            "factors": factors,
+            "whitening": inverses.transpose(2, 0, 1).reshape(
+                z, k * z
+            ),  # z @ whitening - offset: all z - mean_k at once
+            "offset": (inverses @ means[..., None]).reshape(k * z),
+            "log_scale": np.log(inverses.diagonal(axis1=1, axis2=2)).sum(1) - 0.5 * z * np.log(2 * np.pi),
+        }
+        for name, array in arrays.items():
+            self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array)).float())
 
     def log_prob(self, z: Tensor) -> Tensor:
-        whitened = torch.einsum("kij,...kj->...ki", self.inverses, z[..., None, :] - self.means)  # (..., K, Z)
-        log_det = self.inverses.diagonal(dim1=-2, dim2=-1).log().sum(-1)  # (K,)
-        log_normal = log_det - 0.5 * (whitened.square().sum(-1) + self.latent_dim * math.log(2 * math.pi))
-        return torch.logsumexp(self.log_weights + log_normal, -1)
+        parts = [self._log_prob(part) for part in z.reshape(-1, self.latent_dim).split(BLOCK)]
+        return torch.cat(parts).reshape(z.shape[:-1])
+
+    def _log_prob(self, z: Tensor) -> Tensor:
+        whitened = torch.addmm(self.offset, z, self.whitening, beta=-1).view(len(z), -1, self.latent_dim)  # (B, K, Z)
+        return torch.logsumexp(self.log_weights + self.log_scale - 0.5 * whitened.square().sum(-1), -1)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         k = torch.multinomial(self.log_weights.exp(), n, replacement=True, generator=generator)
