@@ -1,12 +1,14 @@
 """The explorers in Python: what they tell their scripts, what can be set and read, and their JavaScript in node."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -28,8 +30,6 @@ from vaelib.widgets.network import decoder_layers, encoder_layers, pack
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("manifold", "sliders", "draw", "dial", "sampler")
-NODE = shutil.which("node")
-needs_node = pytest.mark.skipif(NODE is None, reason="needs node on the PATH")
 pytestmark = pytest.mark.xdist_group("widgets")
 
 
@@ -51,7 +51,12 @@ def decoded(name, model, seed=0):
     z = torch.randn(8, model.config.latent_dim, generator=torch.Generator().manual_seed(seed))
     layers, weights = pack(decoder_layers(model))
     spec = {"name": name, "decoder": layers, "weights": encoded(weights), "likelihood": likelihood_spec(model)}
-    return {**spec, "z": z.tolist(), "images": model.mean_image(z).tolist()}
+    return {
+        **spec,
+        "z": z.tolist(),
+        "images": model.mean_image(z).tolist(),
+        "rounded": widgets.rounded(model).mean_image(z).tolist(),
+    }
 
 
 @torch.no_grad()
@@ -62,6 +67,20 @@ def encoded_images(name, model, x):
     return {"name": name, "encoder": layers, "weights": encoded(weights), **{k: v.tolist() for k, v in found.items()}}
 
 
+@torch.no_grad()
+def bound(name, explorer, model, x):
+    """The terms of one image (1, D) from given noise, as torch has them."""
+    noise = torch.randn(8, model.config.latent_dim, generator=torch.Generator().manual_seed(2))
+    mean, log_var = model.encode(x)
+    outputs = model.decode(mean + torch.exp(0.5 * log_var) * noise)
+    terms = {
+        "reconstruction": model.likelihood.log_prob(x, outputs).mean().item(),
+        "kl": gaussian_kl(mean, log_var).sum().item(),
+    }
+    packed = {"encoder": encoded(explorer.encoder), "decoder": encoded(explorer.decoder)}
+    return {"name": name, "spec": explorer.spec, **packed, "x": x[0].tolist(), "noise": noise.tolist(), **terms}
+
+
 def judged(name, config):
     """One image under a likelihood, with torch's verdict."""
     model, draw = random_model(3, (10,), config, shape=(4, 5)), torch.Generator().manual_seed(1)
@@ -69,6 +88,16 @@ def judged(name, config):
     spec = {"name": name, "likelihood": {**likelihood_spec(model), **_width(model)}}
     nats = model.likelihood.log_prob(x, outputs).item()
     return {**spec, "x": x.tolist(), "outputs": outputs.tolist(), "nats": nats}
+
+
+@pytest.fixture(scope="session")
+def node():
+    """Node's path. None on the machine skips the test; in CI it fails it."""
+    found = shutil.which("node")
+    if found is None:
+        missing = pytest.fail if os.environ.get("CI") else pytest.skip
+        missing("needs node: apt-get install nodejs")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +115,7 @@ def fixture(explorers, tmp_path_factory):
             decoded("relu", random_model(3, (41,), BERNOULLI, "relu", (5, 3))),
         ],
         "encoders": [encoded_images("digits", runs["draw"].model, digits)],
+        "bounds": [bound(f"digit {i}", explorers[0]["draw"], runs["draw"].model, digits[[i]]) for i in range(5)],
         "likelihoods": [
             judged("bernoulli", BERNOULLI),
             judged("gaussian", GAUSSIAN),
@@ -99,10 +129,10 @@ def fixture(explorers, tmp_path_factory):
     return path
 
 
-@needs_node
-def test_javascript_agrees_with_torch(fixture):
-    environment = {"WIDGETS_FIXTURE": str(fixture), "PATH": str(Path(NODE).parent)}
-    ran = subprocess.run([NODE, "--test", ROOT / "tests" / "js"], capture_output=True, text=True, env=environment)
+def test_javascript_agrees_with_torch(fixture, node):
+    files = sorted((ROOT / "tests" / "js").glob("*.test.mjs"))
+    environment = {**os.environ, "WIDGETS_FIXTURE": str(fixture)}
+    ran = subprocess.run([node, "--test", *files], capture_output=True, text=True, env=environment)
     assert ran.returncode == 0, ran.stdout[-5000:]
     assert int(re.search(r"^# pass (\d+)", ran.stdout, re.M).group(1)) > 25, ran.stdout
     print("\n".join(re.findall(r"^.*largest error.*$", ran.stdout, re.M)))
@@ -114,14 +144,13 @@ def test_javascript_passes_the_linter():
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-@needs_node
 @pytest.mark.parametrize("name", NAMES)
-def test_module_stands_alone(name, tmp_path):
+def test_module_stands_alone(name, node, tmp_path):
     """No import is left, and no name is there twice."""
     path = tmp_path / "module.mjs"
     path.write_text(module(name), encoding="utf-8")
     assert "import " not in re.sub(r"//.*|/\*.*?\*/", "", module(name), flags=re.DOTALL)
-    ran = subprocess.run([NODE, "--check", path], capture_output=True, text=True)
+    ran = subprocess.run([node, "--check", path], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
 
 
@@ -256,3 +285,12 @@ def test_state_holds_weights_of_one_byte(explorers):
     sliders, run = explorers[0]["sliders"], explorers[1]["sliders"]
     weights = sum(parameter.numel() for parameter in run.model.decoder.parameters())
     assert len(own_state(sliders)["weights"]) < 1.2 * weights
+
+
+def test_chapter_keeps_to_its_budget():
+    """At most 1.5 MB for an explorer, and 4.4 MB for all of them."""
+    notebook = nbformat.read(ROOT / "chapters" / "08_explore.ipynb", as_version=4)
+    stored = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"].values()
+    sizes = [len(json.dumps(model)) for model in stored if model["model_module"] == "anywidget"]
+    assert len(sizes) >= 5
+    assert max(sizes) < 1.5e6 and sum(sizes) < 4.4e6

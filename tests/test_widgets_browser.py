@@ -11,7 +11,7 @@ from explorers import one_of_each, page, store
 from vaelib.evaluation import posterior
 from vaelib.objectives import gaussian_kl
 
-PIXEL = 0.03  # stated in the docstrings
+PIXEL = 0.1  # stated in the docstrings
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 SETTLE = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 PIXELS = """canvas => {

@@ -2,11 +2,30 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
+import { judge } from "../../vaelib/widgets/js/draw.mjs";
 import { readImages } from "../../vaelib/widgets/js/interface.mjs";
 import { describe, toCanvas, toPlane } from "../../vaelib/widgets/js/manifold.mjs";
+import { evaluate, posterior, readNetwork } from "../../vaelib/widgets/js/network.mjs";
 import { countHits, shareText } from "../../vaelib/widgets/js/sampler.mjs";
 import { between, latentName } from "../../vaelib/widgets/js/sliders.mjs";
 import { centreOfMass, distance, rasterise } from "../../vaelib/widgets/js/stroke.mjs";
+import { fixture, viewOf } from "./fixture.mjs";
+
+for (const { name, spec, encoder, decoder, x, noise, reconstruction, kl } of fixture?.bounds ?? []) {
+  test(`states the ELBO that torch does: ${name}`, () => {
+    const belief = posterior(evaluate(readNetwork(spec.encoder, viewOf(encoder)), x));
+    const terms = judge(
+      Float32Array.from(x),
+      { noise, belief },
+      readNetwork(spec.decoder, viewOf(decoder)),
+      spec.likelihood,
+    );
+    const errors = [terms.reconstruction - reconstruction, terms.kl - kl];
+    console.log(`${name}: largest error in nats ${Math.max(...errors.map(Math.abs)).toFixed(3)}`);
+    assert.ok(Math.abs(errors[0]) < 1 && Math.abs(errors[1]) < 0.5, `off by ${errors} nats`);
+    assert.equal(terms.elbo, terms.reconstruction - terms.kl);
+  });
+}
 
 test("the plane has z1 to the right and z2 upwards, and leads back", () => {
   assert.deepEqual(toCanvas([0, 0], 4, 400), [200, 200]);
@@ -15,9 +34,9 @@ test("the plane has z1 to the right and z2 upwards, and leads back", () => {
 });
 
 test("a point's description holds the share of the prior further out", () => {
-  assert.match(describe([0, 0]), /0\.00 from the origin; 100 %/);
-  assert.match(describe([0, -1.1774]), /\(0\.00, −1\.18\).* 50 % of the prior/); // the median of |z|
-  assert.match(describe([5, 0]), /less than 1 %/);
+  assert.match(describe([0, 0]), /0\.00 from the origin; 100\u00a0%/);
+  assert.match(describe([0, -1.1774]), /\(0\.00, −1\.18\).* 50\u00a0% of the prior/); // the median of |z|
+  assert.match(describe([5, 0]), /less than 1\u00a0%/);
 });
 
 test("a walk is straight", () => {

@@ -35,8 +35,8 @@ def manifold_pad(run: Run) -> ManifoldPad:
     """A plane of two latents: drag a point, and the decoder's picture of it follows. `z` is the point, [z1, z2].
 
     Behind it lie the posterior means of up to 1500 training images, coloured by class. The page decodes with weights
-    of 8 bits: on trained models pixels differ from torch's by less than 0.03 (on a scale from 0 to 1) everywhere, by
-    less than 0.003 on average.
+    of 8 bits: on the book's models pixels, on a scale from 0 to 1, differ from torch's by less than 0.003 on average
+    and by less than 0.1 anywhere.
 
     Raises:
         ConfigError: the run does not have two latents.

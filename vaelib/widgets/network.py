@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from vaelib.config import ConfigError
 from vaelib.models import VAE
 
-__all__ = ["decoder_layers", "encoder_layers", "pack"]
+__all__ = ["decoder_layers", "encoder_layers", "pack", "rounded"]
 
 LEVELS = 127  # an 8-bit weight is a whole number from -127 to 127 times its output's scale
 
@@ -30,13 +31,28 @@ def pack(layers: Iterable[Layer]) -> tuple[list[dict[str, Any]], bytes]:
     """
     described, parts = [], []
     for weights, bias, activation in layers:
-        w = weights.detach().double().numpy()
-        scale = np.maximum(np.abs(w).max(1), 1e-12) / LEVELS
-        levels = np.rint(w / scale[:, None]).astype(np.int8)
-        parts += [bias.detach().numpy().astype("<f4").tobytes(), scale.astype("<f4").tobytes(), levels.tobytes()]
-        parts.append(bytes(-levels.size % 4))
-        described.append({"inputs": w.shape[1], "outputs": w.shape[0], "activation": activation})
+        levels, scale = _round(weights)
+        parts += [array.numpy().astype("<f4").tobytes() for array in (bias.detach(), scale)]
+        parts += [levels.numpy().astype(np.int8).tobytes(), bytes(-levels.numel() % 4)]
+        described.append({"inputs": weights.shape[1], "outputs": weights.shape[0], "activation": activation})
     return described, b"".join(parts)
+
+
+def rounded(model: VAE) -> VAE:
+    """A copy of the model with the 8-bit weights that a page has: what its explorers compute, in torch."""
+    twin = copy.deepcopy(model)
+    for layer in (*twin.encoder.modules(), *twin.decoder.modules()):
+        if isinstance(layer, nn.Linear):
+            levels, scale = _round(layer.weight)
+            layer.weight.data = levels * scale[:, None]
+    return twin
+
+
+def _round(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Whole numbers (outputs, inputs) and a scale for each output, (outputs,): their product is nearly the weights."""
+    weights = weights.detach().cpu()
+    scale = weights.abs().amax(1).clamp(min=1e-12) / LEVELS
+    return (weights / scale[:, None]).round(), scale
 
 
 def encoder_layers(model: VAE) -> list[Layer]:

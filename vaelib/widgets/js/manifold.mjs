@@ -70,7 +70,7 @@ export function describe([z1, z2]) {
   const square = z1 * z1 + z2 * z2;
   const outside = 100 * Math.exp(-square / 2);
   const share = outside < 1 ? "less than 1" : outside.toFixed(0);
-  return `z = (${number(z1)}, ${number(z2)}): ${number(Math.sqrt(square))} from the origin; ${share} % of the prior lies further out`;
+  return `z = (${number(z1)}, ${number(z2)}): ${number(Math.sqrt(square))} from the origin; ${share}\u00a0% of the prior lies further out`;
 }
 
 /** From the latent plane to the canvas and back: z₁ grows to the right, z₂ upwards. */

@@ -3,7 +3,7 @@
 import { button, eachFrame, follow, make, mount, picture, shown } from "./interface.mjs";
 import { evaluate, meanImage, ownBuffer, readNetwork } from "./network.mjs";
 
-const LAST = 12; // pictures that stay in view for each prior
+const LAST = 14; // pictures that stay in view for each prior
 const PAUSE = 250; // milliseconds between draws
 
 /** How many of the first `drawn` draws are hits. */
@@ -22,7 +22,11 @@ function render({ model, el }) {
       const start = (prior * spec.draws + draw) * spec.latents;
       return meanImage(evaluate(network, pool.subarray(start, start + spec.latents)), spec.likelihood);
     };
-    const columns = spec.priors.map((prior, i) => makeColumn(card, spec, prior, (draw) => decode(i, draw)));
+    const columns = spec.priors.map((prior, i) => {
+      const made = new Map(); // a draw is decoded once
+      const once = (draw) => made.get(draw) ?? made.set(draw, decode(i, draw)).get(draw);
+      return makeColumn(card, spec, prior, once);
+    });
     const redraw = eachFrame(card, () => {
       for (const column of columns) column.show(model.get("drawn"));
     });
