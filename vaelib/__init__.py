@@ -2,8 +2,7 @@
 
 The library behind the book *Recreating Variational Autoencoders*. Modules build on one another in this order:
 `data`, `likelihoods` and `priors`, `models`, `linear`, `objectives`, `training`, `evaluation`, `runs`, `sweep`,
-`diagnosis`, `plots`,
-`widgets`, `book` and `cli`.
+`diagnosis`, `plots`, `widgets`, `book` and `cli`.
 """
 
 __version__ = "0.1.0"
