@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vaelib.config import pick
 from vaelib.data import DataConfig, prepare
-from vaelib.diagnosis import directions_in_use
+from vaelib.diagnosis import directions_in_use, expected_error
 from vaelib.grid import amended
 from vaelib.models import VAE
 from vaelib.objectives import loss_function
@@ -140,12 +140,13 @@ def results(runs: Mapping[tuple[Any, ...], Run], names: Sequence[str]) -> pd.Dat
     }
     rows = []
     for key, run in runs.items():
-        test = run.metrics["test"]
+        test, x = run.metrics["test"], tests[run.config.data]
         figures = {
             "KL": test["kl"],
-            "directions": directions_in_use(run.model, tests[run.config.data]),
+            "directions": directions_in_use(run.model, x),
             "active units": test["active_units"],
             "squared error": test["squared_error"],
+            "error, z drawn": expected_error(run.model, x),
             "bits/dim": test.get("bits_per_dim", float("nan")),
         }
         rows.append({**dict(zip(names, key, strict=True)), **figures})

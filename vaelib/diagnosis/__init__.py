@@ -16,11 +16,11 @@ from torch import Tensor
 
 from vaelib.data import prepare
 from vaelib.diagnosis.causes import Collapse, Finding, findings, kind_of_collapse
-from vaelib.diagnosis.evidence import Evidence, collect, directions_in_use
+from vaelib.diagnosis.evidence import Evidence, collect, directions_in_use, expected_error
 from vaelib.models import VAE
 from vaelib.runs import Run, RunConfig
 
-__all__ = ["Diagnosis", "Evidence", "Finding", "diagnose", "diagnose_model", "directions_in_use"]
+__all__ = ["Diagnosis", "Evidence", "Finding", "diagnose", "diagnose_model", "directions_in_use", "expected_error"]
 
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -131,7 +131,7 @@ def diagnose_model(
         evidence = collect(model, train, held_out, history, config)
     finally:
         model.train(was_training)
-    found = findings(evidence, config, learned_sigma=model.config.likelihood.sigma in ("shared", "per-pixel"))
+    found = findings(evidence, config, learned_sigma=model.config.likelihood.sigma != "fixed")
     return Diagnosis(name, kind_of_collapse(evidence, found), tuple(found), evidence)
 
 

@@ -18,7 +18,7 @@ from vaelib.models import VAE
 from vaelib.objectives import beta_at, reparameterise
 from vaelib.runs import RunConfig
 
-__all__ = ["Evidence", "collect", "directions_in_use"]
+__all__ = ["Evidence", "collect", "directions_in_use", "expected_error"]
 
 ENOUGH = 10_000  # training images looked at
 NO_REACTION = 0.01  # of a hidden unit: the slope of its activation, averaged over images, and the range of its output
@@ -78,7 +78,7 @@ def collect(
     """All the figures; `held_out` judges, `train` says what there was to learn."""
     images = len(train)
     train = train[torch.linspace(0, len(train) - 1, min(len(train), ENOUGH)).long()]
-    noise, errors = _noise(model, train), _expected_error(model, train)
+    noise, errors = _noise(model, train), expected_error(model, train)
     beta = _final_beta(history, config)
     fair = noise if model.config.likelihood.name == "bernoulli" else torch.full_like(noise, errors / train.shape[1])
     latents = model.config.latent_dim
@@ -118,8 +118,8 @@ def _noise(model: VAE, x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _expected_error(model: VAE, x: Tensor) -> float:
-    """The mean over x of E_q|x - E[x|z]|^2, from one draw of z per image."""
+def expected_error(model: VAE, x: Tensor) -> float:
+    """The mean over x (N, D) of E_q|x - E[x|z]|^2, from one draw of z per image: the error that training sees."""
     generator = torch.Generator().manual_seed(0)
     errors = []
     for batch in x.split(1000):
