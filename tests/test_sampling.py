@@ -257,6 +257,8 @@ def test_bits_of_the_grey_levels(run):
     found = bits(run, samples=100)
     assert found.nll < found.bound and 0 < found.error < 0.1
     assert found.bound == pytest.approx(run.metrics["test"]["bits_per_dim"], abs=0.05)
+    better = bits(run, samples=100, refine=30)
+    assert better.bound < found.bound and better.nll < better.bound
     bernoulli = run.config.replace(
         model=run.config.model.replace(likelihood=LikelihoodConfig()),
         training=run.config.training.replace(epochs=1),
