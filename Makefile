@@ -5,7 +5,7 @@ CHAPTERS ?=
 PYTEST ?= -n auto --dist loadgroup
 BENCH ?=
 
-.PHONY: help book test setup chapters bench serve clean distclean
+.PHONY: help book pdf test browser setup chapters bench serve clean distclean
 
 help:
 	@echo "make book      build the site from the executed notebooks (no data, no torch)"
@@ -13,6 +13,7 @@ help:
 	@echo "make setup     install what running the chapters needs"
 	@echo "make chapters  execute the chapters in full on real data (CHAPTERS=chapters/03_training.py for one)"
 	@echo "make bench     measure the speed beside pythae's and the machine's limit (BENCH='--threads 1' for options)"
+	@echo "make pdf       the site as one PDF (needs Chromium)"
 	@echo "make serve     build the site and serve it on http://localhost:8000"
 	@echo "make clean     remove the built site and the caches (make distclean: the environment too)"
 
@@ -26,10 +27,21 @@ book: .venv/.book
 	$(BIN)/jupyter-book build . --all -W -n --keep-going --quiet
 	@echo "Open $(CURDIR)/_build/html/index.html"
 
-test: .venv/.test
+pdf: book .venv/.pdf browser
+	$(BIN)/python -m vaelib.book.pdf
+
+test: .venv/.test browser
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST)
+
+# The tests look at the pages in a Chromium: Debian's, where it may be installed. Without one they are skipped, or, in
+# CI, fail.
+browser:
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
+	fi || true
 
 setup: .venv/.chapters
 

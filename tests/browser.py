@@ -1,7 +1,6 @@
 """What the browser tests share: a Chromium, a server for the built site, and a page's errors as it opens."""
 
 import os
-import shutil
 import threading
 from contextlib import contextmanager
 from functools import partial
@@ -10,9 +9,16 @@ from pathlib import Path
 
 import pytest
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+from vaelib.book.pdf import find_browser
+
 OWN = ("file:", "data:", "blob:", "http://127.0.0.1:", "ws://127.0.0.1:")  # the machine's own addresses
 SETTLED = """async () => {
+    for (const explorer of document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]')) {
+        explorer.parentElement.scrollIntoView();  // it starts when the reader comes near
+        for (let i = 0; i < 50 && !explorer.parentElement.querySelector(".vae[data-ready]"); i++)
+            await new Promise((done) => setTimeout(done, 100));
+    }
+    scrollTo(0, 0);
     await window.MathJax?.startup?.promise;
     await document.fonts.ready;
     for (const image of document.images) image.loading = "eager";
@@ -23,7 +29,7 @@ SETTLED = """async () => {
 @contextmanager
 def chromium():
     """A headless Chromium. None on the machine skips the test; in CI it fails it."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
+    found = find_browser()
     if found is None:
         missing = pytest.fail if os.environ.get("CI") else pytest.skip
         missing("needs Chromium: apt-get install chromium, or Chrome")
@@ -61,7 +67,17 @@ def watched(context):
 
 
 def opened(page, address: str):
-    """Opens an address and waits until its maths is typeset and its pictures are there."""
+    """Opens an address and waits until its maths is typeset, its pictures are there and its explorers run."""
     page.goto(address, wait_until="load")
     page.evaluate(SETTLED)
     return page
+
+
+def moved(page, card) -> bool:
+    """Whether the first slider of an explorer, moved by keyboard, changes one of its pictures."""
+    pictures, content = card.locator("canvas"), "all => all.map((one) => one.toDataURL())"
+    before = pictures.evaluate_all(content)
+    card.locator("input[type=range]").first.focus()
+    page.keyboard.press("End")
+    page.wait_for_timeout(200)
+    return before != [] and pictures.evaluate_all(content) != before

@@ -4,7 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from browser import chromium, opened, served, watched
+from browser import chromium, moved, opened, served, watched
 
 from vaelib.book.notebooks import contents
 
@@ -60,6 +60,15 @@ def test_page_is_accessible(visit):
     found = [(rule["id"], node["html"], node["target"]) for rule in broken for node in rule["nodes"]]
     known = [one for one in found if any(one[0] == rule and part in one[1] for rule, part, _ in BASELINE)]
     assert [one for one in found if one not in known] == []
+
+
+def test_explorers_run_without_a_kernel(visit):
+    _, tab, faults = visit
+    cards = tab.locator(".vae[data-ready]")
+    assert cards.count() == tab.locator('script[type="application/vnd.jupyter.widget-view+json"]').count()
+    with_sliders = [card for card in cards.all() if card.locator("input[type=range]").count()]
+    assert [card.get_attribute("aria-label") for card in with_sliders if not moved(tab, card)] == []
+    assert faults == []
 
 
 @pytest.mark.parametrize("look", LOOKS)

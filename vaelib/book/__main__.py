@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vaelib.book.cover import COVER, cover
 from vaelib.book.execute import ChapterError, execute
+from vaelib.book.install import add_install_cell
 from vaelib.book.notebooks import Chapter, chapters, find_root, problems
 
 
@@ -20,11 +21,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("execute", help="run chapters and write their stamped notebooks")
     check = commands.add_parser("check", help="say what is wrong with the notebooks: unpaired, stale, errors, size")
+    install = commands.add_parser("install-cell", help="give chapters the cell that fetches the library, as on Colab")
     run.add_argument("--jobs", type=int, default=1, help="how many chapters run at once (default: 1)")
-    for command in (run, check):
+    for command in (run, check, install):
         command.add_argument("chapters", nargs="*", type=Path, help="their .py files (default: all in _toc.yml)")
     options = parser.parse_args(arguments)
     chosen = [Chapter(path.with_suffix(".py").resolve()) for path in options.chapters] or chapters(find_root(Path()))
+    if options.command == "install-cell":
+        print(
+            "\n".join(chapter.name for chapter in chosen if add_install_cell(chapter)) or "every chapter has its cell"
+        )
+        return 0
     return _check(chosen) if options.command == "check" else _execute(chosen, options.jobs)
 
 

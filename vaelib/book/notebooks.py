@@ -16,6 +16,7 @@ from nbformat import NotebookNode
 
 __all__ = [
     "CHECKS",
+    "INSTALLS",
     "STAMP",
     "Chapter",
     "chapters",
@@ -26,6 +27,7 @@ __all__ = [
     "source_hash",
 ]
 
+INSTALLS = "install"  # the tag of the cell that fetches the library where it is missing
 STAMP = "vaelib"  # the key of the stamp in a notebook's metadata
 LARGEST = 3_000_000  # bytes of a notebook file
 LARGEST_ALIVE = 4_500_000  # of one that holds explorers, with the weights of their networks
@@ -95,8 +97,12 @@ def _files(entry: Any) -> Iterator[str]:
 
 
 def source_hash(notebook: NotebookNode) -> str:
-    """SHA-256 over the code cells in order: what the outputs depend on. Prose may change without running anything."""
-    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    """SHA-256 over the code cells in order: what the outputs depend on. Prose may change without running anything.
+
+    The cell that installs the library does not count: where the outputs were made, it did nothing.
+    """
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    cells = [cell.source for cell in code if INSTALLS not in cell.metadata.get("tags", [])]
     return hashlib.sha256("\0".join(cells).encode()).hexdigest()
 
 
@@ -188,6 +194,12 @@ def parameterised(chapter: Chapter) -> Iterator[str]:
         last = lines[(statement.end_lineno or 1) - 1]
         if not isinstance(statement, ast.AnnAssign) or "  # " not in last:
             yield f"a parameter is not written as `name: type = value  # meaning`: {last}"
+
+
+def installable(chapter: Chapter) -> Iterator[str]:
+    """Whoever opens the notebook alone, on Colab say, can run it."""
+    if not any(INSTALLS in cell.metadata.get("tags", []) for cell in chapter.source.cells):
+        yield f"no cell fetches a missing library: run `python -m vaelib.book install-cell {chapter.path}`"
 
 
 CHECKS: tuple[Callable[[Chapter], Iterator[str]], ...] = (paired, fresh, clean, small, short, described, parameterised)
