@@ -9,21 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from vaelib.book.pdf import find_browser
+from vaelib.book.pdf import READY, find_browser
 
 OWN = ("file:", "data:", "blob:", "http://127.0.0.1:", "ws://127.0.0.1:")  # the machine's own addresses
-SETTLED = """async () => {
-    for (const explorer of document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]')) {
-        explorer.parentElement.scrollIntoView();  // it starts when the reader comes near
-        for (let i = 0; i < 50 && !explorer.parentElement.querySelector(".vae[data-ready]"); i++)
-            await new Promise((done) => setTimeout(done, 100));
-    }
-    scrollTo(0, 0);
-    await window.MathJax?.startup?.promise;
-    await document.fonts.ready;
-    for (const image of document.images) image.loading = "eager";
-    await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
-}"""
 
 
 @contextmanager
@@ -69,7 +57,7 @@ def watched(context):
 def opened(page, address: str):
     """Opens an address and waits until its maths is typeset, its pictures are there and its explorers run."""
     page.goto(address, wait_until="load")
-    page.evaluate(SETTLED)
+    page.evaluate(READY)
     return page
 
 

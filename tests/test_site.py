@@ -60,6 +60,17 @@ def test_no_page_loads_anything_from_another_host(site):
     assert "CDN" not in site[0].stdout
 
 
+def test_a_chapter_can_be_launched_downloaded_and_edited(site):
+    page = parsed(site[1] / "chapters" / "03_training.html")
+    links = [tag["href"] for tag in page.select("a.dropdown-item[href]")]
+    assert {"../_sources/chapters/03_training.ipynb", "../_sources/chapters/03_training.py"} <= set(links)
+    assert (site[1] / "_sources" / "chapters" / "03_training.py").exists()
+    blob = "recreating-vae/recreating-vae/blob/main/chapters/03_training.ipynb"
+    assert f"https://colab.research.google.com/github/{blob}" in links
+    assert any(link.startswith("https://mybinder.org/v2/gh/recreating-vae/recreating-vae/main") for link in links)
+    assert any(link.endswith("/edit/main/chapters/03_training.py") for link in links)
+
+
 def test_mathjax_falls_back_to_a_cdn_in_one_line(monkeypatch):
     said, config = [], SimpleNamespace(mathjax_path="the default")
     monkeypatch.setattr(extension, "PACKAGE", "no-such-package")

@@ -10,14 +10,20 @@ from pathlib import Path
 
 from vaelib.book.notebooks import contents, find_root
 
-__all__ = ["BROWSERS", "find_browser", "join", "main", "printed"]
+__all__ = ["BROWSERS", "READY", "find_browser", "join", "main", "printed"]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MARGIN = {side: "18mm" for side in ("top", "right", "bottom", "left")}
 NUMBER = '<div style="width: 100%; text-align: center; font-size: 8px"><span class="pageNumber"></span></div>'
 READY = """async () => {
-    dispatchEvent(new Event("beforeprint"));
+    for (const explorer of document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]')) {
+        explorer.parentElement.scrollIntoView();  // it starts when the reader comes near
+        for (let i = 0; i < 50 && !explorer.parentElement.querySelector(".vae[data-ready]"); i++)
+            await new Promise((done) => setTimeout(done, 100));
+    }
+    scrollTo(0, 0);
     await window.MathJax?.startup?.promise;
+    await document.fonts.ready;
     for (const image of document.images) image.loading = "eager";
     await Promise.all([...document.images].map((image) => image.decode().catch(() => {})));
 }"""

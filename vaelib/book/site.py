@@ -9,7 +9,7 @@ import re
 import shutil
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sphinx.util.logging import getLogger
 
@@ -33,6 +33,7 @@ TIDY = (
 def setup(app: Sphinx) -> dict[str, bool]:
     """What Sphinx calls."""
     app.connect("config-inited", _choose_mathjax)
+    app.connect("html-page-context", _offer_script, priority=502)  # after the theme's own buttons
     app.connect("build-finished", _finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -51,6 +52,20 @@ def _choose_mathjax(app: Sphinx, config: Config) -> None:
         config.mathjax_path = f"mathjax/{MATHJAX[0]}"
     else:
         getLogger(__name__).info(f"{PACKAGE} is not installed: the pages load MathJax from a CDN")
+
+
+def _offer_script(app: Sphinx, name: str, template: str, context: dict[str, Any], tree: Any) -> None:
+    """Beside a chapter's notebook, its source can be downloaded."""
+    script = Path(app.srcdir, f"{name}.py")
+    groups = [group for group in context.get("header_buttons", []) if group.get("label") == "download-buttons"]
+    if not groups or not script.exists():
+        return
+    copy = Path(app.outdir, "_sources", f"{name}.py")
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(script, copy)
+    button = {"type": "link", "url": f"{context['pathto']('_sources', 1)}/{name}.py", "text": ".py"}
+    button |= {"icon": "fas fa-code", "tooltip": "Download script", "label": "download-script-button"}
+    groups[0]["buttons"].insert(1, button)
 
 
 def _finish(app: Sphinx, error: Exception | None) -> None:
