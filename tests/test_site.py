@@ -71,6 +71,14 @@ def test_a_chapter_can_be_launched_downloaded_and_edited(site):
     assert any(link.endswith("/edit/main/chapters/03_training.py") for link in links)
 
 
+def test_tables_have_no_empty_heads():
+    empty = '<thead>\n<tr class="row-odd"><th class="head"><p></p></th>\n<th class="head"><p></p></th>\n</tr>\n</thead>'
+    full = empty.replace("<p></p>", "<p>name</p>", 1)
+    assert extension.tidy(f"<table>{empty}<tbody>") == "<table><tbody>"
+    assert extension.tidy(full) == full
+    assert extension.tidy("<tr><th></th><th>nats</th></tr>") == "<tr><td></td><th>nats</th></tr>"
+
+
 def test_mathjax_falls_back_to_a_cdn_in_one_line(monkeypatch):
     said, config = [], SimpleNamespace(mathjax_path="the default")
     monkeypatch.setattr(extension, "PACKAGE", "no-such-package")

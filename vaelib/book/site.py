@@ -26,6 +26,7 @@ TIDY = (
     (re.compile(r'\s*<script src="[^"]*vendor/fontawesome/[^"]*\.js[^"]*"></script>'), ""),  # the icons again, 1.5 MB
     (re.compile(r'\s*<link rel="preload" as="font"[^>]*>'), ""),  # refused on pages opened as files
     (re.compile(r"<th></th>"), "<td></td>"),  # the empty corner of a pandas table heads nothing
+    (re.compile(r"<thead>\s*<tr[^>]*>(\s*<th[^>]*><p></p></th>)+\s*</tr>\s*</thead>"), ""),  # nor do heads of nothing
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),  # the former is deprecated; its parent is a list
 )
 
