@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 BATCH = 1000
-DECODES_AT_ONCE = 8192  # latent vectors decoded together; bounds the memory of `log_likelihood`
+IMAGES_AT_ONCE, DECODES_AT_ONCE = 64, 512  # of `log_likelihood`: its memory stays small, and so in the cache
 
 
 class Estimate(NamedTuple):
@@ -85,7 +85,7 @@ def log_likelihood(
         raise ValueError(f"samples={samples}: a standard error needs at least 2")
     was_training = model.training
     model.eval()
-    batches = x.split(min(BATCH, DECODES_AT_ONCE))
+    batches = x.split(IMAGES_AT_ONCE)
     values, errors = [], []
     for batch in bar(batches, desc="log p(x)", unit="batch", show=progress):
         value, error = _importance_sample(model, batch, samples, generator)
@@ -98,9 +98,10 @@ def log_likelihood(
 def _importance_sample(model: VAE, x: Tensor, samples: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
     """Accumulates log sum w and log sum w^2 over chunks of samples."""
     first = second = torch.full((len(x),), -math.inf, dtype=x.dtype, device=x.device)
+    mean, log_var = model.encode(x)
     chunk = max(1, DECODES_AT_ONCE // len(x))
     for start in range(0, samples, chunk):
-        log_w = log_weights(model, x, min(chunk, samples - start), generator)  # (S, B)
+        log_w = log_weights(model, x, mean, log_var, min(chunk, samples - start), generator)  # (S, B)
         first = torch.logaddexp(first, torch.logsumexp(log_w, 0))
         second = torch.logaddexp(second, torch.logsumexp(2 * log_w, 0))
     value = first - math.log(samples)

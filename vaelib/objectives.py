@@ -123,10 +123,14 @@ def _analytic_kl(prior: Prior, mean: Tensor, log_var: Tensor) -> Tensor:
 
 
 def log_weights(
-    model: LatentVariableModel, x: Tensor, samples: int, generator: torch.Generator | None = None
+    model: LatentVariableModel,
+    x: Tensor,
+    mean: Tensor,
+    log_var: Tensor,
+    samples: int,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
-    """log of p(x, z) / q(z|x) at draws z ~ q(z|x), nats: (B, D) -> (samples, B)."""
-    mean, log_var = model.encode(x)
+    """log of p(x, z) / q(z|x) at draws z of q(z|x) = N(mean, e^log_var), nats: (B, D) and (B, Z) -> (samples, B)."""
     z = reparameterise(mean, log_var, samples, generator)
     log_joint = model.likelihood.log_prob(x, model.decode(z)) + model.prior.log_prob(z)
     return log_joint - gaussian_log_prob(z, mean, log_var)
@@ -139,7 +143,7 @@ def importance_weighted_bound(
 
     A lower bound of log p(x) that is the ELBO at K = 1 and tightens as K grows.
     """
-    return torch.logsumexp(log_weights(model, x, samples, generator), 0) - math.log(samples)
+    return torch.logsumexp(log_weights(model, x, *model.encode(x), samples, generator), 0) - math.log(samples)
 
 
 def free_bits_kl(kl_per_dim: Tensor, free_bits: float) -> Tensor:
