@@ -17,7 +17,8 @@ from test_chapters import QUICK
 ROOT = Path(__file__).parents[1]
 CHAPTER = "own_images"
 CELLS = "[...jupyterapp.shell.currentWidget.content.model.cells].filter((cell) => cell.type === 'code')"
-FINISHED = f"() => {CELLS}.every((cell) => cell.executionCount) && !document.querySelector('.jp-mod-running')"
+IDLE = "jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+FINISHED = f"{CELLS}.every((cell) => cell.executionCount) && {IDLE}"
 ERRORS = f"{CELLS}.flatMap((cell) => cell.outputs.toJSON()).filter((one) => one.output_type === 'error')"
 SHOW = """() => {
     const notebook = jupyterapp.shell.currentWidget.content;
@@ -76,8 +77,8 @@ def test_a_chapter_runs_and_its_explorer_moves(lab):
         tab.set_default_timeout(120_000)
         tab.goto(f"{lab}/lab/tree/{CHAPTER}.ipynb")
         tab.wait_for_selector(".jp-NotebookPanel .jp-Cell")
-        tab.wait_for_function("jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
-        tab.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
+        tab.wait_for_function(IDLE)
+        tab.evaluate("void jupyterapp.commands.execute('notebook:run-all-cells')")
         tab.wait_for_function(FINISHED)
         assert tab.evaluate(ERRORS) == []
         tab.evaluate(SHOW)
