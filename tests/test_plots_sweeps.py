@@ -27,8 +27,8 @@ def test_against_latents_draws_means_and_seeds_and_names_the_sizes():
     np.testing.assert_array_equal(dots.get_xydata(), [[2, 1], [2, 3], [20, 5]])
     assert line.get_color() == dots.get_color() and line.get_label() == "modern"
     assert ax.get_xscale() == "log" and [tick.get_text() for tick in ax.get_xticklabels()] == ["2", "20"]
-    plots.against_latents({5: [1.0]}, ax)
-    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2", "5", "20"]
+    plots.against_latents({3: [1.0], 5: [1.0]}, ax)
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2", "", "5", "20"]  # 3 has a tick alone
 
 
 def test_kl_profile_is_sorted():

@@ -45,9 +45,18 @@ def against_latents(
     ax.plot(*zip(*dots, strict=True), "o", markersize=3, color=line.get_color(), alpha=0.7, markeredgewidth=0)
     drawn = {int(x) for curve in ax.lines for x in np.asarray(curve.get_xdata())}
     ax.set(xscale="log", xlabel="number of latents")
-    ax.set_xticks(sorted(drawn), [str(size) for size in sorted(drawn)])
+    ax.set_xticks(sorted(drawn), _apart(sorted(drawn)))
     ax.xaxis.set_minor_locator(NullLocator())
     return ax
+
+
+def _apart(sizes: Sequence[int]) -> list[str]:
+    """The names of sizes, without those that would touch the one before on a narrow logarithmic axis."""
+    names, last = [], 0
+    for size in sizes:
+        names.append(str(size) if size >= 1.8 * last else "")
+        last = size if names[-1] else last
+    return names
 
 
 def kl_profile(kl: Any, ax: Axes | None = None, label: str | None = None, colour: str | None = None) -> Axes:
