@@ -11,6 +11,7 @@ from PIL import Image
 
 from vaelib.config import ConfigError
 from vaelib.data import DataConfig, ImageData, load, prepare
+from vaelib.data.neighbours import nearest
 from vaelib.data.tongue import IN, tongue
 from vaelib.evaluation import log_likelihood
 from vaelib.likelihoods import LikelihoodConfig
@@ -37,6 +38,7 @@ from vaelib.sampling import (
     repaired,
     share,
     tongue_detector,
+    tongues,
     walk,
     with_prior,
 )
@@ -105,6 +107,19 @@ def test_the_detector_finds_the_toy_tongue():
 def test_the_detector_hardly_errs_on_frey(real_data):
     detector = tongue_detector(load("frey"))
     assert detector.shown == 75 and detector.missed + detector.false_alarms <= 5
+
+
+def test_a_tongue_needs_two_witnesses():
+    film = load("toyfaces")
+    frames, shown = film.matrix(), tongue(film) != IN
+    assert (tongues(frames, film) == shown).mean() > 0.99
+    detector = tongue_detector(film)
+    no_face = detector.weights / np.abs(detector.weights).max() + 0.5  # what the detector likes best
+    assert detector(no_face[None]).all()
+    far = shown[nearest(no_face[None], frames).row]
+    assert tongues(no_face[None], film).tolist() == far.tolist()
+    hybrid = 0.45 * frames[shown][:1] + 0.55 * frames[~shown][:1]  # nearer to a frame without, whatever is seen in it
+    assert not tongues(hybrid, film).any()
 
 
 def test_images_without_a_known_tongue_have_no_detector():
@@ -248,7 +263,7 @@ def test_repairs_need_validation_images():
 
 def test_judgements_of_a_group_are_tabled(run):
     table = judgement_table({"as trained": ([run], "none"), "wide": ([run], "wide")}, ("tongue", "variety"))
-    assert list(table.index) == ["as trained", "wide"] and list(table) == ["tongue out (%)", "variety"]
+    assert list(table.index) == ["as trained", "wide"] and list(table) == ["tongue out (%)", "variety", "seeds"]
     assert float(table.loc["wide", "variety"]) == pytest.approx(judged(run, "wide").variety, abs=0.005)
     assert judgements([run]).loc[0, "tongue"] == judged(run).tongue
 

@@ -7,7 +7,7 @@ from vaelib.sampling.mismatch import Mismatch, mismatch
 from vaelib.sampling.of_runs import REPAIRS, Bits, bits, judged, mixture_for, repaired
 from vaelib.sampling.repair import fit_prior, latents, mixture_of, with_prior
 from vaelib.sampling.tables import judgement_table, judgements
-from vaelib.sampling.tongue import TongueDetector, tongue_detector
+from vaelib.sampling.tongue import TongueDetector, tongue_detector, tongues
 
 __all__ = [
     "REPAIRS",
@@ -33,6 +33,7 @@ __all__ = [
     "repaired",
     "share",
     "tongue_detector",
+    "tongues",
     "walk",
     "with_prior",
 ]

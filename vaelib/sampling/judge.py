@@ -12,7 +12,7 @@ from vaelib.data import Prepared
 from vaelib.data.neighbours import nearest
 from vaelib.data.tongue import IN, tongue
 from vaelib.sampling.measures import copying, coverage
-from vaelib.sampling.tongue import tongue_detector
+from vaelib.sampling.tongue import tongues
 
 __all__ = ["Judgement", "judge"]
 
@@ -20,9 +20,10 @@ __all__ = ["Judgement", "judge"]
 class Judgement(NamedTuple):
     """What pictures are worth beside the frames of a film; shares and chances go from 0 to 1.
 
-    `tongue` is the share of pictures that show it. "on_tongue" and "on_test" are means over the frames that do and over
-    held-out frames. `variety` is the mean squared distance between two pictures over that between two frames,
-    `distance` the median squared distance of a picture to its nearest training frame; `copying` is explained there.
+    `tongue` is the share of pictures that show it (see `tongues`). "on_tongue" and "on_test" are means over the frames
+    that do and over held-out frames. `variety` is the mean squared distance between two pictures over that between two
+    frames, `distance` the median squared distance of a picture to its nearest training frame, `copying` as explained
+    there.
     """
 
     tongue: float
@@ -47,7 +48,7 @@ def judge(pictures: ArrayLike, prepared: Prepared) -> Judgement:
     some = pictures[: len(film)]
     covered, density = coverage(frames, some)
     return Judgement(
-        tongue=float(tongue_detector(film)(pictures).mean()),
+        tongue=float(tongues(pictures, film).mean()),
         coverage=float(covered.mean()),
         coverage_on_tongue=float(covered[out].mean()),
         coverage_on_test=float(covered[test].mean()),

@@ -39,5 +39,7 @@ def judgement_table(
     for name, (runs, repair) in groups.items():
         found = judgements(runs, repair)
         cells = {figure: found[figure] * (100 if figure == "tongue" else 1) for figure in figures}
-        rows[name] = {COLUMNS[figure]: spread(list(values), 2) for figure, values in cells.items()}
+        rows[name] = {COLUMNS[figure]: spread(list(values), 2) for figure, values in cells.items()} | {
+            "seeds": len(runs)
+        }
     return pd.DataFrame.from_dict(rows, orient="index")

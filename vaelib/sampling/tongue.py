@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from vaelib.config import ConfigError
 from vaelib.data import ImageData
+from vaelib.data.neighbours import nearest
 from vaelib.data.tongue import IN, tongue
 
-__all__ = ["TongueDetector", "tongue_detector"]
+__all__ = ["TongueDetector", "tongue_detector", "tongues"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,3 +59,15 @@ def tongue_detector(film: ImageData) -> TongueDetector:
         missed=int((out & ~said).sum()),
         false_alarms=int((said & ~out).sum()),
     )
+
+
+def tongues(pictures: ArrayLike, film: ImageData) -> NDArray[np.bool_]:
+    """Which pictures (M, D) show the tongue, by two witnesses: the detector, and the label of the nearest frame. (M,).
+
+    The detector alone would see tongues in pictures that are no faces at all.
+    """
+    pictures = np.asarray(pictures)
+    out = tongue_detector(film)(pictures)
+    if out.any():
+        out[out] = (tongue(film) != IN)[nearest(pictures[out], film.matrix()).row]
+    return out
