@@ -29,6 +29,17 @@ examples: int = 6  # pictures of each class
 seed: int = 0  # of binarisation and of the random split
 splits: int = 10  # random splits to measure the leak on; seeds from seed on
 
+# %% tags=["remove-cell", "install"]
+# Where there is no vaelib, as on Colab, this fetches it.
+from importlib.util import find_spec
+
+from IPython import get_ipython
+
+if find_spec("vaelib") is None:
+    source = "git+https://github.com/recreating-vae/recreating-vae"
+    wanted = f"'vaelib[train] @ {source}' anywidget"
+    get_ipython().run_line_magic("pip", f"install -q {wanted}")
+
 # %% tags=["remove-cell"]
 import matplotlib.pyplot as plt
 import numpy as np

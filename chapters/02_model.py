@@ -42,6 +42,17 @@ linear_epochs: int = 400  # passes over `faces`, to train each linear VAE
 draws: int = 8192  # draws of z to compare gradient estimators
 seed: int = 0  # of every random draw in this chapter
 
+# %% tags=["remove-cell", "install"]
+# Where there is no vaelib, as on Colab, this fetches it.
+from importlib.util import find_spec
+
+from IPython import get_ipython
+
+if find_spec("vaelib") is None:
+    source = "git+https://github.com/recreating-vae/recreating-vae"
+    wanted = f"'vaelib[train] @ {source}' anywidget"
+    get_ipython().run_line_magic("pip", f"install -q {wanted}")
+
 # %% tags=["remove-cell"]
 import math
 

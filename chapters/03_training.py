@@ -25,6 +25,17 @@ latent_dim: int = 20  # dimensions of z
 epochs: int = 0  # passes over the data; 0: each recipe's own number
 seeds: int = 3  # how many times every run is repeated
 
+# %% tags=["remove-cell", "install"]
+# Where there is no vaelib, as on Colab, this fetches it.
+from importlib.util import find_spec
+
+from IPython import get_ipython
+
+if find_spec("vaelib") is None:
+    source = "git+https://github.com/recreating-vae/recreating-vae"
+    wanted = f"'vaelib[train] @ {source}' anywidget"
+    get_ipython().run_line_magic("pip", f"install -q {wanted}")
+
 # %% tags=["remove-cell"]
 import matplotlib.pyplot as plt
 import numpy as np

@@ -23,6 +23,17 @@ dataset: str = "mnist"  # digits: "mnist", "digits" or a path to your images
 faces: str = "auto"  # a film: "frey", "toyfaces", a path; "auto": fits dataset
 epochs: int = 0  # passes over the data; 0: each recipe's own number
 
+# %% tags=["remove-cell", "install"]
+# Where there is no vaelib, as on Colab, this fetches it.
+from importlib.util import find_spec
+
+from IPython import get_ipython
+
+if find_spec("vaelib") is None:
+    source = "git+https://github.com/recreating-vae/recreating-vae"
+    wanted = f"'vaelib[train] @ {source}' anywidget"
+    get_ipython().run_line_magic("pip", f"install -q {wanted}")
+
 # %% tags=["remove-cell"]
 import matplotlib.pyplot as plt
 import numpy as np
