@@ -80,6 +80,7 @@ def test_page_fits_and_has_its_picture_taken(visit, look):
     scheme, size = LOOKS[look]
     tab.emulate_media(color_scheme=scheme)
     tab.set_viewport_size(size)
+    tab.evaluate("scrollTo(0, 0)")
     assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"]
     height = min(tab.evaluate("document.documentElement.scrollHeight"), TALLEST)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
