@@ -1,0 +1,168 @@
+"""Verdicts follow from figures: planted figures flip them."""
+
+import pytest
+import torch
+
+from vaelib.likelihoods import LikelihoodConfig
+from vaelib.models import VAE, ModelConfig
+from vaelib.sampling import Share
+from vaelib.scorecard import (
+    KINGMA_WELLING,
+    REPORT,
+    Claim,
+    Part,
+    above,
+    at_least,
+    at_most,
+    below,
+    largest_step,
+    markdown,
+    rules,
+    share_outside,
+    sharpness,
+    verdict,
+)
+
+FILM = Share(0.037, 0.029, 0.046)
+YES, NO, OPEN = Part("", True), Part("", False), Part("", None)
+
+
+def answers(parts):
+    return [part.holds for part in parts]
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ([], "not tested"),
+        ([YES, YES], "holds"),
+        ([NO, NO], "does not hold"),
+        ([YES, NO], "holds in part"),
+        ([OPEN, OPEN], "open"),
+        ([YES, OPEN], "holds in part"),
+        ([NO, OPEN], "does not hold"),
+    ],
+)
+def test_a_verdict_follows_from_the_parts(parts, said):
+    assert verdict(parts) == said
+
+
+def test_a_claim_depends_on_its_condition_only_where_answers_differ():
+    assert verdict([YES, NO], "the recipe") == "depends on the recipe"
+    assert verdict([YES, YES], "the recipe") == "holds"
+    assert verdict([NO, OPEN], "the recipe") == "does not hold"
+
+
+def test_a_difference_is_seen_only_outside_its_interval():
+    assert above("", [3.0, 3.1], [1.0, 1.1]).holds is True
+    assert below("", [3.0, 3.1], [1.0, 1.1]).holds is False
+    assert above("", [1.0, 3.0], [0.9, 2.0]).holds is None
+    assert above("", [3.0, 3.1], [1.0, 1.1], margin=5).holds is False
+    assert below("", [1.0, 1.1], [3.0, 3.1], margin=5).holds is False
+
+
+def test_the_interval_is_students():
+    """Means 2 and 5, pooled variance 1, four degrees of freedom: 3 -+ 2.776 * sqrt(2 / 3)."""
+    part = above("x", [4.0, 5.0, 6.0], [1.0, 2.0, 3.0])
+    assert part.text == "x: 5.00 against 2.00, difference +3.00 [+0.73, +5.27]"
+    assert part.seeds == 3
+
+
+def test_single_runs_are_compared_as_they_are():
+    assert above("", 2.0, 1.0) == Part(": 2.00 against 1.00, difference +1.00", True, 1)
+    assert above("", 1.0, 1.0).holds is below("", 1.0, 1.0).holds is False
+    assert above("", [2.0], [0.9, 1.0, 1.1]).seeds == 1
+
+
+def test_limits_include_their_border():
+    assert at_least("", 0.9, 0.9).holds is at_most("", 0.9, 0.9).holds is True
+    assert at_least("", [0.5, 0.52], 0.9).holds is False
+    assert at_most("", [0.5, 1.2], 0.9).holds is None
+
+
+def test_the_table_has_a_row_for_each_claim():
+    claims = {"1": Claim("It | rains.", "{doc}`x`"), "2": Claim("It snows.", untested="No snow here.")}
+    table = markdown(claims, {"1": [YES, Part("wet: 3", False, 5)]}).splitlines()
+    assert table[2] == "| 1 | It \\| rains. | ✓ <br>✗ wet: 3 | 1 to 5 | **holds in part** | {doc}`x` |"
+    assert table[3] == "| 2 | It snows. | No snow here. |  | **not tested** |  |"
+
+
+@pytest.mark.parametrize("evidence", [{}, {"1": []}, {"1": [YES], "3": [YES]}])
+def test_no_claim_goes_without_evidence_or_reason(evidence):
+    with pytest.raises(ValueError, match=r"evidence for no claim: .*; claims without evidence or reason: "):
+        markdown({"1": Claim("It rains.")}, evidence)
+
+
+def test_every_claim_of_the_report_is_listed():
+    assert list(REPORT) == [str(n) for n in range(1, 27)]
+    assert all(claim.where or claim.untested for claim in [*REPORT.values(), *KINGMA_WELLING.values()])
+
+
+def test_rules_on_the_number_of_latents_follow_the_figures():
+    rising, falling = {2: [1.0, 1.1], 20: [3.0, 3.1]}, {2: [3.0, 3.1], 20: [1.0, 1.1]}
+    assert answers(rules.restricts("", rising, 2, 20)) == [True]
+    assert answers(rules.restricts("", falling, 2, 20)) == [False]
+    assert answers(rules.blur_with_latents("", falling, 2, 20)) == [True]
+    assert answers(rules.blur_with_latents("", rising, 2, 20)) == [False]
+    assert answers(rules.in_order("", falling, rising)) == [True]
+    assert answers(rules.in_order("", rising, rising)) == [False]
+    assert answers(rules.best_at("", falling, 20, [2, 20, 50])) == [True]
+    assert answers(rules.best_at("", rising, 20, [2])) == [False]
+    assert answers(rules.no_overfitting("", rising)) == [False]
+    assert answers(rules.no_overfitting("", falling)) == [True]
+    assert rules.in_order("", {20: [1.0]}, {20: [1.0]}) == []
+
+
+def test_rules_on_order_and_quality_follow_the_figures():
+    assert answers(rules.persists("", {"KL": 0.97, "loss": 0.5})) == [True, False]
+    assert answers(rules.quality_and_bound({"a": 0.9, "b": -0.2, "c": float("nan")})) == [False, True]
+    assert answers(rules.sharp_and_faithful([0.95], [0.96], 0.97)) == [True, True]
+    assert answers(rules.sharp_and_faithful([0.8], [0.90], 0.97)) == [False, False]
+    assert answers(rules.stable({"a": [1.0], "b": [1.01]}, "")) == [True]
+    assert answers(rules.stable({"a": [1.0], "b": [1.5]}, "")) == [False]
+    assert answers(rules.not_comparable("", "")) == [None]
+
+
+def test_rules_on_samples_follow_the_figures():
+    assert answers(rules.looks_average("", [0.01, 0.02])) == [True]
+    assert answers(rules.looks_average("", [0.9, 1.0])) == [False]
+    assert answers(rules.rare("", [0.0, 0.01], FILM)) == [True]
+    assert answers(rules.rare("", [0.0, 0.03], FILM)) == [False]
+    assert answers(rules.reaches_rare_frames([0.99, 0.98], [0.5, 0.52])) == [True]
+    assert answers(rules.reaches_rare_frames([0.99, 0.98], [0.98, 0.99])) == [False]
+
+
+def test_rules_on_collapse_follow_the_figures():
+    assert answers(rules.collapsed(0.01, 0.02, 0.3)) == [True, True, True]
+    assert answers(rules.collapsed(0.8, 2.0, 20.0)) == [False, False, False]
+    assert answers(rules.woken("", [20.0], [12])) == [True]
+    assert answers(rules.woken("", [20.0], [1])) == answers(rules.woken("", [0.5], [4])) == [False]
+    best = {"yes": 0.8, "no": 0.1}
+    assert answers(rules.sigmoid_crucial({"KL": {"sigma": 0.1, "sigmoid": 0.9}}, best)) == [True, True]
+    best = {"yes": 0.8, "no": 0.8}
+    assert answers(rules.sigmoid_crucial({"KL": {"sigma": 0.9, "sigmoid": 0.1}}, best)) == [False, False]
+
+
+def linear_vae():
+    likelihood = LikelihoodConfig(name="gaussian", mean="identity", sigma="fixed")
+    torch.manual_seed(0)
+    return VAE(ModelConfig(latent_dim=3, hidden=(4,), activation="identity", likelihood=likelihood), (2, 2)).eval()
+
+
+def test_a_linear_decoder_changes_evenly_along_a_line():
+    assert largest_step(linear_vae(), walks=5, steps=10) == pytest.approx(0.1, rel=1e-4)
+
+
+def test_pixels_outside_are_counted():
+    model = linear_vae()
+    for parameter in model.decoder.parameters():
+        torch.nn.init.zeros_(parameter)
+    with torch.no_grad():
+        model.decoder.outputs.bias.copy_(torch.tensor([-1.0, 0.5, 0.2, 2.0]))
+    assert share_outside(model, torch.rand(3, 4)) == 0.5
+
+
+def test_sharpness_is_that_of_the_pictures_over_that_of_real_ones():
+    stripes, ramp = torch.tensor([[0.0, 1.0, 0.0, 1.0]]), torch.tensor([[0.0, 1 / 3, 2 / 3, 1.0]])
+    assert sharpness(stripes, stripes, (1, 4)) == 1
+    assert sharpness(ramp, stripes, (1, 4)) < 0.5

@@ -1,0 +1,162 @@
+"""A scorecard: claims, the parts that each was tested by, and the verdict that follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["Claim", "Part", "above", "at_least", "at_most", "below", "markdown", "verdict"]
+
+MARKS = {True: "✓", False: "✗", None: "?"}
+
+Values = Sequence[float] | float
+"""A figure of each seed, or one figure alone."""
+
+
+class Claim(NamedTuple):
+    """A sentence that somebody wrote, and where this book tests it: `where` is a link in MyST.
+
+    `depends_on` names what the answers turn on if some of them are yes and some no. `untested` says why there are none.
+    """
+
+    sense: str
+    where: str = ""
+    depends_on: str = ""
+    untested: str = ""
+
+
+class Part(NamedTuple):
+    """One thing that a claim implies, with its figures; `holds` is None where they leave it open."""
+
+    text: str
+    holds: bool | None
+    seeds: int = 1
+
+
+def verdict(parts: Sequence[Part], depends_on: str = "") -> str:
+    """What the parts say together: all yes "holds", all no "does not hold"; those that are open count for neither."""
+    answers = {part.holds for part in parts}
+    if not parts:
+        return "not tested"
+    if answers == {None}:
+        return "open"
+    if True not in answers:
+        return "does not hold"
+    if answers == {True}:
+        return "holds"
+    return f"depends on {depends_on}" if depends_on and False in answers else "holds in part"
+
+
+def above(what: str, values: Values, others: Values, margin: float = 0.0, digits: int = 2) -> Part:
+    """That the mean of `values` lies more than `margin` above that of `others`."""
+    interval = _of_difference(_list(values), _list(others))
+    return Part(_versus(what, values, others, interval, digits), _beyond(interval, margin), _seeds(values, others))
+
+
+def below(what: str, values: Values, others: Values, margin: float = 0.0, digits: int = 2) -> Part:
+    """That the mean of `values` lies more than `margin` below that of `others`."""
+    interval = _of_difference(_list(values), _list(others))
+    holds = _beyond(interval.mirrored(), margin)
+    return Part(_versus(what, values, others, interval, digits), holds, _seeds(values, others))
+
+
+def at_least(what: str, values: Values, limit: float, digits: int = 2) -> Part:
+    """That the mean of `values` is `limit` or more."""
+    interval = _of_mean(_list(values))
+    text = f"{what}: {interval.text(digits)}; asked: {limit:g} or more"
+    return Part(text, _not(_beyond(interval.mirrored(), -limit)), _seeds(values))
+
+
+def at_most(what: str, values: Values, limit: float, digits: int = 2) -> Part:
+    """That the mean of `values` is `limit` or less."""
+    interval = _of_mean(_list(values))
+    text = f"{what}: {interval.text(digits)}; asked: {limit:g} or less"
+    return Part(text, _not(_beyond(interval, limit)), _seeds(values))
+
+
+def markdown(claims: Mapping[str, Claim], evidence: Mapping[str, Sequence[Part]]) -> str:
+    """The table, a row for each claim, as MyST Markdown; a claim without evidence needs a reason, its `untested`.
+
+    Raises:
+        ValueError: a claim has neither evidence nor a reason, or evidence belongs to no claim.
+    """
+    strangers = evidence.keys() - claims.keys()
+    silent = [n for n, claim in claims.items() if not evidence.get(n) and not claim.untested]
+    if strangers or silent:
+        raise ValueError(f"evidence for no claim: {sorted(strangers)}; claims without evidence or reason: {silent}")
+    lines = [
+        "| | the claim | tested by, and figures | seeds | verdict | see |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for number, claim in claims.items():
+        parts = evidence.get(number, ())
+        tests = "<br>".join(f"{MARKS[part.holds]} {part.text}" for part in parts) or claim.untested
+        said = verdict(parts, claim.depends_on)
+        cells = [number, claim.sense, tests, _range(parts), f"**{said}**", claim.where]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+class _Interval(NamedTuple):
+    """A value and its 95 % interval, which is the value alone where no spread over seeds is known."""
+
+    value: float
+    low: float
+    high: float
+
+    def mirrored(self) -> _Interval:
+        return _Interval(-self.value, -self.high, -self.low)
+
+    def text(self, digits: int, sign: str = "") -> str:
+        value, low, high = (f"{bound:{sign}.{digits}f}" for bound in self)
+        return value if self.low == self.high else f"{value} [{low}, {high}]"
+
+
+def _beyond(interval: _Interval, limit: float) -> bool | None:
+    """Whether the value lies above the limit; None where the interval holds the limit."""
+    return True if interval.low > limit else None if interval.high > limit else False
+
+
+def _not(answer: bool | None) -> bool | None:
+    return None if answer is None else not answer
+
+
+def _of_mean(values: list[float]) -> _Interval:
+    """Student's t."""
+    error = np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    return _around(float(np.mean(values)), float(error), len(values) - 1)
+
+
+def _of_difference(values: list[float], others: list[float]) -> _Interval:
+    """Student's t with one variance for both, so that a lone seed can stand beside several."""
+    free = len(values) + len(others) - 2
+    squares = np.var(values) * len(values) + np.var(others) * len(others)
+    error = (squares / max(free, 1) * (1 / len(values) + 1 / len(others))) ** 0.5
+    return _around(float(np.mean(values) - np.mean(others)), float(error), free)
+
+
+def _around(value: float, error: float, free: int) -> _Interval:
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, free)) * error if free and error else 0.0
+    return _Interval(value, value - half, value + half)
+
+
+def _versus(what: str, values: Values, others: Values, interval: _Interval, digits: int) -> str:
+    both = f"{np.mean(values):.{digits}f} against {np.mean(others):.{digits}f}"
+    return f"{what}: {both}, difference {interval.text(digits, '+')}"
+
+
+def _list(values: Values) -> list[float]:
+    return [float(value) for value in np.atleast_1d(values)]
+
+
+def _seeds(*groups: Values) -> int:
+    return min(len(_list(group)) for group in groups)
+
+
+def _range(parts: Sequence[Part]) -> str:
+    counts = sorted({part.seeds for part in parts})
+    return "" if not counts else str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
