@@ -23,6 +23,7 @@ from vaelib.runs import Run, RunConfig
 __all__ = ["Diagnosis", "Evidence", "Finding", "diagnose", "diagnose_model", "directions_in_use", "expected_error"]
 
 BARS = "▁▂▃▄▅▆▇█"
+IDLE = 0.1  # nats
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,9 @@ class Diagnosis:
         }
         if e.sigma is not None:
             facts["sigma"] = f"{e.sigma:.3g}; the errors, with the noise of z, say {e.error_sigma:.3g}"
-        unused = latents - e.directions
-        if self.collapse == "none" and unused:
-            facts["unused"] = f"{unused} of {latents}: no harm, an unused latent costs nothing"
+        idle = int((kl < IDLE).sum())
+        if self.collapse == "none" and idle:
+            facts["idle"] = f"{idle} of {latents} latents tell less than {IDLE} nats: no harm, they cost no more"
         return facts
 
     def __str__(self) -> str:
