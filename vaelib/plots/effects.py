@@ -29,7 +29,7 @@ def cell_map(
     """Draws the mean response of each combination of the row and the column factors, over all else, as a square.
 
     Levels stand in the order in which `table`, with one row for each run, has them first. Values too small for the
-    colours of a logarithmic scale (`log`) take the last one.
+    colours, which start at 0, or on a logarithmic scale (`log`) at a thousandth of the largest, take the darkest one.
     """
     for name in [*rows, *columns, response]:
         pick("column", name, [str(column) for column in table])
@@ -40,11 +40,11 @@ def cell_map(
     if log:
         scale = LogNorm(max(values.max() / 1000, 1e-6), values.max(), clip=True)
     else:
-        scale = Normalize(min(0.0, values.min()), values.max())
+        scale = Normalize(0, values.max(), clip=True)
     image = ax.imshow(values, cmap=colours, norm=scale, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         bright = sum(image.cmap(scale(value))[:3]) > 1.5
-        text = f"{value:.{digits}f}"
+        text = f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
         ax.text(j, i, text, ha="center", va="center", fontsize=8, color=INK if bright else PAPER)
     ax.set_yticks(range(len(means)), [_title(key) for key in means.index])
     ax.set_xticks(range(values.shape[1]), [_title(key, "\n") for key in means.columns])
