@@ -23,12 +23,16 @@ def run(values=(), model=None, batch=10, **metrics):
 
 
 def test_a_plan_has_every_recipe_at_every_size_and_seeds_where_asked():
-    plan = planned(digits_recipe, DIGITS, [2, 5], epochs=3, seeds=2, repeat=[5, 7], often=["modern"])
+    plan = planned(digits_recipe, DIGITS, [2, 5], epochs=3)
     assert list(plan) == [(recipe, size) for recipe in RECIPES for size in (2, 5)]
-    assert {key: len(configs) for key, configs in plan.items() if len(configs) > 1} == {("modern", 5): 2}
-    assert [config.seed for config in plan["modern", 5]] == [0, 1]
-    for (_, size), configs in plan.items():
-        assert all(c.model.latent_dim == size and c.training.epochs == 3 for c in configs)
+    assert all(len(configs) == 1 for configs in plan.values())
+    for (_, size), (config,) in plan.items():
+        assert config.model.latent_dim == size and config.training.epochs == 3
+    plan = planned(digits_recipe, DIGITS, [2, 5], epochs=3, seeds=2, repeat=[5, 7], recipes=["modern"])
+    assert {key: [c.seed for c in configs] for key, configs in plan.items()} == {
+        ("modern", 2): [0],
+        ("modern", 5): [0, 1],
+    }
 
 
 def test_by_size_takes_the_figures_of_one_recipe():

@@ -43,18 +43,15 @@ def planned(
     epochs: int | None,
     seeds: int = 1,
     repeat: Collection[int] = (),
-    often: Collection[str] = RECIPES,
+    recipes: Collection[str] = RECIPES,
 ) -> dict[tuple[str, int], list[RunConfig]]:
-    """What `groups.train_groups` shall train: every recipe at every size, by (recipe, size).
+    """What `groups.train_groups` shall train: every one of `recipes` at every size, by (recipe, size).
 
-    `recipe_of` is `digits_recipe` or `faces_recipe`. The sizes in `repeat` have `seeds` seeds if the recipe is in
-    `often`; all else has one.
+    `recipe_of` is `digits_recipe` or `faces_recipe`. The sizes in `repeat` have `seeds` seeds, the others have one.
     """
     return {
-        (name, size): repeated(
-            recipe_of(name, data, latent_dim=size, epochs=epochs), seeds if name in often and size in repeat else 1
-        )
-        for name in RECIPES
+        (name, size): repeated(recipe_of(name, data, latent_dim=size, epochs=epochs), seeds if size in repeat else 1)
+        for name in recipes
         for size in sizes
     }
 
