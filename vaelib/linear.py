@@ -134,7 +134,7 @@ def train_linear(
         total.backward()
         return total
 
-    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    optimiser.step(loss)
     return LinearVAE(weights.detach(), encoder.detach(), log_deviation.detach().exp())
 
 

@@ -37,10 +37,8 @@ def cell_map(
     means = ordered.pivot_table(response, list(rows), list(columns), aggfunc="mean", observed=True)
     ax = ax or plt.subplots(figsize=(7.2, 0.3 * len(means) + 1.2))[1]
     values = means.to_numpy()
-    if log:
-        scale = LogNorm(max(values.max() / 1000, 1e-6), values.max(), clip=True)
-    else:
-        scale = Normalize(0, values.max(), clip=True)
+    lowest, highest = max(values.max() / 1000, 1e-6), values.max()
+    scale: Normalize = LogNorm(lowest, highest, clip=True) if log else Normalize(0, highest, clip=True)
     image = ax.imshow(values, cmap=colours, norm=scale, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         bright = sum(image.cmap(scale(value))[:3]) > 1.5
