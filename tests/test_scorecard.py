@@ -16,6 +16,7 @@ from vaelib.scorecard import (
     at_most,
     below,
     largest_step,
+    log_likelihood_of_all,
     markdown,
     rules,
     share_outside,
@@ -116,8 +117,8 @@ def test_rules_on_the_number_of_latents_follow_the_figures():
 def test_rules_on_order_and_quality_follow_the_figures():
     assert answers(rules.persists("", {"KL": 0.97, "loss": 0.5})) == [True, False]
     assert answers(rules.quality_and_bound({"a": 0.9, "b": -0.2, "c": float("nan")})) == [False, True]
-    assert answers(rules.sharp_and_faithful([0.95], [0.96], 0.97)) == [True, True]
-    assert answers(rules.sharp_and_faithful([0.8], [0.90], 0.97)) == [False, False]
+    assert answers(rules.sharp_and_faithful("", [0.95], [0.96], 0.97)) == [True, True]
+    assert answers(rules.sharp_and_faithful("", [0.8], [0.90], 0.97)) == [False, False]
     assert answers(rules.stable({"a": [1.0], "b": [1.01]}, "")) == [True]
     assert answers(rules.stable({"a": [1.0], "b": [1.5]}, "")) == [False]
     assert answers(rules.not_comparable("", "")) == [None]
@@ -166,3 +167,17 @@ def test_sharpness_is_that_of_the_pictures_over_that_of_real_ones():
     stripes, ramp = torch.tensor([[0.0, 1.0, 0.0, 1.0]]), torch.tensor([[0.0, 1 / 3, 2 / 3, 1.0]])
     assert sharpness(stripes, stripes, (1, 4)) == 1
     assert sharpness(ramp, stripes, (1, 4)) < 0.5
+
+
+def test_a_few_images_stand_for_all():
+    """Where all images get all draws there is nothing to estimate from a part."""
+    model, x = linear_vae(), torch.rand(200, 4, generator=torch.Generator().manual_seed(0))
+    whole, no_error = log_likelihood_of_all(model, x, 500, 20, images=200)
+    part, error = log_likelihood_of_all(model, x, 500, 20, images=50)
+    assert no_error == 0 < error < 0.2
+    assert abs(part - whole) < 4 * error
+
+
+def test_an_error_needs_two_images():
+    with pytest.raises(ValueError, match="images=1 of 4: an error needs at least 2"):
+        log_likelihood_of_all(linear_vae(), torch.rand(4, 4), images=1)

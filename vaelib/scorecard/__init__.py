@@ -1,8 +1,9 @@
 """Claims, the figures that test them, and the verdicts that follow from the figures by rule."""
 
 from vaelib.scorecard import rules
-from vaelib.scorecard.card import Claim, Part, above, at_least, at_most, below, markdown, verdict
+from vaelib.scorecard.card import Claim, Part, above, at_least, at_most, below, markdown, table, verdict
 from vaelib.scorecard.claims import KINGMA_WELLING, REPORT
+from vaelib.scorecard.likelihood import log_likelihood_of_all
 from vaelib.scorecard.measures import code_sizes, jitter, largest_step, share_outside, sharpness
 from vaelib.scorecard.published import CHECKPOINTS, PUBLISHED, Published
 
@@ -21,9 +22,11 @@ __all__ = [
     "code_sizes",
     "jitter",
     "largest_step",
+    "log_likelihood_of_all",
     "markdown",
     "rules",
     "share_outside",
     "sharpness",
+    "table",
     "verdict",
 ]

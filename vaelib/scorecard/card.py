@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Claim", "Part", "above", "at_least", "at_most", "below", "markdown", "verdict"]
+__all__ = ["Claim", "Part", "above", "at_least", "at_most", "below", "markdown", "table", "verdict"]
 
 MARKS = {True: "✓", False: "✗", None: "?"}
 
@@ -86,17 +86,19 @@ def markdown(claims: Mapping[str, Claim], evidence: Mapping[str, Sequence[Part]]
     silent = [n for n, claim in claims.items() if not evidence.get(n) and not claim.untested]
     if strangers or silent:
         raise ValueError(f"evidence for no claim: {sorted(strangers)}; claims without evidence or reason: {silent}")
-    lines = [
-        "| | the claim | tested by, and figures | seeds | verdict | see |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    rows = []
     for number, claim in claims.items():
         parts = evidence.get(number, ())
         tests = "<br>".join(f"{MARKS[part.holds]} {part.text}" for part in parts) or claim.untested
-        said = verdict(parts, claim.depends_on)
-        cells = [number, claim.sense, tests, _range(parts), f"**{said}**", claim.where]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join(lines)
+        said = f"**{verdict(parts, claim.depends_on)}**"
+        rows.append([number, claim.sense, tests, _range(parts), said, claim.where])
+    return table(["", "the claim", "tested by, and figures", "seeds", "verdict", "see"], rows)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of texts in Markdown, so that links and citations in its cells work."""
+    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 class _Interval(NamedTuple):

@@ -90,13 +90,13 @@ def quality_and_bound(correlations: Mapping[str, float]) -> list[Part]:
     ]
 
 
-def sharp_and_faithful(edges: Values, read_as_meant: Values, images_read: float) -> list[Part]:
+def sharp_and_faithful(name: str, edges: Values, read_as_meant: Values, images_read: float) -> list[Part]:
     """Claim 12: reconstructions as sharp as 0.9 of the images, and read as their digit nearly as often."""
     loss = 0.02
     return [
-        at_least("sharpness of reconstructions, share of the images'", edges, 0.9),
+        at_least(f"{name}: sharpness of reconstructions, share of the images'", edges, 0.9),
         at_least(
-            f"reconstructions that a classifier reads rightly (images: {images_read:.3f})",
+            f"{name}: reconstructions that a classifier reads rightly (images: {images_read:.3f})",
             read_as_meant,
             round(images_read - loss, 3),
             3,
