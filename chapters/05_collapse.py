@@ -297,7 +297,7 @@ cells = factorial(
 )
 grid = results(train_cells(cells), [*FACTORS, "seed"])
 grid["share explained"] = 1 - grid["squared error"] / average
-grid.tail(3).round(2)
+grid.drop(columns=["seed", "active units"]).tail(3).round(2)
 
 # %% tags=["remove-input"]
 Markdown(
