@@ -13,7 +13,7 @@ from vaelib.book.notebooks import contents, find_root
 __all__ = ["BROWSERS", "READY", "find_browser", "join", "main", "printed"]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-MARGIN = {side: "18mm" for side in ("top", "right", "bottom", "left")}
+MARGIN = "18mm"
 NUMBER = '<div style="width: 100%; text-align: center; font-size: 8px"><span class="pageNumber"></span></div>'
 READY = """async () => {
     for (const explorer of document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]')) {
@@ -58,7 +58,15 @@ def printed(pages: Sequence[Path], browser: str) -> Iterator[tuple[str, bytes]]:
         for page in pages:
             tab.goto(page.resolve().as_uri(), wait_until="load")
             tab.evaluate(READY)
-            sheets = tab.pdf(format="A4", margin=MARGIN, print_background=True, scale=0.8, footer_template=NUMBER)
+            sheets = tab.pdf(
+                format="A4",
+                scale=0.8,
+                print_background=True,
+                margin={"top": MARGIN, "right": MARGIN, "bottom": MARGIN, "left": MARGIN},
+                display_header_footer=True,
+                header_template="<span></span>",
+                footer_template=NUMBER,
+            )
             yield tab.title().partition(" — ")[0], sheets
         running.close()
 
