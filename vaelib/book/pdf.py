@@ -14,7 +14,8 @@ __all__ = ["BROWSERS", "READY", "find_browser", "join", "main", "printed"]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MARGIN = "18mm"
-NUMBER = '<div style="width: 100%; text-align: center; font-size: 8px"><span class="pageNumber"></span></div>'
+FOOTER = """<div style="width: 100%; text-align: center; font-size: 8px">
+    <span class="title"></span>, page <span class="pageNumber"></span></div>"""
 READY = """async () => {
     for (const explorer of document.querySelectorAll('script[type="application/vnd.jupyter.widget-view+json"]')) {
         explorer.parentElement.scrollIntoView();  // it starts when the reader comes near
@@ -65,7 +66,7 @@ def printed(pages: Sequence[Path], browser: str) -> Iterator[tuple[str, bytes]]:
                 margin={"top": MARGIN, "right": MARGIN, "bottom": MARGIN, "left": MARGIN},
                 display_header_footer=True,
                 header_template="<span></span>",
-                footer_template=NUMBER,
+                footer_template=FOOTER,
             )
             yield tab.title().partition(" — ")[0], sheets
         running.close()
