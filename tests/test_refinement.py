@@ -49,6 +49,8 @@ def test_the_exact_posterior_is_found_and_the_bound_is_the_evidence(hasty):
 
 
 def test_a_refined_model_knows_its_own_images_only(hasty):
-    better = refined(hasty, images(5), steps=1)
-    with pytest.raises(ValueError, match="3 images: this model was refined for its own 5 images only"):
-        better.encode(images(3))
+    x = images(5)
+    better = refined(hasty, x, steps=1)
+    torch.testing.assert_close(better.encode(x[[3, 1]])[0], better.encode(x)[0][[3, 1]])
+    with pytest.raises(ValueError, match="refined for 5 images of its own: refine it for these, too"):
+        better.encode(images(6)[5:])
