@@ -185,7 +185,7 @@ Markdown(
 # (explore-sampler)=
 # ## Does the tongue come out?
 #
-# The report's models never drew the man with his tongue out. Is that the decoder's fault, or that of the prior, which asks
+# The report's models never drew the man with his tongue out {cite:p}`report2025`. Is that the decoder's fault, or that of the prior, which asks
 # it for the wrong $z$? Below, one decoder draws from three distributions of $z$: the prior $\mathcal{N}(0, I)$ that the
 # model was trained with; a cooler one, with a standard deviation of 0.7 in place of 1; and a mixture of Gaussians that was
 # fitted to the codes of the training frames after training. A classifier of tongues looks at every picture.
@@ -226,7 +226,8 @@ Markdown(
 
 # %% [markdown]
 # - Compare the pictures, not the counters alone. Which prior draws faces that you would take for frames of the film?
-# - The cooler prior stays closer to the origin. Are its faces better, worse, more alike?
+# - The first two columns use the same random numbers, so you see what cooling does, picture by picture. Are the cooler
+#   faces better, worse, more alike?
 #
 # ## How do I get this for my own model?
 #
@@ -247,8 +248,9 @@ pad.z
 # | `widgets.sampler(run, priors, tongue)` | anything with a `sample(n, generator)` | `drawn`; to read: `counts` |
 #
 # How exact are they? The weights are rounded to 8 bits, one scale for each unit, which makes them four times smaller. A
-# test of this book evaluates the same JavaScript in node beside torch. Decoded pixels differ from torch's by less than 0.1 on the
-# scale from black (0) to white (1), and by less than 0.003 on average.
+# test of this book runs the same JavaScript in node, beside torch. On the book's models decoded pixels, from black (0) to
+# white (1), differ from torch's by less than 0.003 on average and by less than 0.1 anywhere; `widgets.rounded(run.model)`
+# is the rounded model in torch, to compare yourself.
 
 # %% tags=["remove-input"]
 explorers = [pad, face_pad, sliders, drawing, dial, sampler]

@@ -24,7 +24,7 @@ from vaelib.likelihoods import make_likelihood
 from vaelib.models import VAE, ModelConfig
 from vaelib.objectives import gaussian_kl
 from vaelib.priors import StandardNormal
-from vaelib.widgets.base import SCRIPTS, examples, likelihood_spec, module, run_data
+from vaelib.widgets.base import SCRIPTS, examples, likelihood_spec, module, run_data, style
 from vaelib.widgets.draw import _width
 from vaelib.widgets.network import decoder_layers, encoder_layers, pack
 
@@ -287,10 +287,21 @@ def test_state_holds_weights_of_one_byte(explorers):
     assert len(own_state(sliders)["weights"]) < 1.2 * weights
 
 
+def stored_explorers():
+    """The explorers in the chapter's notebook, as the page gets them."""
+    notebook = nbformat.read(ROOT / "chapters" / "08_explore.ipynb", as_version=4)
+    models = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"].values()
+    return [model for model in models if model["model_module"] == "anywidget"]
+
+
+def test_chapter_holds_the_scripts_of_today():
+    scripts = {module(name) for name in NAMES}
+    assert {model["state"]["_esm"] for model in stored_explorers()} == scripts, "execute chapters/08_explore.py again"
+    assert {model["state"]["_css"] for model in stored_explorers()} == {style()}, "execute chapters/08_explore.py again"
+
+
 def test_chapter_keeps_to_its_budget():
     """At most 1.5 MB for an explorer, and 4.4 MB for all of them."""
-    notebook = nbformat.read(ROOT / "chapters" / "08_explore.ipynb", as_version=4)
-    stored = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"].values()
-    sizes = [len(json.dumps(model)) for model in stored if model["model_module"] == "anywidget"]
+    sizes = [len(json.dumps(model)) for model in stored_explorers()]
     assert len(sizes) >= 5
     assert max(sizes) < 1.5e6 and sum(sizes) < 4.4e6
