@@ -31,7 +31,7 @@ face_epochs: int = 300  # passes over the film
 seeds: int = 3  # how often a run is repeated, at the sizes below
 repeat: list[int] = [20, 50]  # the modern recipe's sizes with all seeds
 likelihood_draws: int = 100  # importance samples an image for log p(x)
-points: int = 3000  # test images in the pictures of the latent space
+points: int = 2000  # test images in the pictures of the latent space
 
 # %% tags=["remove-cell"]
 import matplotlib.pyplot as plt
@@ -162,7 +162,7 @@ def curves_of_sizes(runs, recipe, axes, sizes, terms, against="epoch"):
 
 # %% mystnb={"figure": {"name": "fig-sweeps-curves", "caption": "The two terms of the bound on the digits during training, one colour for each number of latents; test solid, train dashed, bands over seeds. By the modern recipe the curves of 2, 3, 5 and 10 latents lie apart, those of 20 and more on one another. By the report's they cross: with 20 latents and more they lag behind and still rise, or have hardly begun."}, "image": {"alt": "Four panels: reconstruction and KL against epochs for the report's and the modern recipe. The modern recipe's curves of 2, 3, 5 and 10 latents are apart, those of 20 and more nearly coincide; the report's cross."}} tags=["hide-input"]
 two = ("reconstruction", "kl")
-figure, axes = plt.subplots(2, 2, figsize=(7.2, 5.6), layout="constrained")
+figure, axes = plt.subplots(2, 2, figsize=(7.2, 4.8), layout="constrained")
 for row, recipe in zip(axes, ("report", "modern"), strict=True):
     curves_of_sizes(digits, recipe, row, sizes, two)
     (worst, *_) = figures(digits[recipe, 2], "reconstruction")
@@ -509,7 +509,7 @@ likelihoods = {
 }
 
 
-# %% mystnb={"figure": {"name": "fig-sweeps-likelihood", "caption": "Left: \u2212ELBO (solid) and the importance-sampled \u2212log p(x) (dotted) of the same test digits. Middle and right: how far the bound lies above, for digits and film. Seed 0."}, "image": {"alt": "Three panels against the number of latents: negative ELBO and negative log-likelihood of digits, and the gap between them for digits and film."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-sweeps-likelihood", "caption": "Left: −ELBO (solid) and the importance-sampled −log p(x) (dotted) of the same test digits. Middle and right: how far the bound lies above, for digits and film. Seed 0."}, "image": {"alt": "Three panels against the number of latents: negative ELBO and negative log-likelihood of digits, and the gap between them for digits and film."}} tags=["hide-input"]
 def of_likelihoods(which, recipe, value):
     return {
         z: [value(*pair)]
@@ -562,12 +562,12 @@ def decoder_of(run):
 
 
 plots.manifold_grid(
-    decoder_of(digits["kingma-welling", 2][0]), images.shape, 18
+    decoder_of(digits["kingma-welling", 2][0]), images.shape, 12
 )
 plt.show()
 
 # %% mystnb={"figure": {"name": "fig-sweeps-manifold-faces", "caption": "The same for the film: their Figure 4a."}, "image": {"alt": "A grid of faces whose pose and expression change across the plane."}} tags=["hide-input"]
-plots.manifold_grid(decoder_of(frey["kingma-welling", 2][0]), film.shape, 14)
+plots.manifold_grid(decoder_of(frey["kingma-welling", 2][0]), film.shape, 10)
 plt.show()
 
 # %% [markdown]
@@ -771,6 +771,7 @@ MEASURES = {
 }
 
 
+# %% tags=["hide-input"]
 def ranked(recipe, measure):
     """Spearman's correlation of the ELBO with a measure over sizes."""
     if measure is None:  # a small error is a good one
@@ -875,7 +876,7 @@ four = {
     "20 latents, t-SNE": clouds["modern, 20"],
     "pixels, t-SNE": clouds["pixels"],
 }
-figure, axes = plt.subplots(2, 2, figsize=(7.2, 7.2), layout="constrained")
+figure, axes = plt.subplots(2, 2, figsize=(6.2, 6.2), layout="constrained")
 for ax, (title, cloud) in zip(axes.flat, four.items(), strict=True):
     plots.scatter_latents(cloud, shown_labels, ax)
     ax.set_aspect("equal", adjustable="datalim")
@@ -958,7 +959,7 @@ for recipe in RECIPES:
     rate = [mean_of(digits, recipe, "kl", z) for z in tried]
     distortion = [-mean_of(digits, recipe, "reconstruction", z) for z in tried]
     ax.plot(rate, distortion, "o-", color=colours[recipe], label=recipe)
-ax.set_autoscale_on(False)
+ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
 for total in range(0, 400, 10):
     ax.axline(
         (0, total), slope=-1, color=plots.INK, linewidth=0.6, linestyle=":"
@@ -974,7 +975,7 @@ plt.show()
 # ```{exercise}
 # :label: ex-sweeps-noise
 #
-# How many clusters do 600 draws from $\mathcal{N}(0, I)$ in 20 dimensions have? Ask t-SNE with a perplexity of 3 and of 30.
+# How many clusters do 400 draws from $\mathcal{N}(0, I)$ in 20 dimensions have? Ask t-SNE with a perplexity of 3 and of 30.
 # ```
 #
 # ```{solution-start} ex-sweeps-noise
@@ -982,8 +983,8 @@ plt.show()
 # ```
 
 # %% mystnb={"figure": {"name": "fig-sweeps-noise", "caption": "The same draws from one Gaussian, arranged by t-SNE with two perplexities. There are no clusters in the data; with a small perplexity the picture has many."}, "image": {"alt": "Two scatter plots of the same noise: with perplexity 3 many small clumps, with perplexity 30 one even disc."}}
-noise = np.random.default_rng(0).normal(size=(600, 20))
-figure, axes = plt.subplots(1, 2, figsize=(7, 3.6), layout="constrained")
+noise = np.random.default_rng(0).normal(size=(400, 20))
+figure, axes = plt.subplots(1, 2, figsize=(6.2, 3.2), layout="constrained")
 for ax, perplexity in zip(axes, (3, 30), strict=True):
     plots.scatter_latents(embed(noise, perplexity=perplexity), ax=ax)
     ax.set(title=f"perplexity {perplexity}", xlabel="", ylabel="")
