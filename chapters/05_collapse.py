@@ -204,7 +204,8 @@ spectra = {n: eigenvalues(prepare(data).train) for n, data in sets.items()}
 # %%
 def sigmas_for(values):
     """Each leaves as many directions as `keep` says: between two eigenvalues."""
-    return [float((values[k - 1] * values[k]) ** 0.25) for k in keep] + [1.0]
+    between = [(values[k - 1] * values[k]) ** 0.25 for k in keep]
+    return [round(float(sigma), 3) for sigma in between] + [1.0]
 
 
 passes = {name: 3 * grid_epochs for name in sets}
