@@ -509,7 +509,7 @@ likelihoods = {
 }
 
 
-# %% mystnb={"figure": {"name": "fig-sweeps-likelihood", "caption": "Left: −ELBO (solid) and the importance-sampled −log p(x) (dotted) of the same test digits. Middle and right: how far the bound lies above, for digits and film. Seed 0."}, "image": {"alt": "Three panels against the number of latents: negative ELBO and negative log-likelihood of digits, and the gap between them for digits and film."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-sweeps-likelihood", "caption": "Left: \u2212ELBO (solid) and the importance-sampled \u2212log p(x) (dotted) of the same test digits. Middle and right: how far the bound lies above, for digits and film. Seed 0."}, "image": {"alt": "Three panels against the number of latents: negative ELBO and negative log-likelihood of digits, and the gap between them for digits and film."}} tags=["hide-input"]
 def of_likelihoods(which, recipe, value):
     return {
         z: [value(*pair)]
@@ -952,7 +952,7 @@ pd.DataFrame.from_dict(rows, orient="index")
 #
 # On lines that fall by one nat of distortion for each nat of rate, dotted here:
 
-# %% mystnb={"figure": {"name": "fig-sweeps-plane", "caption": "Distortion against rate of the digits' models, joined in order of the number of latents; on a dotted line all models have the same ELBO. Down and to the left is better."}, "image": {"alt": "Distortion against rate: for each recipe a chain of points that descends steeply to the right and ends in a knot of points close together."}}
+# %% mystnb={"figure": {"name": "fig-sweeps-plane", "caption": "Distortion against rate of the digits' models, joined in order of the number of latents; on a dotted line all models have the same ELBO. Down and to the left is better."}, "image": {"alt": "Distortion against rate: chains of points that descend to the right; the modern recipe's ends in a knot, the report's turns back upwards."}}
 figure, ax = plt.subplots(figsize=(5, 3.6), layout="constrained")
 for recipe in RECIPES:
     tried = sizes_of(digits, recipe)
