@@ -7,11 +7,11 @@ function render({ model, el }) {
     const spec = model.get("spec");
     const run = () => spec.runs[model.get("index")];
     const dial = makeDial(model, spec);
-    const values = ["directions in use", "above the line", "KL", "squared error"].map((name) => [name, make("dd")]);
+    const values = ["directions in use", "above the line", "KL", "squared error"].map((name) => [name, make("span")]);
     const terms = make(
-      "dl",
+      "div",
       { class: "vae-terms" },
-      ...values.map(([name, dd]) => make("div", {}, make("dt", {}, name), dd)),
+      ...values.map(([name, value]) => make("div", {}, make("span", { class: "vae-note" }, name), value)),
     );
     const spectrum = makeSpectrum(card, spec, run);
     const bars = makeBars(card, spec, run);

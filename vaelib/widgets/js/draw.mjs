@@ -88,11 +88,11 @@ function makeView(card, spec, state) {
     picture(spec.shape, `Draw ${i + 1} from the posterior`, small),
   );
   const bars = makeBars(card, spec, state);
-  const values = ["reconstruction term", "KL", "ELBO"].map((name) => [name, make("dd")]);
+  const values = ["reconstruction term", "KL", "ELBO"].map((name) => [name, make("span")]);
   const terms = make(
-    "dl",
+    "div",
     { class: "vae-terms" },
-    ...values.map(([name, dd]) => make("div", {}, make("dt", {}, name), dd)),
+    ...values.map(([name, value]) => make("div", {}, make("span", { class: "vae-note" }, name), value)),
   );
   const pair = make(
     "div",

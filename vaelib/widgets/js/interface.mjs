@@ -164,7 +164,7 @@ export function picture([height, width], label, attributes = {}) {
 
 /** A picture above its caption. */
 export function captioned(canvas, caption) {
-  return make("figure", { class: "vae-figure" }, canvas, make("figcaption", {}, caption));
+  return make("div", { class: "vae-figure" }, canvas, make("div", { class: "vae-note" }, caption));
 }
 
 /** A canvas as wide as its place and `ratio` times as high; paint(context, width, height) draws in CSS pixels. */
