@@ -33,6 +33,17 @@ repeat: list[int] = [20, 50]  # the modern recipe's sizes with all seeds
 likelihood_draws: int = 100  # importance samples an image for log p(x)
 points: int = 2000  # test images in the pictures of the latent space
 
+# %% tags=["remove-cell", "install"]
+# Where there is no vaelib, as on Colab, this fetches it.
+from importlib.util import find_spec
+
+from IPython import get_ipython
+
+if find_spec("vaelib") is None:
+    source = "git+https://github.com/recreating-vae/recreating-vae"
+    wanted = f"'vaelib[train] @ {source}' anywidget"
+    get_ipython().run_line_magic("pip", f"install -q {wanted}")
+
 # %% tags=["remove-cell"]
 import matplotlib.pyplot as plt
 import numpy as np

@@ -30,6 +30,17 @@ grid_latents: list[int] = [2, 5, 10, 20]  # dimensions of z in the grid
 grid_seeds: int = 2  # how many times each cell of the grid is run
 keep: list[int] = [1, 2, 4, 8, 16]  # directions that a sigma shall leave
 
+# %% tags=["remove-cell", "install"]
+# Where there is no vaelib, as on Colab, this fetches it.
+from importlib.util import find_spec
+
+from IPython import get_ipython
+
+if find_spec("vaelib") is None:
+    source = "git+https://github.com/recreating-vae/recreating-vae"
+    wanted = f"'vaelib[train] @ {source}' anywidget"
+    get_ipython().run_line_magic("pip", f"install -q {wanted}")
+
 # %% tags=["remove-cell"]
 import matplotlib.pyplot as plt
 import numpy as np
