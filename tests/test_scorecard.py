@@ -84,8 +84,8 @@ def test_limits_include_their_border():
 def test_the_table_has_a_row_for_each_claim():
     claims = {"1": Claim("It | rains.", "{doc}`x`"), "2": Claim("It snows.", untested="No snow here.")}
     table = markdown(claims, {"1": [YES, Part("wet: 3", False, 5)]}).splitlines()
-    assert table[2] == "| 1 | It \\| rains. | ✓ <br>✗ wet: 3 | 1 to 5 | **holds in part** | {doc}`x` |"
-    assert table[3] == "| 2 | It snows. | No snow here. |  | **not tested** |  |"
+    assert table[2] == "| 1 | It \\| rains. | **holds in part** | ✓ <br>✗ wet: 3 | 1 to 5 | {doc}`x` |"
+    assert table[3] == "| 2 | It snows. | **not tested** | No snow here. |  |  |"
 
 
 @pytest.mark.parametrize("evidence", [{}, {"1": []}, {"1": [YES], "3": [YES]}])

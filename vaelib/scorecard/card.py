@@ -91,8 +91,8 @@ def markdown(claims: Mapping[str, Claim], evidence: Mapping[str, Sequence[Part]]
         parts = evidence.get(number, ())
         tests = "<br>".join(f"{MARKS[part.holds]} {part.text}" for part in parts) or claim.untested
         said = f"**{verdict(parts, claim.depends_on)}**"
-        rows.append([number, claim.sense, tests, _range(parts), said, claim.where])
-    return table(["", "the claim", "tested by, and figures", "seeds", "verdict", "see"], rows)
+        rows.append([number, claim.sense, said, tests, _range(parts), claim.where])
+    return table(["", "the claim", "verdict", "tested by, and figures", "seeds", "see"], rows)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -112,7 +112,7 @@ class _Interval(NamedTuple):
         return _Interval(-self.value, -self.high, -self.low)
 
     def text(self, digits: int, sign: str = "") -> str:
-        value, low, high = (f"{bound:{sign}.{digits}f}" for bound in self)
+        value, low, high = (f"{bound:{sign}.{digits}f}".replace("-", "−") for bound in self)
         return value if self.low == self.high else f"{value} [{low}, {high}]"
 
 

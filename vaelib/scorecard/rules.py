@@ -125,7 +125,7 @@ def rare(name: str, shares: Values, film: Share) -> list[Part]:
     """Claims 18, 19 and 26: tongues are rarer among samples than the interval of their share of the film allows."""
     percent = [100 * share for share in np.atleast_1d(shares)]
     interval = f"{100 * film.value:.1f} [{100 * film.low:.1f}, {100 * film.high:.1f}]"
-    text = f"{name}: tongues in {spread(percent)} % of samples; film {interval}"
+    text = f"{name}: tongues in {spread(percent)} % of samples, below the film's {interval}"
     return [Part(text, bool(max(percent) < 100 * film.low), len(percent))]
 
 
