@@ -22,6 +22,7 @@ from papermill.exceptions import PapermillExecutionError
 
 import vaelib
 from vaelib.book.notebooks import STAMP, Chapter, find_root, source_hash
+from vaelib.book.pictures import lighten
 
 __all__ = ["ChapterError", "execute"]
 
@@ -53,6 +54,7 @@ def execute(chapter: Chapter) -> float:
         seconds = time.perf_counter() - started
         notebook = nbformat.read(ran, as_version=4)
     _strip(notebook, source)
+    lighten(notebook)
     notebook.metadata[STAMP] = _stamp(notebook, _take_data(notebook), seconds)
     _replace(chapter.notebook_path, notebook)
     return seconds
