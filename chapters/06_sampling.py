@@ -204,6 +204,7 @@ wider = {
 judgement_table(wider)
 
 # %% [markdown]
+#
 
 
 # %% tags=["remove-input"]
@@ -836,6 +837,9 @@ Markdown(
 )
 
 # %% [markdown]
+# The margin is small. A straight line between codes is a fair guess of what the face does next, no more: far from its ends it
+# may leave the places where codes lie, as the third row of {numref}`fig-sampling-walks` does half-way.
+#
 # ## What does the film look like from inside?
 #
 # {numref}`fig-sampling-film` joins the codes of all frames in their order, beside draws from the prior and from the mixture.
