@@ -29,6 +29,17 @@ components: tuple[int, ...] = (5, 10, 20, 40, 80, 160)  # sizes of mixtures
 coder_latents: int = 40  # latents of the model that is judged in bits
 draws: int = 1000  # of z, to estimate the likelihood of an image
 
+# %% tags=["remove-cell", "install"]
+# Where there is no vaelib, as on Colab, this fetches it.
+from importlib.util import find_spec
+
+from IPython import get_ipython
+
+if find_spec("vaelib") is None:
+    source = "git+https://github.com/recreating-vae/recreating-vae"
+    wanted = f"'vaelib[train] @ {source}' anywidget"
+    get_ipython().run_line_magic("pip", f"install -q {wanted}")
+
 # %% tags=["remove-cell"]
 import matplotlib.pyplot as plt
 import numpy as np
