@@ -106,8 +106,8 @@ def _bits(path: str, seed: int, repair: str, samples: int, refine: int) -> tuple
         bounds.append(terms.elbo)
         values.append(value)
         errors.append(error)
-    value, error = Estimate(torch.cat(values), torch.cat(errors)).mean()
-    return float(per_dim(torch.cat(bounds).double().mean().item())), float(per_dim(value)), -float(per_dim(error))
+    mean, spread = Estimate(torch.cat(values), torch.cat(errors)).mean()
+    return float(per_dim(torch.cat(bounds).double().mean().item())), float(per_dim(mean)), -float(per_dim(spread))
 
 
 def _judge(path: str, seed: int, repair: str) -> tuple[float, ...]:

@@ -51,7 +51,8 @@ def fit_prior(
     """Trains a prior by gradients on the codes of `train`, drawn anew in each step; the model stays as it is."""
 
     def loss(q: Tensor, epoch: float, generator: torch.Generator | None) -> dict[str, Tensor]:
-        z = reparameterise(*q.chunk(2, dim=-1), 1, generator).squeeze(0)
+        mean, log_var = q.chunk(2, dim=-1)
+        z = reparameterise(mean, log_var, 1, generator).squeeze(0)
         return {"loss": -prior.log_prob(z)}
 
     codes, held_out_codes = (torch.cat(posterior(model, x), dim=-1) for x in (train, held_out))
