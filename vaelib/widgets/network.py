@@ -72,6 +72,7 @@ def _chain(body: nn.Sequential) -> list[Layer]:
     """Linear layers, each with the activation behind it."""
     modules = list(body)
     pairs = list(zip(modules[::2], modules[1::2], strict=False))
-    if len(modules) % 2 or any(not isinstance(a, nn.Linear) or type(b) not in ACTIVATIONS for a, b in pairs):
+    known = [(a, b) for a, b in pairs if isinstance(a, nn.Linear) and type(b) in ACTIVATIONS]
+    if 2 * len(known) != len(modules):
         raise ConfigError(f"an explorer evaluates linear layers, each with an activation behind it, not {body}")
-    return [(linear.weight, linear.bias, ACTIVATIONS[type(activation)]) for linear, activation in pairs]
+    return [(linear.weight, linear.bias, ACTIVATIONS[type(activation)]) for linear, activation in known]
