@@ -633,7 +633,16 @@ plt.show()
 # - **fine detail**: the share of a picture's power at spatial frequencies above 0.25 cycles per pixel. The same, measured
 #   another way.
 #
-# and for digits, whose classes are known, a classifier (nearest neighbours of the first 50 principal components, fitted
+# For example, the edges of a step between two greys and of the same step blurred:
+
+# %% tags=["nbval-check-output"]
+from vaelib.appearance import edge_energy
+
+step, blurred = [0, 0, 1, 1], [0, 1 / 3, 2 / 3, 1]
+edge_energy([step, blurred], (1, 4)).round(2)
+
+# %% [markdown]
+# And for digits, whose classes are known, a classifier (nearest neighbours of the first 50 principal components, fitted
 # on real training images) says
 #
 # - **legibility**: the share of the nearest neighbours that agree on the class of a picture, on average;

@@ -202,4 +202,7 @@ def installable(chapter: Chapter) -> Iterator[str]:
         yield f"no cell fetches a missing library: run `python -m vaelib.book install-cell {chapter.path}`"
 
 
-CHECKS: tuple[Callable[[Chapter], Iterator[str]], ...] = (paired, fresh, clean, small, short, described, parameterised)
+CHECKS: tuple[Callable[[Chapter], Iterator[str]], ...] = (
+    *(paired, fresh, clean, small, short),
+    *(described, parameterised, installable),
+)
