@@ -214,6 +214,8 @@ drawn_against_coded = [
         "legibility": [legible[k][20] for k in ("samples", "codes")],
     }.items()
 ]
+
+# %% tags=["hide-input"]
 wider = f"variety of samples with {most} latents above that with {more}"
 report["2"] = [
     *(
@@ -894,6 +896,8 @@ ours = {
     "nll": ("500, 40 latents", of_bits("none", "nll")),
     "nll, best": ("the same, mixture", of_bits("mixture", "nll")),
 }
+
+# %% tags=["remove-input"]
 head = ["protocol", "published", "figure", "our model", "ours", "seeds"]
 rows = [
     [
