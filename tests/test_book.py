@@ -48,6 +48,9 @@ epochs + 1
 
 # %% tags=["remove-output"]
 sys.executable
+
+# %% tags=["remove-cell", "install"]
+# Here the library would be fetched.
 """
 
 
@@ -149,7 +152,7 @@ def test_execution_stamps_and_leaves_nothing_of_papermill(tiny, folder):
     assert set(stamp) == {"source_sha256", "version", "torch", "python", "data", "seconds", "executed"}
     assert "papermill" not in json.dumps(written)
     assert {key for cell in written.cells for key in cell.metadata} == {"tags"}
-    banner, checked, python = written.cells[3:]
+    banner, checked, python = written.cells[3:6]
     assert banner.outputs == []
     assert checked.outputs[0].data["text/plain"] == "4"
     assert python.outputs[0].data["text/plain"] == repr(sys.executable), "the kernel is another Python"
