@@ -92,7 +92,7 @@ def markdown(claims: Mapping[str, Claim], evidence: Mapping[str, Sequence[Part]]
         tests = "<br>".join(f"{MARKS[part.holds]} {part.text}" for part in parts) or claim.untested
         said = f"**{verdict(parts, claim.depends_on)}**"
         rows.append([number, claim.sense, said, tests, _range(parts), claim.where])
-    return table(["", "the claim", "verdict", "tested by, and figures", "seeds", "see"], rows)
+    return table(["no.", "the claim", "verdict", "tested by, and figures", "seeds", "see"], rows)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
