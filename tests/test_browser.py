@@ -58,7 +58,10 @@ def test_page_is_whole(visit):
 def test_explorers_run_without_a_kernel(visit):
     _, tab, faults = visit
     cards = tab.locator(".vae[data-ready]")
-    assert cards.count() == tab.locator('script[type="application/vnd.jupyter.widget-view+json"]').count()
+    views = tab.locator('script[type="application/vnd.jupyter.widget-view+json"]').count()
+    from playwright.sync_api import expect
+
+    expect(cards).to_have_count(views, timeout=20_000)  # each builds itself when the page has passed it
     with_sliders = [card for card in cards.all() if card.locator("input[type=range]").count()]
     assert [card.get_attribute("aria-label") for card in with_sliders if not moved(tab, card)] == []
     assert faults == []
