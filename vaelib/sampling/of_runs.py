@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import joblib
 import torch
 
-from vaelib import priors, sampling
+import vaelib
 from vaelib.config import pick
 from vaelib.data import prepare
 from vaelib.evaluation import BATCH, Estimate, discretised, log_likelihood
@@ -140,8 +140,11 @@ def _seen(run: Run) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _remember(function: Any, run: Run, *arguments: Any) -> Any:
-    """The result for this run out of the store's memory; forgotten when the code of priors or of sampling changes."""
-    code = sorted(source for package in (priors, sampling) for source in Path(package.__path__[0]).glob("*.py"))
+    """The result for this run out of the store's memory; forgotten when any code of the library changes.
+
+    Labels, likelihoods, refinement: too much goes into a judgement to say which change leaves it as it was.
+    """
+    code = sorted(Path(vaelib.__path__[0]).rglob("*.py"))
     version = hashlib.sha256(b"".join(source.read_bytes() for source in code)).hexdigest()[:16]
     memory = joblib.Memory(store_directory() / ".sampling" / version, verbose=0)
     return memory.cache(function)(str(run.path), *arguments)
