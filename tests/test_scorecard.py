@@ -181,3 +181,8 @@ def test_a_few_images_stand_for_all():
 def test_an_error_needs_two_images():
     with pytest.raises(ValueError, match="images=1 of 4: an error needs at least 2"):
         log_likelihood_of_all(linear_vae(), torch.rand(4, 4), images=1)
+
+
+def test_a_margin_stands_in_the_text():
+    assert above("a", [2.0], [1.0], 0.5).text.endswith("; asked: by more than 0.5")
+    assert "asked" not in below("a", [-2.0], [1.0]).text and "−2.00 against 1.00" in below("a", [-2.0], [1.0]).text

@@ -52,14 +52,15 @@ def verdict(parts: Sequence[Part], depends_on: str = "") -> str:
 def above(what: str, values: Values, others: Values, margin: float = 0.0, digits: int = 2) -> Part:
     """That the mean of `values` lies more than `margin` above that of `others`."""
     interval = _of_difference(_list(values), _list(others))
-    return Part(_versus(what, values, others, interval, digits), _beyond(interval, margin), _seeds(values, others))
+    text = _versus(what, values, others, interval, digits, margin)
+    return Part(text, _beyond(interval, margin), _seeds(values, others))
 
 
 def below(what: str, values: Values, others: Values, margin: float = 0.0, digits: int = 2) -> Part:
     """That the mean of `values` lies more than `margin` below that of `others`."""
     interval = _of_difference(_list(values), _list(others))
-    holds = _beyond(interval.mirrored(), margin)
-    return Part(_versus(what, values, others, interval, digits), holds, _seeds(values, others))
+    text = _versus(what, values, others, interval, digits, margin)
+    return Part(text, _beyond(interval.mirrored(), margin), _seeds(values, others))
 
 
 def at_least(what: str, values: Values, limit: float, digits: int = 2) -> Part:
@@ -146,9 +147,10 @@ def _around(value: float, error: float, free: int) -> _Interval:
     return _Interval(value, value - half, value + half)
 
 
-def _versus(what: str, values: Values, others: Values, interval: _Interval, digits: int) -> str:
-    both = f"{np.mean(values):.{digits}f} against {np.mean(others):.{digits}f}"
-    return f"{what}: {both}, difference {interval.text(digits, '+')}"
+def _versus(what: str, values: Values, others: Values, interval: _Interval, digits: int, margin: float) -> str:
+    asked = f"; asked: by more than {margin:g}" if margin else ""
+    both = " against ".join(f"{np.mean(group):.{digits}f}".replace("-", "−") for group in (values, others))
+    return f"{what}: {both}, difference {interval.text(digits, '+')}{asked}"
 
 
 def _list(values: Values) -> list[float]:
