@@ -946,14 +946,14 @@ pd.DataFrame.from_dict(rows, orient="index")
 # | more latents add variability but may blur, through the mismatch of prior and posterior (2) | variability: up to 10; the mismatch is real and makes samples less legible; they are not blurrier |
 # | more latents, less reconstruction error but more blur (7) | error: up to 10 or 20; blur: the opposite |
 # | lower reconstruction loss and higher KL at every setting (8), throughout training (9) | up to 10 (report's recipe) or 20 (modern); not beyond; with Kingma and Welling's recipe and on the film yes |
-# | the bound is best at 20 and degrades beyond (10) | does not hold: best at 10 by the report's recipe; by the modern one the loss beyond 20 is gone at full length |
+# | the bound is best at 20 and degrades beyond (10) | in part: on the digits it is best at 10 by the report's recipe, and by the modern one the loss beyond 20 is gone at full length; on the film it is best at 20, by a hair |
 # | blurrier at 20 although the bound is best: the bound does not follow quality (11) | not for reconstructions; for the legibility of samples, in part |
 # | prior samples are varied and change smoothly (14) | holds with a well-trained model ({numref}`fig-sweeps-samples-modern`, {numref}`fig-training-manifold-digits`) |
 # | t-SNE shows well-separated clusters (15) | holds by the modern recipe, but pixels show them, too |
-# | MNIST converges faster and to a lower bound (16), the film more slowly with a higher reconstruction term (20) | faster in epochs, not in steps; the other figures have no common unit |
+# | MNIST converges faster and to a lower bound (16), the film more slowly with a higher reconstruction term (20) | faster in epochs; in steps it depends on the recipe; the other figures have no common unit |
 #
 # Most of these rest on one seed for each size; a difference no larger than those between seeds is called one. Kingma
-# and Welling's remark that superfluous latents do not overfit holds. The practical answer to the question in the title is: more
+# and Welling's remark that superfluous latents do not overfit holds on the digits, and not on the film. The practical answer to the question in the title is: more
 # than enough, and train long enough for the rest to fall silent.
 
 # %% [markdown]
