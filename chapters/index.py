@@ -119,7 +119,7 @@ final_table(
 #   A line of algebra says so before any training, and a full factorial experiment agrees: {doc}`05_collapse`.
 # - **The tongue is missing because the prior does not ask for it.** The decoder can draw it. Sampling from a
 #   distribution that fits the codes of the frames brings it back: {doc}`06_sampling`.
-# - **The bound is not best at 20 latents.** By a recipe that gets on, it is level from there; by the report's, with its
+# - **On the digits the bound is not best at 20 latents.** By a recipe that gets on, it is level from there; by the report's, with its
 #   small step, the best size is smaller: {doc}`04_sweeps`.
 # - Every claim of the report, tested one by one, with a verdict that is computed: {doc}`07_scorecard`.
 #
