@@ -23,13 +23,11 @@
 dataset: str = "mnist"  # labelled digits: "mnist", "digits" or a path
 faces: str = "auto"  # a film: "frey", "toyfaces", a path; "auto": fits dataset
 latents: list[int] = [2, 3, 5, 10, 20, 50, 100, 200]  # for the digits
-original: list[int] = [2, 10, 20, 50]  # digits, by Kingma and Welling's recipe
 face_latents: list[int] = [2, 5, 10, 20, 50]  # for the film
-face_others: list[int] = [2, 20]  # the film, by the two older recipes
 sweep_epochs: int = 10  # passes over the digits, the same for every run
 face_epochs: int = 300  # passes over the film
 seeds: int = 3  # how often a run is repeated, at the sizes below
-repeat: list[int] = [20, 50]  # the modern recipe's sizes with all seeds
+repeat: list[int] = [20, 50]  # the digits' sizes with all seeds
 likelihood_draws: int = 100  # importance samples an image for log p(x)
 points: int = 2000  # test images in the pictures of the latent space
 
@@ -55,7 +53,7 @@ from vaelib import book, plots
 from vaelib.data import DataConfig, load, prepare
 from vaelib.tables import final_table, spread
 
-counts = ("latents", "original", "face_latents", "face_others", "repeat")
+counts = ("latents", "face_latents", "repeat")
 least = {"seeds": 1, "likelihood_draws": 2, "points": 50}
 least |= {"sweep_epochs": 1, "face_epochs": 1}
 book.parameters(globals(), at_least=dict.fromkeys(counts, 1) | least)
@@ -74,76 +72,35 @@ book.banner(images, film)
 # %% [markdown]
 # ## Which runs?
 #
-# The sizes are trained by the recipes of {doc}`03_training`, with the same number of epochs for all: every size by the modern
-# recipe, on the digits also by the report's, and a few by Kingma and Welling's. Two sizes are always among them: 2, which can be drawn, and 20,
-# which the report names the best.
+# Every size is trained by each of the three recipes of {doc}`03_training`, with the same number of epochs for all. Two sizes
+# are always among them: 2, which can be drawn, and 20, which the report names the best.
 
 # %%
 from vaelib.groups import figures, repeated, train_groups
 from vaelib.recipes import RECIPES, digits_recipe, faces_recipe
 from vaelib.sizes import by_size, planned, share_in_order
 
-sizes = sorted({2, 20, *latents})
+sizes, face_sizes = (sorted({2, 20, *z}) for z in (latents, face_latents))
 split = "60000/10000" if dataset == "mnist" else None
 digits_data = DataConfig(name=dataset, split=split)
 film_data = DataConfig(name=faces, split="random")
+often = {"epochs": sweep_epochs, "seeds": seeds, "repeat": repeat}
 
-
-# %%
-often = {"seeds": seeds, "repeat": repeat, "epochs": sweep_epochs}
-plan = {
-    **planned(digits_recipe, digits_data, sizes, recipes=["modern"], **often),
-    **planned(
-        digits_recipe,
-        digits_data,
-        sizes,
-        epochs=sweep_epochs,
-        recipes=["report"],
-    ),
-    **planned(
-        digits_recipe,
-        digits_data,
-        sorted({2, 20, *original}),
-        epochs=sweep_epochs,
-        recipes=["kingma-welling"],
-    ),
-}
-digits = train_groups(plan)
-
-# %%
-plan = {
-    **planned(
-        faces_recipe,
-        film_data,
-        sorted({2, 20, *face_latents}),
-        epochs=face_epochs,
-        recipes=["modern"],
-    ),
-    **planned(
-        faces_recipe,
-        film_data,
-        sorted({2, 20, *face_others}),
-        epochs=face_epochs,
-        recipes=["report", "kingma-welling"],
-    ),
-}
-frey = train_groups(plan)
-
-
-# %% tags=["hide-input"]
-def sizes_of(runs, recipe):
-    return sorted(size for name, size in runs if name == recipe)
-
+digits = train_groups(planned(digits_recipe, digits_data, sizes, **often))
+frey = train_groups(
+    planned(faces_recipe, film_data, face_sizes, epochs=face_epochs)
+)
+sets = (digits, sizes), (frey, face_sizes)
 
 # %% tags=["remove-input"]
 runs_made = [
     run for group in (*digits.values(), *frey.values()) for run in group
 ]
 Markdown(
-    f"These are {len(runs_made)} runs. On the digits the modern recipe has "
-    f"{seeds} seeds at {' and '.join(map(str, repeat))} latents; all else is "
-    f"one run. Each takes {sweep_epochs} epochs on the digits and {face_epochs} "
-    "on the film."
+    f"These are {len(runs_made)} runs. On the digits each recipe has {seeds} "
+    f"seeds at {' and '.join(map(str, repeat))} latents; all else is one run. "
+    f"Each takes {sweep_epochs} epochs on the digits and {face_epochs} on the "
+    "film."
 )
 
 # %% [markdown]
@@ -188,7 +145,7 @@ plt.show()
 
 # %% tags=["hide-input"]
 def order(recipe, low, high):
-    if sum(low <= size <= high for size in sizes_of(digits, recipe)) < 2:
+    if sum(low <= size <= high for size in sizes) < 2:
         return {}
     return {
         f"{name}, {low} to {high} latents": f"{share:.0%}"
@@ -260,7 +217,7 @@ def mean_of(runs, recipe, figure, size, part="test"):
 
 
 def verdict_on_best(runs, recipe, part="test"):
-    tried = sizes_of(runs, recipe)
+    tried = sorted({size for _, size in runs})
     bounds = {z: -mean_of(runs, recipe, "elbo", z, part) for z in tried}
     best = min(bounds, key=bounds.get)
     row = {"best at": best, f"{part} −ELBO there": f"{bounds[best]:.1f}"}
@@ -376,10 +333,8 @@ pd.DataFrame.from_dict(rows, orient="index")
 figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), layout="constrained")
 name = "kingma-welling"
 worst = 1.4 * min(map(min, by_size(digits, name, "elbo").values()))
-for ax, runs in zip(axes, (digits, frey), strict=True):
-    curves_of_sizes(
-        runs, name, [ax], sizes_of(runs, name), ("elbo",), "samples_seen"
-    )
+for ax, (runs, tried) in zip(axes, sets, strict=True):
+    curves_of_sizes(runs, name, [ax], tried, ("elbo",), "samples_seen")
     ax.set(ylabel="nats per image", title=runs[name, 2][0].config.data.name)
 axes[0].set_ylim(bottom=worst)
 axes[1].set_ylim(bottom=0)
@@ -426,12 +381,11 @@ film_x = torch.from_numpy(prepare(film_data).test)
 
 # %% mystnb={"figure": {"name": "fig-sweeps-active", "caption": "Left: latents that the digits' models use, of those that they have; the dotted line is all of them. Middle: the same on the film. Right: the KL of each latent of the modern models of the digits, largest first; colours as in the first figure of this chapter. With 20 latents and more there are about a dozen large values and then a drop by orders of magnitude. Lines that cannot be seen lie on the dotted one."}, "image": {"alt": "Three panels: active units against the number of latents for digits and film, and the KL of each latent on logarithmic axes."}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 3, figsize=(7.2, 3.1), layout="constrained")
-for ax, runs in zip(axes, (digits, frey), strict=False):
+for ax, (runs, tried) in zip(axes, sets, strict=False):
     for recipe in RECIPES:
         active = by_size(runs, recipe, "active_units")
         plots.against_latents(active, ax, recipe, colours[recipe])
-    chosen = sizes_of(runs, "modern")
-    ax.plot(chosen, chosen, ":", color=plots.INK)
+    ax.plot(tried, tried, ":", color=plots.INK)
     ax.set_yscale("symlog", linthresh=1)  # 0 has a place, too
     ax.set(ylim=(0, None), title=runs["modern", 2][0].config.data.name)
 axes[0].set_ylabel("active units")
@@ -615,7 +569,7 @@ plots.named_rows(drawn(digits, "kingma-welling", in_figure_5), images.shape)
 plt.show()
 
 # %% mystnb={"figure": {"name": "fig-sweeps-samples-faces", "caption": "Faces drawn from the prior by the modern recipe, one row for each number of latents. The expressions differ little, and no tongue is seen."}, "image": {"alt": "Rows of generated faces, one row for each number of latents."}} tags=["hide-input"]
-plots.named_rows(drawn(frey, "modern", sizes_of(frey, "modern")), film.shape)
+plots.named_rows(drawn(frey, "modern", face_sizes), film.shape)
 plt.show()
 
 # %% [markdown]
@@ -798,9 +752,8 @@ def ranked(recipe, measure):
         values = by_size(digits, recipe, "squared_error", sign=-1)
     else:
         values = measured(of_digits, recipe, *measure)
-    tried = sizes_of(digits, recipe)
-    means = [np.mean(values[z]) for z in tried]
-    elbos = [mean_of(digits, recipe, "elbo", z) for z in tried]
+    means = [np.mean(values[z]) for z in sizes]
+    elbos = [mean_of(digits, recipe, "elbo", z) for z in sizes]
     return pd.Series(elbos).corr(pd.Series(means), method="spearman")
 
 
@@ -975,9 +928,8 @@ pd.DataFrame.from_dict(rows, orient="index")
 # %% mystnb={"figure": {"name": "fig-sweeps-plane", "caption": "Distortion against rate of the digits' models, joined in order of the number of latents; on a dotted line all models have the same ELBO. Down and to the left is better."}, "image": {"alt": "Distortion against rate: chains of points that descend to the right; the modern recipe's ends in a knot, the report's turns back upwards."}}
 figure, ax = plt.subplots(figsize=(5, 3.6), layout="constrained")
 for recipe in RECIPES:
-    tried = sizes_of(digits, recipe)
-    rate = [mean_of(digits, recipe, "kl", z) for z in tried]
-    distortion = [-mean_of(digits, recipe, "reconstruction", z) for z in tried]
+    rate = [mean_of(digits, recipe, "kl", z) for z in sizes]
+    distortion = [-mean_of(digits, recipe, "reconstruction", z) for z in sizes]
     ax.plot(rate, distortion, "o-", color=colours[recipe], label=recipe)
 ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
 for total in range(0, 400, 10):

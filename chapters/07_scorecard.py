@@ -22,7 +22,6 @@
 dataset: str = "mnist"  # labelled digits: "mnist", "digits" or a path
 faces: str = "auto"  # "frey" or "toyfaces"; "auto": fits dataset
 latents: list[int] = [2, 3, 5, 10, 20, 50, 100, 200]  # sweep: digits
-original: list[int] = [2, 10, 20, 50]  # sweep: Kingma and Welling's recipe
 face_latents: list[int] = [2, 5, 10, 20, 50]  # sweep: film
 sweep_epochs: int = 10  # sweep: passes over the digits
 face_epochs: int = 300  # sweep: passes over the film
@@ -62,7 +61,7 @@ from vaelib.data import DataConfig, load, prepare
 from vaelib.scorecard import above, at_least, at_most, below, rules
 from vaelib.tables import spread
 
-least = "latents original face_latents sweep_epochs face_epochs repeat seeds "
+least = "latents face_latents sweep_epochs face_epochs repeat seeds "
 least += "film_seeds film_latents grid_epochs grid_latents grid_seeds "
 least += "one_layer_epochs coder_latents"
 at_least_one = dict.fromkeys(least.split(), 1)
@@ -119,23 +118,12 @@ split = "60000/10000" if dataset == "mnist" else None
 digits_data = DataConfig(name=dataset, split=split)
 by_chance = DataConfig(name=faces, split="random")
 full = {"epochs": epochs or None}
-sizes = sorted({2, 20, *latents})
-OTHERS = ["report", "kingma-welling"]
+sizes, face_sizes = (sorted({2, 20, *z}) for z in (latents, face_latents))
+often = {"epochs": sweep_epochs, "seeds": seeds, "repeat": repeat}
 
-# %% tags=["hide-input"]
-often = {"seeds": seeds, "repeat": repeat, "epochs": sweep_epochs}
-few = {"epochs": sweep_epochs}
-some = sorted({2, 20, *original})
-digits = train_groups(
-    planned(digits_recipe, digits_data, sizes, recipes=["modern"], **often)
-    | planned(digits_recipe, digits_data, sizes, recipes=["report"], **few)
-    | planned(digits_recipe, digits_data, some, recipes=OTHERS[1:], **few)
-)
-few = {"epochs": face_epochs}
-face_sizes = sorted({2, 20, *face_latents})
+digits = train_groups(planned(digits_recipe, digits_data, sizes, **often))
 frey = train_groups(
-    planned(faces_recipe, by_chance, face_sizes, recipes=["modern"], **few)
-    | planned(faces_recipe, by_chance, [2, 20], recipes=OTHERS, **few)
+    planned(faces_recipe, by_chance, face_sizes, epochs=face_epochs)
 )
 
 # %% tags=["hide-input"]

@@ -431,3 +431,15 @@ def test_normal_initialisation_has_the_stated_spread():
     model = VAE(ModelConfig(init="normal", init_std=0.01), (28, 28))
     weights = torch.cat([parameter.flatten() for parameter in model.parameters()])
     assert weights.std().item() == pytest.approx(0.01, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"name": "bernoulli"}, {"name": "gaussian", "mean": "identity"}, {"name": "gaussian", "sigma": "per-pixel"}],
+)
+def test_a_decoder_starts_at_a_given_image(settings):
+    model = VAE(ModelConfig(latent_dim=1, hidden=(3,), likelihood=LikelihoodConfig(**settings)), (2, 2))
+    model.decoder.outputs.weight.data.zero_()
+    image = torch.tensor([0.1, 0.5, 0.25, 0.9])
+    model.start_at(image)
+    torch.testing.assert_close(model.sample(1)[0], image)

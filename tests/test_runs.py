@@ -7,7 +7,7 @@ import torch
 from vaelib import runs
 from vaelib import store as run_store
 from vaelib.config import ConfigError
-from vaelib.data import DataConfig
+from vaelib.data import DataConfig, prepare
 from vaelib.models import ModelConfig
 from vaelib.recipes import RECIPES, digits_recipe, faces_recipe
 from vaelib.runs import RunConfig, run_directory, train_or_load
@@ -103,6 +103,13 @@ def test_the_defaults_belong_to_the_format():
     assert run_store.FORMAT == 2 and RunConfig().seed == 0
     for part, defaults in DEFAULTS_OF_FORMAT_2.items():
         assert defaults.items() <= settings[part].items()
+
+
+def test_the_decoder_can_start_at_the_average_image():
+    unmoved = config(training=TrainingConfig(epochs=1, learning_rate=1e-12, device="cpu"))
+    run = train_or_load(unmoved.replace(model=unmoved.model.replace(output_bias="average")))
+    average = torch.from_numpy(prepare(unmoved.data).train).mean(0).clamp(1e-3, 1 - 1e-3)
+    torch.testing.assert_close(torch.sigmoid(run.model.decoder.outputs.bias), average)
 
 
 def test_own_images_are_known_by_their_content(tmp_path):

@@ -226,12 +226,28 @@ def test_a_run_is_judged_once(run, monkeypatch):
         assert judged(run) == first
 
 
+def test_what_was_found_is_kept_without_pickle_and_made_anew_when_damaged(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("VAELIB_RUNS", str(tmp_path))
+    first, mixture = judged(run, "mixture"), mixture_for(run)
+    files = [file for file in tmp_path.rglob("*") if file.is_file() and file.suffix != ".lock"]
+    assert {file.name for file in files} == {"figures.json", "tensors.safetensors", "manifest.json"}
+    for file in files:
+        file.write_bytes(file.read_bytes()[:-9])
+    with pytest.warns(UserWarning, match="made anew"):
+        assert judged(run, "mixture") == first
+    again = mixture_for(run)
+    assert again.components == mixture.components and again.scores == mixture.scores
+    for name, tensor in mixture.prior.state_dict().items():
+        assert torch.equal(again.prior.state_dict()[name], tensor)
+
+
 def test_real_frames_judge_as_perfect_but_for_copying(run):
     prepared = prepare(run.config.data)
     found = judge(prepared.data.matrix(), prepared)
     assert found.coverage == found.coverage_on_tongue == found.coverage_on_test == 1
     assert found.tongue == pytest.approx(74 / 1965, abs=0.005)
-    assert found.variety == pytest.approx(1) and found.density == pytest.approx(1, abs=0.06)
+    assert found.variety == pytest.approx(1)
+    assert 1 <= found.density <= 1.2  # itself and four others lie within its radius; rounding says if the fifth does
     assert found.distance == 0 and found.copying > 0.75
 
 

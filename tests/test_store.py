@@ -130,7 +130,7 @@ def test_a_damaged_run_is_set_aside_and_trained_anew(folder, name, damage):
     path.unlink() if damage == "delete" else path.write_bytes(content if damage == "flip" else content[:-9])
     with pytest.raises(BrokenRunError, match=str(run.path)):
         load(run.path)
-    with pytest.warns(UserWarning, match="trained anew"):
+    with pytest.warns(UserWarning, match="made anew"):
         again = train_or_load(config())
     assert results(again.path) == before
     assert (folder / f"{run.path.name}.broken-1").is_dir()

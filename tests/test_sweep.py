@@ -111,7 +111,7 @@ def test_asked_again_it_does_only_what_is_missing(folder, base, monkeypatch):
     asked = []
     monkeypatch.setattr("vaelib.sweep.each", lambda task, items, *place: asked.extend(items) or each(task, items, 1))
     (run_directory(configs[0]) / "metrics.json").write_text("{}")  # damaged: counts as missing
-    with pytest.warns(UserWarning, match="trained anew"):
+    with pytest.warns(UserWarning, match="made anew"):
         assert len(train_all(configs)) == 3
     assert asked == [configs[0], configs[2]]
     asked.clear()

@@ -30,6 +30,8 @@ __all__ = [
 HALF_LEVEL = 0.5 / 255
 """Half of one grey level of 8-bit data, on the scale where black is 0 and white is 1."""
 
+NEARLY = 1e-3  # as near to 0 and 1 as a mean comes whose logit is asked for
+
 
 class LikelihoodConfig(Config):
     """Which p(x|z), and what is known of its width.
@@ -70,6 +72,10 @@ class Likelihood(nn.Module, ABC):
         """E[x|z]: (..., heads * D) -> (..., D)."""
 
     @abstractmethod
+    def outputs_for(self, mean: Tensor) -> Tensor:
+        """The outputs that `mean` makes this of, but for any of sigma; 0 and 1 are nearly so: (..., D) -> (..., D)."""
+
+    @abstractmethod
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """One draw of x from p(x|z): (..., heads * D) -> (..., D)."""
 
@@ -102,6 +108,9 @@ class Bernoulli(Likelihood):
     def mean(self, outputs: Tensor) -> Tensor:
         return torch.sigmoid(outputs)
 
+    def outputs_for(self, mean: Tensor) -> Tensor:
+        return torch.logit(mean, NEARLY)
+
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return torch.bernoulli(torch.sigmoid(outputs), generator=generator)
 
@@ -125,6 +134,9 @@ class _Scaled(Likelihood):
     def mean(self, outputs: Tensor) -> Tensor:
         centre = outputs.chunk(self.heads, dim=-1)[0]
         return torch.sigmoid(centre) if self.config.mean == "sigmoid" else centre
+
+    def outputs_for(self, mean: Tensor) -> Tensor:
+        return torch.logit(mean, NEARLY) if self.config.mean == "sigmoid" else mean
 
     def log_var(self, outputs: Tensor) -> Tensor:
         """log sigma^2, () or (..., D); floored smoothly, so that the gradient never dies: sigma^2 = floor^2 + e^s."""

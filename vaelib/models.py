@@ -23,8 +23,9 @@ class ModelConfig(Config):
     """The networks' shape. `hidden` lists the encoder's layers; the decoder mirrors them.
 
     `init` "normal" draws all weights and biases from N(0, init_std^2), as Kingma & Welling did (their N(0, 0.01) has
-    variance 0.01, read like every other N in their paper); "framework" is torch's
-    own. "identity" as activation makes a linear VAE, the one whose evidence is known exactly.
+    variance 0.01, read like every other N in their paper); "framework" is torch's own. `output_bias` "average" lets the
+    decoder start at the average training image. "identity" as activation makes a linear VAE, the one whose evidence is
+    known exactly.
     """
 
     latent_dim: PositiveInt = 20
@@ -32,6 +33,7 @@ class ModelConfig(Config):
     activation: Literal["tanh", "relu", "silu", "elu", "identity"] = "tanh"
     init: Literal["framework", "normal"] = "framework"
     init_std: float = Field(default=0.1, gt=0)
+    output_bias: Literal["init", "average"] = "init"
     likelihood: LikelihoodConfig = LikelihoodConfig()
     prior: PriorConfig = PriorConfig()
 
@@ -78,6 +80,11 @@ class VAE(nn.Module):
         if config.init == "normal":
             for parameter in [*self.encoder.parameters(), *self.decoder.parameters()]:
                 nn.init.normal_(parameter, std=config.init_std)
+
+    @torch.no_grad()
+    def start_at(self, average: Tensor) -> None:
+        """Sets the output layer's bias: the decoder draws the image `average` (D,) where its hidden units are 0."""
+        self.decoder.outputs.bias[: self.pixels] = self.likelihood.outputs_for(average)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance of q(z|x): (B, D) -> (B, Z), (B, Z)."""

@@ -12,8 +12,6 @@ import json
 import os
 import platform
 import sys
-import warnings
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,7 +95,7 @@ def train_or_load(config: RunConfig, *, progress: bool | None = None, checkpoint
 
     Processes that ask for the same run at once train it once. A training that was killed goes on from its last
     checkpoint, one every `checkpoint_seconds`, and ends with the same bits. A damaged run is set aside, with a warning,
-    and trained anew.
+    and made anew.
 
     Raises:
         ConfigError, DataError: for settings or data that cannot be used.
@@ -106,19 +104,13 @@ def train_or_load(config: RunConfig, *, progress: bool | None = None, checkpoint
     """
     prepared = prepare(config.data)
     path = run_directory(config, prepared)
-    if path.exists():
-        with suppress(BrokenRunError):
-            return load(path)
-    with store.exclusive(path):
-        if path.exists():  # finished by another process meanwhile, or broken
-            try:
-                return load(path)
-            except BrokenRunError as error:
-                warnings.warn(f"{error}: now in {store.set_aside(path)}, and trained anew", stacklevel=2)
-        checkpoint = Checkpoint(path.with_name(f".{path.name}.checkpoint"), checkpoint_seconds)
+    checkpoint = Checkpoint(path.with_name(f".{path.name}.checkpoint"), checkpoint_seconds)
+
+    def work() -> None:
         store.write(path, _train(config, prepared, checkpoint, progress))
         checkpoint.clear()
-    return load(path)
+
+    return store.once(path, load, work)
 
 
 def load(path: Path) -> Run:
@@ -146,6 +138,8 @@ def _train(config: RunConfig, prepared: Prepared, checkpoint: Checkpoint, progre
     splits = {name: torch.from_numpy(x) for name, x in parts.items() if len(x)}
     held_out = {name: x for name, x in splits.items() if name != "train"}
     model = _new_model(config, prepared.data.shape)
+    if config.model.output_bias == "average":
+        model.start_at(splits["train"].mean(0))
     for x in splits.values():
         model.likelihood.check(x)
     loss = loss_function(model, config.objective, binarise=config.data.pixels == "dynamic")

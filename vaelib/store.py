@@ -6,13 +6,17 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from filelock import FileLock
 
-__all__ = ["BrokenRunError", "StoreError", "exclusive", "read", "set_aside", "write"]
+__all__ = ["BrokenRunError", "StoreError", "exclusive", "once", "read", "set_aside", "write"]
+
+T = TypeVar("T")
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -43,6 +47,27 @@ def exclusive(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def once(path: Path, load: Callable[[Path], T], work: Callable[[], None]) -> T:
+    """What `load` finds in `path`; if there is nothing, one process does the `work` that writes it, the others wait.
+
+    A damaged directory is set aside, with a warning, and made anew.
+
+    Raises:
+        StoreError: when the store cannot be written to.
+    """
+    if path.exists():
+        with suppress(BrokenRunError):
+            return load(path)
+    with exclusive(path):
+        if path.exists():  # finished by another process meanwhile, or broken
+            try:
+                return load(path)
+            except BrokenRunError as error:
+                warnings.warn(f"{error}: now in {set_aside(path)}, and made anew", stacklevel=3)
+        work()
+    return load(path)
 
 
 def write(path: Path, files: Mapping[str, bytes]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +55,13 @@ class Mixture(Prior):
         for name, array in arrays.items():
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array)).float())
 
+    @classmethod
+    def restored(cls, state: Mapping[str, Tensor]) -> Mixture:
+        """The mixture whose `state_dict` this is, to the bit."""
+        mixture = cls(state["log_weights"].exp(), state["means"], state["factors"])
+        mixture.load_state_dict(dict(state))
+        return mixture
+
     def log_prob(self, z: Tensor) -> Tensor:
         parts = [self._log_prob(part) for part in z.reshape(-1, self.latent_dim).split(BLOCK)]
         return torch.cat(parts).reshape(z.shape[:-1])
@@ -72,7 +79,7 @@ class Mixture(Prior):
 
 
 class MixtureFit(NamedTuple):
-    """The mixture that was chosen, and the mean held-out log-density, in nats, of each number of components tried."""
+    """The mixture, its size, and the mean held-out log-density, in nats, of each number of components tried."""
 
     prior: Mixture
     components: int
@@ -88,10 +95,10 @@ def fit_mixture(
     narrowest: float = 0.14,
     seed: int = 0,
 ) -> MixtureFit:
-    """Mixtures fitted to codes (N, Z), and the one that is as good as any on `held_out` (M, Z) is taken.
+    """Mixtures fitted to codes (N, Z); the size that is as good as any on `held_out` (M, Z) is then fitted to both.
 
-    That is the one with the most components among those whose mean log-density lies within one standard error of the
-    best. Each is the average of `fits` mixtures with full covariances, fitted by EM from different starts: an average
+    That is the largest number of components whose mean log-density lies within one standard error of the best. Each
+    mixture is the average of `fits` mixtures with full covariances, fitted by EM from different starts: an average
     of densities pays less where one of them is too sure of itself. `narrowest` is the least standard deviation that a
     component may have in any direction. Fitting a density to the codes after training is the "ex-post" estimation of
     Ghosh et al. 2020, section 4.
@@ -106,7 +113,8 @@ def fit_mixture(
     log_probs = {k: prior.log_prob(held_out).double() for k, prior in candidates.items()}
     best = max(log_probs.values(), key=lambda values: values.mean().item())
     chosen = max(k for k, values in log_probs.items() if _not_worse(values, best))
-    return MixtureFit(candidates[chosen], chosen, {k: values.mean().item() for k, values in log_probs.items()})
+    scores = {k: values.mean().item() for k, values in log_probs.items()}
+    return MixtureFit(_average(torch.cat([codes, held_out]), chosen, fits, narrowest, seed), chosen, scores)
 
 
 def _not_worse(values: Tensor, best: Tensor) -> bool:

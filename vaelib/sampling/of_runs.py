@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import joblib
 import torch
 
-import vaelib
 from vaelib.config import pick
 from vaelib.data import prepare
 from vaelib.evaluation import BATCH, Estimate, discretised, log_likelihood
 from vaelib.models import VAE
 from vaelib.objectives import bits_per_dim, elbo
-from vaelib.priors import Flow, MixtureFit, Prior, Tempered
+from vaelib.priors import Flow, Mixture, MixtureFit, Tempered
 from vaelib.refinement import refined
-from vaelib.runs import Run, load, store_directory
+from vaelib.runs import Run
 from vaelib.sampling.judge import Judgement, judge
+from vaelib.sampling.memory import Finding, remembered
 from vaelib.sampling.repair import fit_prior, mixture_of, with_prior
 from vaelib.training import TrainingConfig
 
@@ -48,14 +45,18 @@ def repaired(run: Run, repair: str = "mixture", seed: int = 0) -> VAE:
         return with_prior(run.model, Tempered(run.config.model.latent_dim, TEMPERATURES[repair]))
     if repair == "mixture":
         return with_prior(run.model, mixture_for(run, seed=seed).prior)
-    return with_prior(run.model, _remember(_flow, run, seed))
+    flow = Flow(run.config.model.latent_dim)
+    flow.load_state_dict(dict(remembered(_flow, run, seed).tensors))
+    return with_prior(run.model, flow)
 
 
 def mixture_for(run: Run, components: Sequence[int] = (20, 40, 80), fits: int = 10, seed: int = 0) -> MixtureFit:
     """The mixture fitted to the codes of the run's training images, as `mixture_of` does, of a size that suits its
     validation images.
     """
-    return _remember(_mixture, run, seed, tuple(components), fits)
+    found = remembered(_mixture, run, seed, list(components), fits)
+    scores = {int(k): score for k, score in found.figures["scores"].items()}
+    return MixtureFit(Mixture.restored(found.tensors), found.figures["components"], scores)
 
 
 def judged(run: Run, repair: str = "none", seed: int = 0) -> Judgement:
@@ -65,7 +66,7 @@ def judged(run: Run, repair: str = "none", seed: int = 0) -> Judgement:
         ConfigError: an unknown repair, or a film in which nobody has looked for tongues.
     """
     pick("repair", repair, (*REPAIRS, "reconstructions"))
-    return Judgement(*_remember(_judge, run, seed, repair))
+    return Judgement(**remembered(_judge, run, seed, repair).figures)
 
 
 class Bits(NamedTuple):
@@ -86,11 +87,10 @@ def bits(run: Run, repair: str = "none", samples: int = 1000, refine: int = 0, s
         ConfigError: an unknown repair. ValueError: the likelihood is no probability of grey levels.
     """
     pick("repair", repair, REPAIRS)
-    return Bits(*_remember(_bits, run, seed, repair, samples, refine))
+    return Bits(**remembered(_bits, run, seed, repair, samples, refine).figures)
 
 
-def _bits(path: str, seed: int, repair: str, samples: int, refine: int) -> tuple[float, ...]:
-    run = load(Path(path))
+def _bits(run: Run, seed: int, repair: str, samples: int, refine: int) -> Finding:
     model = repaired(run, repair, seed)
     if not model.config.likelihood.name.startswith("discretised"):
         model = discretised(model)
@@ -107,29 +107,30 @@ def _bits(path: str, seed: int, repair: str, samples: int, refine: int) -> tuple
         values.append(value)
         errors.append(error)
     mean, spread = Estimate(torch.cat(values), torch.cat(errors)).mean()
-    return float(per_dim(torch.cat(bounds).double().mean().item())), float(per_dim(mean)), -float(per_dim(spread))
+    bound = torch.cat(bounds).double().mean().item()
+    found = Bits(float(per_dim(bound)), float(per_dim(mean)), -float(per_dim(spread)))
+    return Finding(found._asdict())
 
 
-def _judge(path: str, seed: int, repair: str) -> tuple[float, ...]:
-    run = load(Path(path))
+def _judge(run: Run, seed: int, repair: str) -> Finding:
     prepared = prepare(run.config.data)
     if repair == "reconstructions":
-        return tuple(judge(run.model.reconstruct(torch.from_numpy(prepared.data.matrix())), prepared))
-    pictures = repaired(run, repair, seed).sample(DRAWN, torch.Generator().manual_seed(seed))
-    return tuple(judge(pictures, prepared))
+        pictures = run.model.reconstruct(torch.from_numpy(prepared.data.matrix()))
+    else:
+        pictures = repaired(run, repair, seed).sample(DRAWN, torch.Generator().manual_seed(seed))
+    return Finding(judge(pictures, prepared)._asdict())
 
 
-def _mixture(path: str, seed: int, components: tuple[int, ...], fits: int) -> MixtureFit:
-    run = load(Path(path))
-    return mixture_of(run.model, *_seen(run), seed, components=components, fits=fits)
+def _mixture(run: Run, seed: int, components: Sequence[int], fits: int) -> Finding:
+    fit = mixture_of(run.model, *_seen(run), seed, components=components, fits=fits)
+    return Finding({"components": fit.components, "scores": fit.scores}, fit.prior.state_dict())
 
 
-def _flow(path: str, seed: int) -> Prior:
-    run = load(Path(path))
+def _flow(run: Run, seed: int) -> Finding:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         prior = Flow(run.config.model.latent_dim)
-    return fit_prior(prior, run.model, *_seen(run), FLOW, seed)
+    return Finding({}, fit_prior(prior, run.model, *_seen(run), FLOW, seed).state_dict())
 
 
 def _seen(run: Run) -> tuple[torch.Tensor, torch.Tensor]:
@@ -137,14 +138,3 @@ def _seen(run: Run) -> tuple[torch.Tensor, torch.Tensor]:
     if not len(prepared.validation):
         raise ValueError(f"this split of {prepared.data.name} has no validation images to choose a prior by")
     return torch.from_numpy(prepared.train), torch.from_numpy(prepared.validation)
-
-
-def _remember(function: Any, run: Run, *arguments: Any) -> Any:
-    """The result for this run out of the store's memory; forgotten when any code of the library changes.
-
-    Labels, likelihoods, refinement: too much goes into a judgement to say which change leaves it as it was.
-    """
-    code = sorted(Path(vaelib.__path__[0]).rglob("*.py"))
-    version = hashlib.sha256(b"".join(source.read_bytes() for source in code)).hexdigest()[:16]
-    memory = joblib.Memory(store_directory() / ".sampling" / version, verbose=0)
-    return memory.cache(function)(str(run.path), *arguments)
