@@ -434,7 +434,8 @@ share(tongues(pictures, film))
 # How many components? Few cannot follow the clumps, many learn each code by heart. The 200 validation frames decide:
 # the better a density, the likelier their codes. One mixture alone soon grows too sure of itself; the average of ten, each
 # from another start, does so less, and `fit_mixture` makes that average. It takes the largest mixture that is no worse on
-# validation codes than the best, by one standard error.
+# validation codes than the best, by one standard error; and once the size is chosen, it fits a mixture of this size to all codes,
+# those of the validation frames among them. The test frames have no part in it.
 
 # %%
 from vaelib.sampling import mixture_for
