@@ -270,7 +270,7 @@ Markdown(
 )
 
 # %% [markdown]
-# So a Bernoulli model suits binarised digits, is a stretch for grey ones, and is wrong for faces, which get a *Gaussian*
+# So a Bernoulli model suits {term}`binarised <binarisation>` digits, is a stretch for grey ones, and is wrong for faces, which get a *Gaussian*
 # model instead: a mean for each pixel and a spread around it. {cite:t}`loaiza2019` call the Bernoulli model of grey pixels
 # a pervasive error. It is so usual that we use it as well, in order to compare our numbers with everybody else's, and
 # [Chapter 2](chapter-model) says what it still means.
@@ -705,7 +705,7 @@ plt.show()
 
 # %% [markdown]
 # As a baseline for the later chapters, here is what this memory costs as a model, beside the mean of the training frames.
-# For the random split we repeat it with several seeds.
+# For the random split we repeat it with several {term}`seeds <seed>`.
 
 
 # %%

@@ -31,7 +31,7 @@
 # 4. What do the decoder's outputs mean, and what if pixels are grey?
 # 5. Who decides how much the KL term weighs? (Nobody, if $\sigma$ is chosen well.)
 # 6. Is the result right? A VAE that must reach a known optimum.
-# 7. How do nats become bits per pixel, and what is an honest number?
+# 7. How do {term}`nats <nat>` become bits per pixel, and what is an honest number?
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # images for Bernoulli pixels
@@ -120,9 +120,9 @@ book.banner(data.load(dataset), face_images)
 # p_\theta(x, z) = p(z) \, p_\theta(x \mid z), \qquad p(z) = \mathcal{N}(z; 0, I).
 # $$ (eq-joint)
 #
-# The prior is a plain Gaussian; all knowledge of images sits in the decoder, a neural network with weights $\theta$ that
+# The {term}`prior` is a plain Gaussian; all knowledge of images sits in the decoder, a neural network with weights $\theta$ that
 # turns $z$ into the parameters of a distribution over pixels. To see such a model whole we take the smallest one: **one**
-# latent number. Its training is the subject of {doc}`03_training`; here we take it as it comes, trained on binary images
+# {term}`latent` number. Its training is the subject of {doc}`03_training`; here we take it as it comes, trained on binary images
 # (each grey pixel was replaced once by a coin toss).
 
 # %%
@@ -249,7 +249,7 @@ theirs = PCA(latent_dim, svd_solver="full").fit(x_faces).score_samples(x_faces)
 print("equals scikit-learn:", torch.allclose(ours, torch.from_numpy(theirs)))
 
 # %% [markdown]
-# Now guess the evidence of 16 faces from prior draws, for models with more and more latent dimensions, and compare with
+# Now guess the {term}`evidence` of 16 faces from prior draws, for models with more and more latent dimensions, and compare with
 # {eq}`eq-ppca`.
 
 
@@ -301,7 +301,7 @@ Markdown(
 # p_\theta(z \mid x) = \frac{p_\theta(x \mid z) \, p(z)}{p_\theta(x)}.
 # $$ (eq-bayes)
 #
-# The denominator is the integral that we could not do. That is all that "the posterior is intractable" means: to know the
+# The denominator is the integral that we could not do. That is all that "the {term}`posterior` is intractable" means: to know the
 # posterior is to know the evidence. Turned around, it says more: $\log p(x) = \log p(x \mid z) + \log p(z) - \log p(z
 # \mid x)$ for **every** $z$. Where the posterior is known, a single guess, even a bad one, gives the evidence without
 # error. For probabilistic PCA it is known, a Gaussian as well, with $M = W^\top W + \sigma^2 I$:
@@ -504,7 +504,7 @@ print("equals vaelib.objectives:", torch.equal(mine, library))
 # %% [markdown]
 # ## Gradients through a draw
 #
-# The reconstruction term of {eq}`eq-terms` is an average $\mathbb{E}_{q_\phi}[f(z)]$ with $f(z) = \log p_\theta(x \mid
+# The {term}`reconstruction term` of {eq}`eq-terms` is an average $\mathbb{E}_{q_\phi}[f(z)]$ with $f(z) = \log p_\theta(x \mid
 # z)$. Its gradient in $\theta$ is easy: average the gradients. Its gradient in $\phi$ is not, because $\phi$ decides
 # *where the draws fall*. There are two ways out.
 #
@@ -1330,7 +1330,7 @@ Markdown(
 #
 # - $\log p(x) = \mathcal{L}(x) + \mathrm{KL}(q \,\Vert\, p(z \mid x))$, exactly. The ELBO is a bound because the unknown term
 #   cannot be negative.
-# - The reparameterisation makes one draw per image enough; the KL to a Gaussian prior needs none.
+# - The {term}`reparameterisation` makes one draw per image enough; the KL to a Gaussian prior needs none.
 # - Cross-entropy on grey pixels bounds the log-probability of *binarised* images, not a density of grey ones.
 # - For Gaussian pixels $\sigma$ is the weight between the terms. Its best value is the root of the mean squared error;
 #   $\sigma = 1$ and means over pixels are strong and silent choices, and can switch latent dimensions off.

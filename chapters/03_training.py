@@ -12,10 +12,10 @@
 #
 # The last chapter ended with a model and a bound to maximise. This one maximises it, on both data sets, in three ways:
 # as the report that we re-create did {cite:p}`report2025`, as {cite:t}`kingma2014` did, and as one would today. You will
-# see what a healthy loss curve looks like, which loss to expect after how many epochs, what the trained models draw, and
+# see what a healthy loss curve looks like, which loss to expect after how many {term}`epochs <epoch>`, what the trained models draw, and
 # how much of all that was decided by one number, the step of the optimiser.
 #
-# Every figure comes from full runs on real data, with several seeds. You can change the settings below and run the
+# Every figure comes from full runs on real data, with several {term}`seeds <seed>`. You can change the settings below and run the
 # chapter again: `papermill chapters/03_training.ipynb mine.ipynb -p latent_dim 5 -p epochs 2`.
 
 # %% tags=["parameters"]
@@ -76,7 +76,7 @@ def one_epoch(model, x, generator, batch_size=128, step=1e-3):
 
 
 # %% [markdown]
-# That is all. The library's `fit` is this loop with a history, a schedule for the step, held-out data, early stopping and
+# That is all. The library's `fit` is this loop with a history, a schedule for the step, {term}`held-out <held out>` data, early stopping and
 # clear errors around it. Given the same seed, both end with the same weights:
 
 # %%
@@ -112,7 +112,7 @@ all(torch.equal(a, b) for a, b in pairs)
 # - **kingma-welling**: the original protocol. One hidden layer (500 units for MNIST, 200 for Frey Faces), weights drawn
 #   from $\mathcal{N}(0, 0.01)$, a weak prior on the weights, Adagrad with a step of 0.01, batches of 100. The decoder for
 #   Frey Faces has a sigma for every pixel and passes its mean through a sigmoid. They chose the step among 0.01, 0.02 and
-#   0.1 and trained for far longer; we take 0.01, and give it as many epochs as the report's recipe.
+#   0.1 and trained for far longer; we take 0.01, and give it as many epochs as the report's {term}`recipe`.
 # - **modern**: Adam {cite:p}`kingma2015` with a step that starts at 0.001 and falls to zero along half a cosine, SiLU
 #   activations, and for Frey Faces one sigma shared by all pixels and learned.
 #
@@ -169,7 +169,7 @@ plt.show()
 
 # %% [markdown]
 # Three signs of health can be read off {numref}`fig-training-digits`. The ELBO rises fast and then flattens. The KL does
-# not fall to zero: each image is described by a good number of nats. And the solid line (test) stays near the dashed one
+# not fall to zero: each image is described by a good number of {term}`nats <nat>`. And the solid line (test) stays near the dashed one
 # (train), so the model has not learned its images by heart.
 #
 # A word on the dashed line: it averages over an epoch's batches while the weights still move, so it lags behind the
@@ -384,7 +384,7 @@ Markdown(
 # %% [markdown]
 # So the collapse that the report met is here on our own page, with its sigmoid in place. {doc}`02_model` says
 # why: with $\sigma = 1$ a latent must explain more than one unit of squared error before it pays for its KL, and only the
-# first principal component of the film has that much variance ({ref}`data-pca`). (The table counts several active units all
+# first principal component of the film has that much variance ({ref}`data-pca`). (The table counts several {term}`active units <active unit>` all
 # the same: they are one direction, which lies askew to the axes of $z$ and so moves several of them a little.)
 #
 # Making sigma learnable is not enough, then. With a step of 0.001 Adagrad hardly moves it. From 1 it does not get low

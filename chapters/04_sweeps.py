@@ -10,11 +10,11 @@
 # (chapter-sweeps)=
 # # How many latents?
 #
-# A VAE has one size that no rule of thumb settles: the number of latents. The report that we re-create
+# A VAE has one size that no rule of thumb settles: the number of {term}`latents <latent>`. The report that we re-create
 # {cite:p}`report2025` varied it and drew conclusions: that more latents always lower the reconstruction
 # error and always raise the KL, that the bound is best at 20 latents and gets worse beyond, that more latents make
 # pictures more varied but blurrier, and that the bound does not follow what the eye sees. This chapter trains from 2 to
-# 200 latents, by three recipes, on two data sets, and holds each sentence against the figures.
+# 200 latents, by three {term}`recipes <recipe>`, on two data sets, and holds each sentence against the figures.
 #
 # You will also meet the tools for such a question: the split of the bound into two terms, the count of latents that carry
 # anything, measures of how varied and how sharp pictures are, and the numbers that should stand beside every t-SNE picture.
@@ -165,7 +165,7 @@ pd.DataFrame(
 
 # %% [markdown]
 # Chance would give about a half. Up to 20 latents the sentence describes the modern recipe well, and Kingma and Welling's, of which
-# there are three sizes. Beyond 20 it fails for the two recipes drawn above: more latents mostly make the reconstruction term *worse*,
+# there are three sizes. Beyond 20 it fails for the two recipes drawn above: more latents mostly make the {term}`reconstruction term` *worse*,
 # and the KL goes either way. By the report's own recipe the order breaks earlier, between 10 and 20 latents.
 #
 # ## Is the bound best at 20?
@@ -245,9 +245,9 @@ pd.DataFrame.from_dict(
 # Three recipes, three answers:
 #
 # - By the **report's recipe** everything turns at 10 latents: with more, the reconstruction is worse *and* the KL smaller, and the
-#   bound falls by tens of nats. It is not that these models know too much; they have not got round to learning.
+#   bound falls by tens of {term}`nats <nat>`. It is not that these models know too much; they have not got round to learning.
 # - By the **modern recipe** both terms are nearly level from 20 on. The best size is 20, but its lead over 50 is no larger
-#   than the difference between seeds; only that over 100 and 200 is.
+#   than the difference between {term}`seeds <seed>`; only that over 100 and 200 is.
 # - By **Kingma and Welling's recipe** reconstruction and KL do go on in the claimed direction, up to the largest size that we
 #   tried; what is won in the one is lost in the other, and the bound of 50 is that of 20.
 #
@@ -713,7 +713,7 @@ sharpness_table(of_longer, longer)
 #
 # ### Is the mismatch of prior and posterior to blame?
 #
-# The report blames "a mismatch between the prior and learned posterior". That can be tested with one decoder: give it codes
+# The report blames "a mismatch between the prior and learned posterior". That can be tested with one decoder: give it {term}`codes <code>`
 # of real images, $z \sim q(z|x)$, instead of draws from the prior. Together those codes form the *aggregate posterior*. If the
 # two were the same distribution, so would be the pictures.
 

@@ -129,7 +129,7 @@ plt.show()
 
 # %% [markdown]
 # The sigmoid is *in place* in one of the two, and that one has collapsed as well. So a missing sigmoid cannot be the cause
-# of the collapse. What is?
+# of the {term}`collapse`. What is?
 #
 # ## Could we have known before training?
 #
@@ -141,7 +141,7 @@ plt.show()
 # \lambda_j > \beta \sigma^2,
 # $$ (eq-collapse-price)
 #
-# and then its KL is $\tfrac{1}{2} \log (\lambda_j / \beta \sigma^2)$ nats. All other latents are switched off *at the
+# and then its KL is $\tfrac{1}{2} \log (\lambda_j / \beta \sigma^2)$ {term}`nats <nat>`. All other latents are switched off *at the
 # optimum*. The right-hand side is the **price** of a latent. $\sigma$ and $\beta$ set it together, the data decide what can
 # pay it; neither the encoder nor the number of latents has a say. With four eigenvalues, three latents and
 # $\sigma = 0.6$, the price is 0.36:
@@ -188,10 +188,10 @@ pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 # Before any training, theory expects what the report saw. (Trained figures are means over seeds on held-out frames, with
 # the range; theory's error is that on the training frames.)
 #
-# A word on counting. An *active unit* is an axis of $z$ along which the posterior means vary by more than 0.01
+# A word on counting. An *active unit* is an axis of $z$ along which the {term}`posterior` means vary by more than 0.01
 # {cite:p}`burda2016`. One direction that lies askew to the axes makes several of them active. **Directions in use** are
 # counted by the eigenvalues of the posterior means' covariance instead, with the same threshold, and do not depend on the
-# axes. That is why active units, as in the first table, may be more than directions.
+# axes. That is why {term}`active units <active unit>`, as in the first table, may be more than directions.
 #
 # ## Does the prediction hold for other sigmas, data and networks?
 #
@@ -485,7 +485,7 @@ Markdown(
 # without the sigmoid that one face is not even the average frame. And the row below it, in which $z$ is drawn from the
 # posterior as in training, says that it hardly is a matter of training: there, the two models are almost equal.
 #
-# The two rows decode different places. A collapsed posterior is the prior, and in training its draws of $z$ in 20
+# The two rows decode different places. A collapsed posterior is the {term}`prior`, and in training its draws of $z$ in 20
 # dimensions lie at a distance of about $\sqrt{20}$ from the origin. Its *mean* is the origin, which the decoder has hardly
 # ever been asked about; and that is where reconstructions are decoded, here and in most programs.
 
@@ -813,7 +813,7 @@ diagnose(pixelwise["optimal"][0], "sigma optimal, fewer epochs")
 
 # %% [markdown]
 # It names the likely causes with their evidence, the worst first, and what to try. It knows a sigma too large for the
-# data's spectrum, a KL that weighs too much, a mean over pixels, a warm-up that outlasts the training, an optimiser that
+# data's {term}`spectrum`, a KL that weighs too much, a mean over pixels, a warm-up that outlasts the training, an optimiser that
 # stopped early, dead units, and too little data; and says so if it finds none of them. With a model and images of your own:
 #
 # ```python

@@ -15,7 +15,7 @@
 # small data and Gaussian decoders, and found the same in other implementations.
 #
 # This chapter finds the tongue. First it measures what is missing, so that "never" becomes a number with an interval. Then
-# it asks who is to blame: the decoder, the data or the prior. The answer suggests a repair that takes seconds and changes
+# it asks who is to blame: the {term}`decoder`, the data or the {term}`prior`. The answer suggests a repair that takes seconds and changes
 # no weight of the model. And because a model that copies its training frames would pass most of these tests, we check for
 # that, too.
 
@@ -96,7 +96,7 @@ Markdown(
 )
 
 # %% [markdown]
-# That error is small because neighbours of each held-out frame were among the fitted ones. It is the right error for our
+# That error is small because neighbours of each {term}`held-out <held out>` frame were among the fitted ones. It is the right error for our
 # purpose: samples of a good model of this film are mixtures of what this film shows. For another film, another face, the
 # detector is worthless; and so it is for pictures that are no faces. In the samples of one model below, none of which looks
 # like a frame, it sees as many tongues as in the film. So we ask for two witnesses: a picture shows the tongue if the
@@ -293,7 +293,7 @@ judgement_table(
 # %% [markdown]
 # It is none. Its samples show the tongue somewhat more often, and still at a small part of the film's share; but asked for
 # the tongue frames, it draws fewer tongues than the Gaussian decoder does. Cross-entropy is the more forgiving likelihood,
-# so its codes carry fewer nats and its faces less variety.
+# so its {term}`codes <code>` carry fewer {term}`nats <nat>` and its faces less variety.
 #
 # ## Then who is?
 #
@@ -312,7 +312,7 @@ judgement_table(
 #   = \underbrace{I(n; z)}_{\text{at most } \log N} + \mathrm{KL}(q(z) \,\|\, p(z)),
 # $$ (eq-surgery)
 #
-# what a code tells about which frame it came from, and how far the aggregate posterior is from the prior. A code can tell
+# what a code tells about which frame it came from, and how far the {term}`aggregate posterior` is from the prior. A code can tell
 # no more than which of the $N$ frames it was, $\log N$ nats. All that the KL term has beyond that is mismatch. In code, with
 # one draw of $z$ for each frame:
 

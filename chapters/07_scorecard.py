@@ -84,7 +84,7 @@ book.banner(images, film)
 # ## How does a figure become a verdict?
 #
 # A claim is taken apart into questions that figures can answer yes or no. Each question becomes a *part*: a text with its
-# figures, and an answer. Take the claim that samples vary less with few latents, and made-up figures of three seeds each:
+# figures, and an answer. Take the claim that samples vary less with few latents, and made-up figures of three {term}`seeds <seed>` each:
 
 # %% tags=["nbval-check-output"]
 varieties = {2: [0.41, 0.43, 0.42], 10: [0.80, 0.84, 0.79]}
@@ -107,7 +107,7 @@ print(*parts, scorecard.verdict(parts), sep="\n")
 #
 # ## Which runs are judged?
 #
-# Those of the chapters before, taken from the run store by their configurations. What is not in the store yet is trained,
+# Those of the chapters before, taken from the {term}`run store` by their configurations. What is not in the store yet is trained,
 # which makes this chapter long to execute on its own and short after the others.
 
 # %%
@@ -142,6 +142,10 @@ longer = train_groups(
 
 # %% [markdown]
 # ## The claims about the number of latents
+#
+# These are the claims 1, 2 and 7 to 11. Each cell below measures one or two of them, with the tools of {doc}`04_sweeps`: variety,
+# sharpness and legibility of pictures, the two terms of the bound, their order during training. The cells of this section and the next three
+# are folded; open one to see what was asked. The answers stand together in {ref}`one table <scorecard-table>`.
 
 # %% tags=["hide-input"]
 from sklearn.decomposition import PCA
@@ -317,6 +321,9 @@ report["11"] = rules.blur_with_latents(
 
 # %% [markdown]
 # ## The claims about MNIST
+#
+# Claims 12 to 16, mostly on the models of full length with 20 latents: how sharp and how legible reconstructions are, how far seeds
+# and recipes agree, how varied samples are and how smoothly they change, how well classes part, how fast training gets there.
 
 # %% tags=["hide-input"]
 from vaelib.scorecard import largest_step, sharpness
@@ -402,6 +409,9 @@ report["16"] = [*faster, *rules.not_comparable("lower bound", why)]
 
 # %% [markdown]
 # ## The claims about the film
+#
+# Claims 17 to 22. Pictures are drawn from the models of {doc}`06_sampling` and judged as there; errors are compared with that of
+# the average frame.
 
 # %% tags=["hide-input"]
 from vaelib.appearance import variety
@@ -549,6 +559,9 @@ report["21"] = [
 
 # %% [markdown]
 # ## The claims about collapse
+#
+# Claims 3 to 6 and 23 to 26, from the experiments of {doc}`05_collapse`: the report's recipe with the sigmoid, without it and with all three of its
+# remedies; each remedy alone; and the full grid of sigmoid, sigma, latents and optimiser.
 
 # %% tags=["hide-input"]
 from vaelib.collapse import (
@@ -904,7 +917,7 @@ nll, nll_error = log_likelihood_of_all(one_layer.model, binary_x, samples)
 # draws, measures on 1,000 of them what the other 4,900 add, and adds that; the second figure is the standard error of this step.
 
 #
-# {doc}`06_sampling` repaired the prior after training: a mixture of Gaussians, fitted to codes. Does that repair pay on digits, in nats? It
+# {doc}`06_sampling` repaired the prior after training: a mixture of Gaussians, fitted to codes. Does that repair pay on digits, in {term}`nats <nat>`? It
 # takes the codes of 25,000 training images, of which the last 5,000 choose between two sizes.
 
 # %%

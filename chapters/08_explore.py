@@ -52,9 +52,9 @@ book.banner(images, film)
 # %% [markdown]
 # ## Which models are these?
 #
-# Those of {doc}`03_training`, by its modern recipe, with seed 0: one with two latents and one with twenty for each data
+# Those of {doc}`03_training`, by its modern recipe, with seed 0: one with two {term}`latents <latent>` and one with twenty for each data
 # set. For the drawing pad a smaller network is trained, with layers of 256 units and not 500, and for half as many epochs:
-# the pad carries encoder and decoder, and the page should stay light.
+# the pad carries encoder and {term}`decoder`, and the page should stay light.
 
 # %%
 from vaelib.groups import train_groups
@@ -88,7 +88,7 @@ final_table(runs)
 # (explore-plane)=
 # ## What lies between two digits?
 #
-# With two latents the whole latent space is a plane. Drag over it. The dots are the codes of training images: the means
+# With two latents the whole latent space is a plane. Drag over it. The dots are the {term}`codes <code>` of training images: the means
 # of $q(z|x)$. The picture is what the decoder makes of *your* point, where there may be no dot at all.
 
 # %%
@@ -100,7 +100,7 @@ pad
 # %% [markdown]
 # - Go slowly from one class to its neighbour. Is there a border, or does one digit melt into the other?
 # - Press the buttons of the classes one by one. Which have a region of their own, which share one?
-# - Leave the dashed circles. Hardly any draw from the prior falls outside the third (the line below the picture says how
+# - Leave the dashed circles. Hardly any draw from the {term}`prior` falls outside the third (the line below the picture says how
 #   many), so training never needed that region to look like anything.
 #
 # The film has no classes, so all its dots have one colour. Find out what the directions mean:
@@ -118,7 +118,7 @@ face_pad
 #
 # Nobody can look at a space of twenty dimensions, but one can turn its knobs. The explorer sorts them by the nats that they
 # carry: the mean of $\mathrm{KL}(q(z_j|x) \,\|\, p(z_j))$ over the test images. A latent of which the encoder makes no
-# use is *inactive*: its posterior is the prior for every image, and the decoder has learned to ignore it.
+# use is *inactive*: its {term}`posterior` is the prior for every image, and the decoder has learned to ignore it.
 
 # %%
 sliders = widgets.latent_sliders(runs["digits"][0])

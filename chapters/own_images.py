@@ -121,7 +121,7 @@ recipe = faces_recipe(
 run = train_or_load(recipe)
 
 # %% [markdown]
-# The finished run lies in the run store: the same lines bring it back at once the next time, after an interruption they
+# The finished run lies in the {term}`run store`: the same lines bring it back at once the next time, after an interruption they
 # go on where they stopped, and other settings train another run beside it.
 #
 # `faces_recipe` is for pictures with real greys: its decoder is a Gaussian around each pixel, whose width sigma is learned.

@@ -208,6 +208,19 @@ def test_drawing_is_encoded_and_rebuilt(visit, explorers):
     assert max(seen.evaluate(PIXELS)) == 0
 
 
+def test_an_image_set_from_python_takes_the_place_of_the_drawing(visit):
+    tab = visit()
+    draw = card(tab, "draw")
+    surface = draw.locator(".vae-drawing")
+    empty = surface.evaluate(CONTENT)
+    drag(tab, surface, (0.5, 0.1), (0.5, 0.9))
+    assert surface.evaluate(CONTENT) != empty
+    tab.evaluate("() => models.draw.set('image', new DataView(new Uint8Array(64).fill(255).buffer))")
+    tab.evaluate(SETTLE)
+    assert surface.evaluate(CONTENT) == empty
+    assert min(draw.get_by_label("What the encoder sees").evaluate(PIXELS)) == 1
+
+
 def test_drawing_by_keys_and_from_stored_images(visit, explorers):
     tab = visit()
     draw = card(tab, "draw")

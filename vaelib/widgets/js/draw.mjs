@@ -38,15 +38,11 @@ function render({ model, el }) {
       report(model, state.belief, terms);
     });
     follow(card, model, "image", redraw);
-    const show = (pixels) => {
-      model.set("image", new DataView(Uint8Array.from(pixels, (p) => Math.round(255 * p)).buffer));
-      model.save_changes();
-    };
     const again = button("New draws of z", () => {
       state.noise = drawNoise(Date.now(), latents);
       redraw();
     });
-    card.body.append(makePad(model, spec, show), view.answer, make("div", { class: "vae-wide" }, view.terms, again));
+    card.body.append(makePad(card, model, spec), view.answer, make("div", { class: "vae-wide" }, view.terms, again));
     redraw();
   });
 }
@@ -145,10 +141,17 @@ function makeBars(card, spec, state) {
   });
 }
 
-function makePad(model, spec, show) {
+function makePad(card, model, spec) {
   const [height, width] = spec.shape;
   const aspect = width / height;
   const state = { strokes: [], pen: [aspect / 2, 0.5], down: false, keys: false };
+  let shown = ""; // the image that came from here
+  const show = (pixels) => {
+    const bytes = Uint8Array.from(pixels, (p) => Math.round(255 * p));
+    shown = bytes.join();
+    model.set("image", new DataView(bytes.buffer));
+    model.save_changes();
+  };
   const canvas = makeSurface(width, height);
   const picks = thumbnails({
     shape: spec.shape,
@@ -183,6 +186,13 @@ function makePad(model, spec, show) {
       undo(() => []),
     ),
   ];
+  follow(card, model, "image", () => {
+    const view = model.get("image");
+    if (shown === new Uint8Array(view.buffer, view.byteOffset, view.byteLength).join()) return;
+    state.strokes = []; // Python set another
+    sketch(canvas, state);
+    picks.mark(-1);
+  });
   sketch(canvas, state);
   picks.mark(0);
   const side = make("div", { class: "vae-side vae-beside" }, canvas, make("div", { class: "vae-actions" }, ...buttons));
