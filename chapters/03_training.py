@@ -347,7 +347,7 @@ final_table(frey)
 
 # %% [markdown]
 # Two columns can be compared with any other model of these frames. **−ELBO (bits/dim)** integrates the density over the
-# bin of each grey level ({eq}`eq-discretised`): it is a bound on the bits that a compressor would need for a pixel, where
+# bin of each grey level {eq}`eq-discretised`: it is a bound on the bits that a compressor would need for a pixel, where
 # the raw file takes 8. **Squared error** is that between a held-out frame and its reconstruction, summed over the 560
 # pixels. The **KL** says how many nats $q(z|x)$ spends on a frame, and **active units** how many of the latents carry
 # anything at all: those whose posterior mean has a variance over the frames of more than 0.01 {cite:p}`burda2016`.

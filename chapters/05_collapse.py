@@ -292,8 +292,8 @@ Markdown(
 # One change at a time can mislead: a cure may work only in company. So here is the *full factorial*: every combination of
 #
 # - **sigma**: fixed at 1; the same with errors averaged over the pixels, the common bug that makes
-#   $\beta = D$ ({eq}`eq-mean`); one value learned from 1 or from 0.3 on; one said by the decoder for each pixel; the closed
-#   form, "optimal" ({eq}`eq-optimal-sigma`);
+#   $\beta = D$ {eq}`eq-mean`; one value learned from 1 or from 0.3 on; one said by the decoder for each pixel; the closed
+#   form, "optimal" {eq}`eq-optimal-sigma`;
 # - **sigmoid** on the decoder's mean: yes or no;
 # - **latents**: the dimensions of $z$;
 # - **recipe**: the report's (tanh, Adagrad with a step of 0.001) or the modern one (SiLU, Adam from 0.001 on a cosine).

@@ -592,21 +592,11 @@ Markdown(" ".join(verdict(z) for z in sizes if z >= 10 or len(sizes) == 1))
 # follow the codes less closely. What if all of the largest models get the same, the most that we tried?
 
 # %%
-from vaelib.data import prepare
-from vaelib.sampling import judge
+from vaelib.sampling import mixture_for
 
-parts, most = prepare(by_chance), 80
-
-
-def judge_size(run, size):
-    model = with_prior(run.model, mixture_for(run, (size,)).prior)
-    return judge(
-        model.sample(20_000, torch.Generator().manual_seed(0)).numpy(), parts
-    )
-
-
+most = 80
 chosen = [mixture_for(run).components for run in by_size[largest]]
-same = pd.DataFrame([judge_size(run, most) for run in by_size[largest]])
+same = judgements(by_size[largest], most)
 
 # %% tags=["remove-input"]
 inside = sum(in_film.holds(value) for value in same["tongue"])
@@ -631,6 +621,12 @@ Markdown(
 
 
 # %%
+from vaelib.data import prepare
+from vaelib.sampling import judge
+
+parts = prepare(by_chance)
+
+
 def heart(run):
     """Samples of q(z): reconstructions of training frames, drawn at random."""
     codes = latents(run.model, torch.from_numpy(parts.train), 2)
@@ -722,7 +718,7 @@ Markdown(
 # ## What does the better prior do for the likelihood?
 #
 # The repaired model has an ELBO and a likelihood, and both should gain. For a comparison with published figures we need
-# a probability of grey levels ({eq}`eq-discretised`) and a model made for that game: the modern recipe with the discretised
+# a probability of grey levels {eq}`eq-discretised` and a model made for that game: the modern recipe with the discretised
 # logistic, whose scale the decoder states for each pixel of each image; with 40 latents; with a KL weight that grows to 1
 # over the first quarter of 800 epochs, so that all of them come into use; and with the weights of the epoch that was best on the
 # validation frames.

@@ -878,12 +878,12 @@ coder = coder.replace(
 
 # %%
 trial = "50000/10000/10000" if dataset == "mnist" else None
-wanted = {
+wanted = {"final": [one_layer_run("average", 0.004, one_layer_epochs, split)]}
+wanted |= {
     (start, step): [one_layer_run(start, step, trial_epochs, trial)]
     for start in ("init", "average")
     for step in (0.002, 0.004)
 }
-wanted["final"] = [one_layer_run("average", 0.004, one_layer_epochs, split)]
 wanted["coders"] = repeated(coder, min(film_seeds, 2))
 trained = train_groups(wanted)
 (one_layer,), coders = trained.pop("final"), trained.pop("coders")

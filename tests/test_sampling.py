@@ -29,6 +29,7 @@ from vaelib.sampling import (
     gif,
     judge,
     judged,
+    judged_all,
     judgement_table,
     judgements,
     latents,
@@ -282,6 +283,19 @@ def test_judgements_of_a_group_are_tabled(run):
     assert list(table.index) == ["as trained", "wide"] and list(table) == ["tongue out (%)", "variety", "seeds"]
     assert float(table.loc["wide", "variety"]) == pytest.approx(judged(run, "wide").variety, abs=0.005)
     assert judgements([run]).loc[0, "tongue"] == judged(run).tongue
+
+
+def test_the_cores_share_what_nobody_has_judged(run, monkeypatch):
+    pairs = [(run, 2), (run, "narrow")]
+    judgements_of_both = judged_all(pairs)
+    with monkeypatch.context() as patch:
+        patch.setattr("vaelib.sampling.of_runs.judge", None)  # this process has nothing left to judge
+        assert judged_all(pairs) == judgements_of_both == [judged(run, 2), judged(run, "narrow")]
+
+
+def test_an_error_of_a_worker_is_raised(run):
+    with pytest.raises(ConfigError, match="components=5000: expected a number from 1 to"):
+        judged_all([(run, 5000), (run, 6000)])
 
 
 def test_bits_of_the_grey_levels(run):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from vaelib.runs import (
 )
 from vaelib.tables import COLUMNS
 
-__all__ = ["EngineError", "SweepResult", "grid", "sweep", "train_all"]
+__all__ = ["EngineError", "SweepResult", "at_work", "grid", "sweep", "train_all"]
 
 SECONDS_TO_APPEAR = 60  # a network file system may show late what another machine has written
 
@@ -125,15 +126,23 @@ class _Training:
     workers_choose: bool
 
     def __call__(self, config: RunConfig) -> str:
-        threads, own = torch.get_num_threads(), os.environ.get(RUNS_DIR_VARIABLE)
-        torch.set_num_threads(1)
-        os.environ[RUNS_DIR_VARIABLE] = own if own and self.workers_choose else self.store
-        try:
+        own = os.environ.get(RUNS_DIR_VARIABLE)
+        with at_work(own if own and self.workers_choose else self.store):
             return str(train_or_load(config, progress=False).path)
-        finally:
-            torch.set_num_threads(threads)
-            os.environ.pop(RUNS_DIR_VARIABLE)
-            os.environ.update({RUNS_DIR_VARIABLE: own} if own else {})
+
+
+@contextmanager
+def at_work(store: str) -> Iterator[None]:
+    """One thread, and that run store: what a worker works with."""
+    threads, own = torch.get_num_threads(), os.environ.get(RUNS_DIR_VARIABLE)
+    torch.set_num_threads(1)
+    os.environ[RUNS_DIR_VARIABLE] = store
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        os.environ.pop(RUNS_DIR_VARIABLE)
+        os.environ.update({RUNS_DIR_VARIABLE: own} if own else {})
 
 
 def _paths(configs: Iterable[RunConfig]) -> dict[RunConfig, Path]:

@@ -101,7 +101,7 @@ def fit_mixture(
     mixture is the average of `fits` mixtures with full covariances, fitted by EM from different starts: an average
     of densities pays less where one of them is too sure of itself. `narrowest` is the least standard deviation that a
     component may have in any direction. Fitting a density to the codes after training is the "ex-post" estimation of
-    Ghosh et al. 2020, section 4.
+    Ghosh et al. 2020, section 4. With one size there is nothing to choose, and no score.
 
     Raises:
         ConfigError: more components than codes, or fewer than one.
@@ -109,12 +109,15 @@ def fit_mixture(
     for k in components:
         if not 1 <= k <= len(codes):
             raise ConfigError(f"components={k}: expected a number from 1 to {len(codes)}, the number of codes")
+    both = torch.cat([codes, held_out])
+    if len(components) == 1:
+        return MixtureFit(_average(both, components[0], fits, narrowest, seed), components[0], {})
     candidates = {k: _average(codes, k, fits, narrowest, seed) for k in components}
     log_probs = {k: prior.log_prob(held_out).double() for k, prior in candidates.items()}
     best = max(log_probs.values(), key=lambda values: values.mean().item())
     chosen = max(k for k, values in log_probs.items() if _not_worse(values, best))
     scores = {k: values.mean().item() for k, values in log_probs.items()}
-    return MixtureFit(_average(torch.cat([codes, held_out]), chosen, fits, narrowest, seed), chosen, scores)
+    return MixtureFit(_average(both, chosen, fits, narrowest, seed), chosen, scores)
 
 
 def _not_worse(values: Tensor, best: Tensor) -> bool:

@@ -16,7 +16,7 @@ import vaelib
 from vaelib import store
 from vaelib.runs import Run, store_directory
 
-__all__ = ["Finding", "remembered"]
+__all__ = ["Finding", "is_remembered", "remembered"]
 
 FOLDER = ".sampling"  # inside the run store
 
@@ -33,9 +33,18 @@ def remembered(function: Callable[..., Finding], run: Run, *arguments: Any) -> F
 
     Labels, likelihoods, refinement: too much goes into a judgement to say which change leaves it as it was.
     """
-    asked = hashlib.sha256(json.dumps(arguments).encode()).hexdigest()[:16]
-    path = store_directory() / FOLDER / _code() / f"{run.path.name}{function.__name__}-{asked}"
+    path = _path(function, run, arguments)
     return store.once(path, _load, lambda: store.write(path, _files(function(run, *arguments))))
+
+
+def is_remembered(function: Callable[..., Finding], run: Run, *arguments: Any) -> bool:
+    """Whether `remembered` has no work to do."""
+    return _path(function, run, arguments).exists()
+
+
+def _path(function: Callable[..., Finding], run: Run, arguments: tuple[Any, ...]) -> Path:
+    asked = hashlib.sha256(json.dumps(arguments).encode()).hexdigest()[:16]
+    return store_directory() / FOLDER / _code() / f"{run.path.name}{function.__name__}-{asked}"
 
 
 def _files(finding: Finding) -> dict[str, bytes]:

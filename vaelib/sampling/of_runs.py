@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from vaelib.config import pick
 from vaelib.data import prepare
+from vaelib.engine import each
 from vaelib.evaluation import BATCH, Estimate, discretised, log_likelihood
 from vaelib.models import VAE
 from vaelib.objectives import bits_per_dim, elbo
 from vaelib.priors import Flow, Mixture, MixtureFit, Tempered
 from vaelib.refinement import refined
-from vaelib.runs import Run
+from vaelib.runs import Run, load, store_directory
 from vaelib.sampling.judge import Judgement, judge
-from vaelib.sampling.memory import Finding, remembered
+from vaelib.sampling.memory import Finding, is_remembered, remembered
 from vaelib.sampling.repair import fit_prior, mixture_of, with_prior
+from vaelib.sweep import at_work
 from vaelib.training import TrainingConfig
 
-__all__ = ["REPAIRS", "Bits", "bits", "judged", "mixture_for", "repaired"]
+__all__ = ["REPAIRS", "Bits", "bits", "judged", "judged_all", "mixture_for", "repaired"]
 
 REPAIRS = ("none", "narrow", "wide", "mixture", "flow")
 """The prior that the model was trained with; N(0, I) at temperatures 0.7 and 1.5; a mixture and a flow fitted to the
@@ -32,12 +36,14 @@ FLOW = TrainingConfig(epochs=150, batch_size=128, learning_rate=2e-3, schedule="
 DRAWN = 20_000  # pictures in which tongues are counted
 
 
-def repaired(run: Run, repair: str = "mixture", seed: int = 0) -> VAE:
-    """The run's model with one of `REPAIRS` as its prior.
+def repaired(run: Run, repair: str | int = "mixture", seed: int = 0) -> VAE:
+    """The run's model with one of `REPAIRS` as its prior; a number is that of the components of a mixture.
 
     Raises:
         ConfigError: an unknown repair; names the nearest. ValueError: the run's data have no validation images.
     """
+    if isinstance(repair, int):
+        return with_prior(run.model, mixture_for(run, (repair,), seed=seed).prior)
     pick("repair", repair, REPAIRS)
     if repair == "none":
         return run.model
@@ -59,14 +65,36 @@ def mixture_for(run: Run, components: Sequence[int] = (20, 40, 80), fits: int = 
     return MixtureFit(Mixture.restored(found.tensors), found.figures["components"], scores)
 
 
-def judged(run: Run, repair: str = "none", seed: int = 0) -> Judgement:
-    """Judges what the run draws with one of `REPAIRS`: means of p(x|z). "reconstructions" judges those of all frames.
+def judged(run: Run, repair: str | int = "none", seed: int = 0) -> Judgement:
+    """Judges what the run draws when `repaired`: means of p(x|z). "reconstructions" judges those of all frames.
 
     Raises:
         ConfigError: an unknown repair, or a film in which nobody has looked for tongues.
     """
-    pick("repair", repair, (*REPAIRS, "reconstructions"))
+    if isinstance(repair, str):
+        pick("repair", repair, (*REPAIRS, "reconstructions"))
     return Judgement(**remembered(_judge, run, seed, repair).figures)
+
+
+def judged_all(pairs: Sequence[tuple[Run, str | int]]) -> list[Judgement]:
+    """`judged` for each (run, repair); the cores share what nobody has judged before, with one thread each."""
+    new = [(str(run.path), repair) for run, repair in pairs if not is_remembered(_judge, run, 0, repair)]
+    made = list(each(_Judging(str(store_directory().absolute())), new if len(new) > 1 else []))
+    for error in (result for _, result in made if isinstance(result, Exception)):
+        raise error
+    return [judged(run, repair) for run, repair in pairs]
+
+
+@dataclass(frozen=True)
+class _Judging:
+    """Judges one run of `store`, so that it is remembered there."""
+
+    store: str
+
+    def __call__(self, pair: tuple[str, str | int]) -> None:
+        path, repair = pair
+        with at_work(self.store):
+            judged(load(Path(path)), repair)
 
 
 class Bits(NamedTuple):
@@ -112,7 +140,7 @@ def _bits(run: Run, seed: int, repair: str, samples: int, refine: int) -> Findin
     return Finding(found._asdict())
 
 
-def _judge(run: Run, seed: int, repair: str) -> Finding:
+def _judge(run: Run, seed: int, repair: str | int) -> Finding:
     prepared = prepare(run.config.data)
     if repair == "reconstructions":
         pictures = run.model.reconstruct(torch.from_numpy(prepared.data.matrix()))

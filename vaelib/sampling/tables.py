@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from vaelib.runs import Run
-from vaelib.sampling.of_runs import judged
+from vaelib.sampling.of_runs import judged_all
 from vaelib.tables import spread
 
 __all__ = ["judgement_table", "judgements"]
@@ -25,16 +25,18 @@ COLUMNS = {
 }
 
 
-def judgements(runs: Sequence[Run], repair: str = "none") -> pd.DataFrame:
+def judgements(runs: Sequence[Run], repair: str | int = "none") -> pd.DataFrame:
     """One row for each run, with the fields of `Judgement` as its columns."""
-    return pd.DataFrame([judged(run, repair)._asdict() for run in runs], index=[run.config.seed for run in runs])
+    found = judged_all([(run, repair) for run in runs])
+    return pd.DataFrame([one._asdict() for one in found], index=[run.config.seed for run in runs])
 
 
 def judgement_table(
-    groups: Mapping[str, tuple[Sequence[Run], str]],
+    groups: Mapping[str, tuple[Sequence[Run], str | int]],
     figures: Sequence[str] = ("tongue", "coverage", "coverage_on_tongue", "density", "variety"),
 ) -> pd.DataFrame:
     """One row for each group, a name -> (runs, repair), with the mean over its runs and the range in brackets."""
+    judged_all([(run, repair) for runs, repair in groups.values() for run in runs])  # together: on all cores
     rows = {}
     for name, (runs, repair) in groups.items():
         found = judgements(runs, repair)
