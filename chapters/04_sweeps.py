@@ -333,7 +333,7 @@ pd.DataFrame.from_dict(rows, orient="index")
 # latent variables did not result in overfitting, which is explained by the regularizing nature of the variational bound"
 # {cite:p}`kingma2014`. {numref}`fig-sweeps-samples` repeats the figure with their recipe.
 
-# %% mystnb={"figure": {"name": "fig-sweeps-samples", "caption": "Kingma and Welling's Figure 2, by their recipe: the bound against the number of training images seen, train dashed, test solid. The more latents, the later a curve starts to rise: on the digits 50 latents start behind 20 and catch up, 200 do not; on the film 20 start behind 2 and overtake them, and 50 come after."}, "image": {"alt": "Two panels, digits and film: ELBO against samples seen on a logarithmic axis, one colour for each number of latents."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-sweeps-samples", "caption": "Kingma and Welling's Figure 2, by their recipe: the bound against the number of training images seen, train dashed, test solid. On the digits 50 latents start behind 20 and catch up, 100 and 200 do not; on the film 20 start behind 2 and overtake them, and so do 50, later."}, "image": {"alt": "Two panels, digits and film: ELBO against samples seen on a logarithmic axis, one colour for each number of latents."}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), layout="constrained")
 name = "kingma-welling"
 worst = 1.4 * min(map(min, by_size(digits, name, "elbo").values()))
