@@ -79,8 +79,8 @@ def judged(run: Run, repair: str | int = "none", seed: int = 0) -> Judgement:
 def judged_all(pairs: Sequence[tuple[Run, str | int]]) -> list[Judgement]:
     """`judged` for each (run, repair); the cores share what nobody has judged before, with one thread each."""
     new = [(str(run.path), repair) for run, repair in pairs if not is_remembered(_judge, run, 0, repair)]
-    made = list(each(_Judging(str(store_directory().absolute())), new if len(new) > 1 else []))
-    for error in (result for _, result in made if isinstance(result, Exception)):
+    made = dict(each(_Judging(str(store_directory().absolute())), new if len(new) > 1 else []))
+    for error in (made[index] for index in sorted(made) if isinstance(made[index], Exception)):
         raise error
     return [judged(run, repair) for run, repair in pairs]
 
