@@ -134,11 +134,13 @@ def test_discretised_probabilities_of_the_256_levels_sum_to_one(name, scale, cen
     torch.testing.assert_close(torch.logsumexp(log_prob, 0), torch.tensor(0.0), atol=1e-9, rtol=0)
 
 
-def test_discretised_gaussian_agrees_with_differences_of_the_distribution_function():
-    model = likelihood(name="discretised-gaussian", mean="identity", sigma="fixed", sigma_value=0.1)
+@pytest.mark.parametrize(
+    ("name", "cdf"), [("gaussian", dist.Normal(0.4, 0.1).cdf), ("logistic", lambda x: torch.sigmoid((x - 0.4) / 0.1))]
+)
+def test_discretised_likelihoods_agree_with_differences_of_the_distribution_function(name, cdf):
+    model = likelihood(name=f"discretised-{name}", mean="identity", sigma="fixed", sigma_value=0.1)
     levels = torch.arange(1.0, 255.0)[:, None] / 255
-    normal = dist.Normal(0.4, 0.1)
-    expected = (normal.cdf(levels + HALF_LEVEL) - normal.cdf(levels - HALF_LEVEL)).log().sum(-1)
+    expected = (cdf(levels + HALF_LEVEL) - cdf(levels - HALF_LEVEL)).log().sum(-1)
     near = (levels[:, 0] - 0.4).abs() < 0.4  # further out the plain difference loses its digits
     made = model.log_prob(levels, torch.full_like(levels, 0.4))
     torch.testing.assert_close(made[near], expected[near], rtol=1e-6, atol=0)

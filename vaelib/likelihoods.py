@@ -193,20 +193,12 @@ class Discretised(_Scaled):
 
     def __init__(self, config: LikelihoodConfig) -> None:
         super().__init__(config)
-        self._log_cdf = F.logsigmoid if config.name.endswith("logistic") else torch.special.log_ndtr
+        self._log_areas = _logistic_areas if config.name.endswith("logistic") else _normal_areas
 
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
         mean, inverse = self.mean(outputs), torch.exp(-0.5 * self.log_var(outputs))
-        centre = x - mean
-        # Both distributions are symmetric: mirror bins above the mean, to take the difference in the lower tail.
-        flip = torch.where(centre > 0, -1.0, 1.0)
-        upper = torch.where(centre > 0, centre - HALF_LEVEL, centre + HALF_LEVEL) * flip * inverse
-        lower = torch.where(centre > 0, centre + HALF_LEVEL, centre - HALF_LEVEL) * flip * inverse
-        log_upper, log_lower = self._log_cdf(upper), self._log_cdf(lower)
-        inside = log_upper + _log1mexp(log_upper - log_lower)
-        black = self._log_cdf((centre + HALF_LEVEL) * inverse)
-        white = self._log_cdf((HALF_LEVEL - centre) * inverse)
-        return torch.where(x < HALF_LEVEL, black, torch.where(x > 1 - HALF_LEVEL, white, inside)).sum(-1)
+        below, inside, above = self._log_areas((x - mean) * inverse, HALF_LEVEL * inverse)
+        return torch.where(x < HALF_LEVEL, below, torch.where(x > 1 - HALF_LEVEL, above, inside)).sum(-1)
 
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         mean = self.mean(outputs)
@@ -233,6 +225,23 @@ def _check_unit_range(x: Tensor) -> None:
         raise ValueError(
             f"pixels must lie in [0, 1]; these go from {low:.4g} to {high:.4g}: divide 8-bit images by 255"
         )
+
+
+def _logistic_areas(centre: Tensor, half: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """log of F(u), F(u) - F(l) and 1 - F(l) of the standard logistic F, where u and l are centre +- half.
+
+    F(u) - F(l) = F(u) (1 - F(l)) (1 - e^(l - u)): no difference of near numbers, and its last factor knows no centre.
+    """
+    below, above = F.logsigmoid(half + centre), F.logsigmoid(half - centre)
+    return below, below + above + _log1mexp(2 * half), above
+
+
+def _normal_areas(centre: Tensor, half: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of the standard normal; bins above its mean are mirrored, to take the difference in the lower tail."""
+    log_cdf = torch.special.log_ndtr
+    mirrored = -centre.abs()
+    log_upper, log_lower = log_cdf(mirrored + half), log_cdf(mirrored - half)
+    return log_cdf(centre + half), log_upper + _log1mexp(log_upper - log_lower), log_cdf(half - centre)
 
 
 def _log1mexp(a: Tensor) -> Tensor:
