@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -25,7 +25,7 @@ from vaelib.sampling.repair import fit_prior, mixture_of, with_prior
 from vaelib.sweep import at_work
 from vaelib.training import TrainingConfig
 
-__all__ = ["REPAIRS", "Bits", "bits", "judged", "judged_all", "mixture_for", "repaired"]
+__all__ = ["REPAIRS", "Bits", "bits", "bits_all", "judged", "judged_all", "mixture_for", "repaired"]
 
 REPAIRS = ("none", "narrow", "wide", "mixture", "flow")
 """The prior that the model was trained with; N(0, I) at temperatures 0.7 and 1.5; a mixture and a flow fitted to the
@@ -78,23 +78,8 @@ def judged(run: Run, repair: str | int = "none", seed: int = 0) -> Judgement:
 
 def judged_all(pairs: Sequence[tuple[Run, str | int]]) -> list[Judgement]:
     """`judged` for each (run, repair); the cores share what nobody has judged before, with one thread each."""
-    new = [(str(run.path), repair) for run, repair in pairs if not is_remembered(_judge, run, 0, repair)]
-    made = dict(each(_Judging(str(store_directory().absolute())), new if len(new) > 1 else []))
-    for error in (made[index] for index in sorted(made) if isinstance(made[index], Exception)):
-        raise error
+    _share(_judge, [(run, 0, repair) for run, repair in pairs])
     return [judged(run, repair) for run, repair in pairs]
-
-
-@dataclass(frozen=True)
-class _Judging:
-    """Judges one run of `store`, so that it is remembered there."""
-
-    store: str
-
-    def __call__(self, pair: tuple[str, str | int]) -> None:
-        path, repair = pair
-        with at_work(self.store):
-            judged(load(Path(path)), repair)
 
 
 class Bits(NamedTuple):
@@ -116,6 +101,12 @@ def bits(run: Run, repair: str = "none", samples: int = 1000, refine: int = 0, s
     """
     pick("repair", repair, REPAIRS)
     return Bits(**remembered(_bits, run, seed, repair, samples, refine).figures)
+
+
+def bits_all(cases: Sequence[tuple[Run, str, int]], samples: int = 1000) -> list[Bits]:
+    """`bits` for each (run, repair, refine); the cores share what nobody has asked before, with one thread each."""
+    _share(_bits, [(run, 0, repair, samples, refine) for run, repair, refine in cases])
+    return [bits(run, repair, samples, refine) for run, repair, refine in cases]
 
 
 def _bits(run: Run, seed: int, repair: str, samples: int, refine: int) -> Finding:
@@ -159,6 +150,27 @@ def _flow(run: Run, seed: int) -> Finding:
         torch.manual_seed(seed)
         prior = Flow(run.config.model.latent_dim)
     return Finding({}, fit_prior(prior, run.model, *_seen(run), FLOW, seed).state_dict())
+
+
+def _share(find: Callable[..., Finding], cases: Sequence[tuple[Any, ...]]) -> None:
+    """Has the cores find what is not remembered of ``find(run, *rest)``, for each case (run, *rest)."""
+    new = [(str(run.path), rest) for run, *rest in cases if not is_remembered(find, run, *rest)]
+    made = dict(each(_Finding(str(store_directory().absolute()), find), new if len(new) > 1 else []))
+    for error in (made[index] for index in sorted(made) if isinstance(made[index], Exception)):
+        raise error
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """Finds out something about one run of `store`, so that it is remembered there."""
+
+    store: str
+    find: Callable[..., Finding]
+
+    def __call__(self, case: tuple[str, Sequence[Any]]) -> None:
+        path, rest = case
+        with at_work(self.store):
+            remembered(self.find, load(Path(path)), *rest)
 
 
 def _seen(run: Run) -> tuple[torch.Tensor, torch.Tensor]:
