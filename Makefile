@@ -46,7 +46,7 @@ browser:
 setup: .venv/.chapters
 
 chapters: .venv/.chapters
-	$(BIN)/python -m vaelib.book execute $(CHAPTERS)
+	$(BIN)/python -m vaelib.book execute $(or $(CHAPTERS),--jobs 2)
 
 bench: .venv/.bench
 	$(BIN)/python -m bench $(BENCH)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import joblib
 import nbformat
 import papermill
 import pytest
@@ -180,6 +181,37 @@ def test_prose_is_synced_without_running_and_code_is_not(tiny, capsys):
     assert "newer than its outputs" in "".join(problems(Chapter(tiny.path)))
     assert main(["check", str(tiny.path)]) == 1
     assert "newer than its outputs" in capsys.readouterr().out
+
+
+def test_chapters_at_once_share_the_cores(tiny, folder, monkeypatch):
+    monkeypatch.delenv("LOKY_MAX_CPU_COUNT", raising=False)
+    share = max(1, joblib.cpu_count() // 2)
+    twin = Chapter(folder / "chapters" / "twin.py")
+    code = "import joblib, os; joblib.cpu_count(), os.environ['OMP_NUM_THREADS']"
+    for chapter in (tiny, twin):
+        chapter.path.write_text(CHAPTER.replace("epochs + 1", code))
+    execute_two = [sys.executable, "-m", "vaelib.book", "execute", "--jobs", "2", str(tiny.path), str(twin.path)]
+    subprocess.run(execute_two, check=True, capture_output=True)
+    for chapter in (tiny, twin):
+        assert chapter.notebook.cells[4].outputs[0].data["text/plain"] == repr((share, str(share)))
+
+
+def test_the_longest_chapter_begins(folder, monkeypatch):
+    (folder / "_toc.yml").write_text(
+        "format: jb-book\nroot: chapters/tiny\nchapters:\n- file: chapters/a\n- file: chapters/b\n"
+    )
+    for name, seconds in (("a", 5.0), ("b", 70.0)):
+        shutil.copy(folder / "chapters" / "tiny.py", folder / "chapters" / f"{name}.py")
+        stamped = nbformat.v4.new_notebook(metadata={STAMP: {"seconds": seconds}})
+        nbformat.write(stamped, folder / "chapters" / f"{name}.ipynb")
+    asked = []
+    monkeypatch.setattr(
+        "vaelib.book.__main__._execute", lambda chosen, jobs: asked.append([c.name for c in chosen]) or jobs
+    )
+    monkeypatch.chdir(folder)
+    assert main(["execute", "--jobs", "3"]) == 3
+    assert main(["execute", "--jobs", "2", "chapters/a.py", "chapters/b.py"]) == 2
+    assert asked == [["b", "a", "tiny"], ["a", "b"]]
 
 
 def test_a_failed_chapter_keeps_its_notebook(tiny, folder):

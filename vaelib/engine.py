@@ -42,7 +42,7 @@ def _on_this_machine(task: Callable[[Item], Any], items: Sequence[Item], jobs: i
     import joblib
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    jobs = min(jobs or os.cpu_count() or 1, len(items))
+    jobs = min(jobs or joblib.cpu_count(), len(items))
     tasks = (joblib.delayed(_attempt)(task, index, item) for index, item in enumerate(items))
     interrupted = threading.Event()
     try:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from vaelib.book.cover import COVER, cover
-from vaelib.book.execute import ChapterError, execute
+from vaelib.book.execute import attempt
 from vaelib.book.install import add_install_cell
-from vaelib.book.notebooks import Chapter, chapters, find_root, problems
+from vaelib.book.notebooks import STAMP, Chapter, chapters, find_root, problems
+
+CORES_OF_A_KERNEL = ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")  # torch and BLAS heed the one, joblib the other
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -22,17 +23,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run = commands.add_parser("execute", help="run chapters and write their stamped notebooks")
     check = commands.add_parser("check", help="say what is wrong with the notebooks: unpaired, stale, errors, size")
     install = commands.add_parser("install-cell", help="give chapters the cell that fetches the library, as on Colab")
-    run.add_argument("--jobs", type=int, default=1, help="how many chapters run at once (default: 1)")
+    run.add_argument(
+        "--jobs", type=int, default=1, help="how many chapters run at once and share the cores (default: 1)"
+    )
     for command in (run, check, install):
         command.add_argument("chapters", nargs="*", type=Path, help="their .py files (default: all in _toc.yml)")
     options = parser.parse_args(arguments)
-    chosen = [Chapter(path.with_suffix(".py").resolve()) for path in options.chapters] or chapters(find_root(Path()))
+    named = [Chapter(path.with_suffix(".py").resolve()) for path in options.chapters]
+    chosen = named or chapters(find_root(Path()))
     if options.command == "install-cell":
         print(
             "\n".join(chapter.name for chapter in chosen if add_install_cell(chapter)) or "every chapter has its cell"
         )
         return 0
-    return _check(chosen) if options.command == "check" else _execute(chosen, options.jobs)
+    if options.command == "check":
+        return _check(chosen)
+    return _execute(named or sorted(chosen, key=_seconds, reverse=True), options.jobs)  # no long one is left at the end
 
 
 def _check(chosen: Sequence[Chapter]) -> int:
@@ -43,21 +49,18 @@ def _check(chosen: Sequence[Chapter]) -> int:
 
 def _execute(chosen: Sequence[Chapter], jobs: int) -> int:
     if jobs == 1:
-        return max(map(_run, chosen), default=0)
+        return max(map(attempt, chosen), default=0)
+    import joblib
+
+    cores = max(1, joblib.cpu_count() // jobs)
+    os.environ.update(dict.fromkeys(CORES_OF_A_KERNEL, str(cores)))
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        return max(pool.map(_run, chosen), default=0)
+        return max(pool.map(attempt, chosen), default=0)
 
 
-def _run(chapter: Chapter) -> int:
-    print(f"{chapter.name}: running", flush=True)
-    try:
-        print(f"{chapter.name}: {execute(chapter):.0f} s", flush=True)
-        if chapter.name == "index":
-            (find_root(chapter.path.parent) / COVER).write_bytes(cover(Chapter(chapter.path)))
-    except ChapterError as error:
-        print(error, file=sys.stderr, flush=True)
-        return 1
-    return 0
+def _seconds(chapter: Chapter) -> float:
+    """What its last execution took."""
+    return chapter.notebook.metadata.get(STAMP, {}).get("seconds", 0.0) if chapter.notebook_path.exists() else 0.0
 
 
 if __name__ == "__main__":

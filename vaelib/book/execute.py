@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 import shutil
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -21,10 +22,11 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
 import vaelib
+from vaelib.book.cover import COVER, cover
 from vaelib.book.notebooks import STAMP, Chapter, find_root, source_hash
 from vaelib.book.pictures import lighten
 
-__all__ = ["ChapterError", "execute"]
+__all__ = ["ChapterError", "attempt", "execute"]
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
@@ -58,6 +60,19 @@ def execute(chapter: Chapter) -> float:
     notebook.metadata[STAMP] = _stamp(notebook, _take_data(notebook), seconds)
     _replace(chapter.notebook_path, notebook)
     return seconds
+
+
+def attempt(chapter: Chapter) -> int:
+    """Executes a chapter and says how that went; the book's cover is drawn from the index. Returns the exit status."""
+    print(f"{chapter.name}: running", flush=True)
+    try:
+        print(f"{chapter.name}: {execute(chapter):.0f} s", flush=True)
+        if chapter.name == "index":
+            (find_root(chapter.path.parent) / COVER).write_bytes(cover(Chapter(chapter.path)))
+    except ChapterError as error:
+        print(error, file=sys.stderr, flush=True)
+        return 1
+    return 0
 
 
 def _prepared(source: NotebookNode) -> NotebookNode:
