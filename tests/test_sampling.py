@@ -23,6 +23,7 @@ from vaelib.runs import train_or_load
 from vaelib.sampling import (
     REPAIRS,
     bits,
+    bits_all,
     copying,
     coverage,
     fit_prior,
@@ -288,10 +289,20 @@ def test_judgements_of_a_group_are_tabled(run):
 def test_the_cores_share_what_nobody_has_judged(run, monkeypatch):
     pairs = [(run, 2), (run, "narrow")]
     with monkeypatch.context() as patch:
+        patch.setattr("joblib.cpu_count", lambda: 2)
         patch.setattr("vaelib.sampling.of_runs.judge", None)  # this process cannot judge: others must
         found = judged_all(pairs)
     assert found == [judged(run, 2), judged(run, "narrow")]
     assert found[0].variety > 0 and found[0] != found[1]
+
+
+def test_the_cores_share_the_bits_of_models(run, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("joblib.cpu_count", lambda: 2)
+        patch.setattr("vaelib.sampling.of_runs.log_likelihood", None)  # this process cannot estimate: others must
+        found = bits_all([(run, "none", 0), (run, "narrow", 0)], samples=20)
+    assert found == [bits(run, "none", 20), bits(run, "narrow", 20)]
+    assert found[0].nll < found[0].bound and found[0] != found[1]
 
 
 def test_an_error_of_a_worker_is_raised(run):

@@ -155,13 +155,13 @@ def _flow(run: Run, seed: int) -> Finding:
 def _share(find: Callable[..., Finding], cases: Sequence[tuple[Any, ...]]) -> None:
     """Has the cores find what is not remembered of ``find(run, *rest)``, for each case (run, *rest)."""
     new = [(str(run.path), rest) for run, *rest in cases if not is_remembered(find, run, *rest)]
-    made = dict(each(_Finding(str(store_directory().absolute()), find), new if len(new) > 1 else []))
+    made = dict(each(_Inquiry(str(store_directory().absolute()), find), new if len(new) > 1 else []))
     for error in (made[index] for index in sorted(made) if isinstance(made[index], Exception)):
         raise error
 
 
 @dataclass(frozen=True)
-class _Finding:
+class _Inquiry:
     """Finds out something about one run of `store`, so that it is remembered there."""
 
     store: str
