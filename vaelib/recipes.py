@@ -37,13 +37,13 @@ SHARED: dict[Recipe, dict[str, Mapping[str, Any]]] = {
     },
 }
 DIGITS: dict[Recipe, dict[str, Mapping[str, Any]]] = {
-    "report": {"model": {}, "training": {"batch_size": 128, "epochs": 50}},
-    "kingma-welling": {"model": {"hidden": (500,)}, "training": {"epochs": 50}},
+    "report": {"model": {}, "training": {"batch_size": 128, "epochs": 30}},
+    "kingma-welling": {"model": {"hidden": (500,)}, "training": {"epochs": 30}},
     "modern": {"model": {"hidden": (500, 500)}, "training": {"batch_size": 128, "epochs": 30}},
 }
 FACES: dict[Recipe, dict[str, Mapping[str, Any]]] = {
-    "report": {"model": {}, "training": {"batch_size": 64, "epochs": 500}},
-    "kingma-welling": {"model": {"hidden": (200,)}, "training": {"epochs": 500}},
+    "report": {"model": {}, "training": {"batch_size": 64, "epochs": 300}},
+    "kingma-welling": {"model": {"hidden": (200,)}, "training": {"epochs": 300}},
     "modern": {"model": {"hidden": (500,)}, "training": {"batch_size": 64, "epochs": 500}},
 }
 FACES_LIKELIHOOD: dict[Recipe, LikelihoodConfig] = {
