@@ -94,6 +94,14 @@ def test_a_mixture_is_scipys():
     np.testing.assert_allclose(mixture().log_prob(z).numpy(), expected, rtol=1e-4)
 
 
+def test_a_mixture_judges_codes_in_blocks_as_at_once(monkeypatch):
+    z = torch.randn(5, 7, 2, generator=torch.Generator().manual_seed(0))
+    at_once = mixture().log_prob(z)
+    monkeypatch.setattr("vaelib.priors.mixture.AT_ONCE", 12)  # three codes, of two components and two dimensions
+    torch.testing.assert_close(mixture().log_prob(z), at_once)
+    assert at_once.shape == (5, 7)
+
+
 def test_a_vamp_is_the_average_of_the_posteriors_of_its_pseudo_inputs():
     prior = vamp()
     mean, log_var = (t.detach() for t in prior.components())
