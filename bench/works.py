@@ -81,7 +81,7 @@ WORKS = {
         optimiser="adagrad",
         schedule="constant",
         batch_size=128,
-        epochs=50,
+        epochs=30,
         laps=7,
     ),
     "frey": Work(  # today's recipe for faces

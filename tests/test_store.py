@@ -99,6 +99,14 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bits(processes, folder,
     assert not list(folder.glob(".*.checkpoint")) and not list(folder.glob(".*.draft"))
 
 
+def test_the_checkpoint_of_a_run_that_was_written_is_cleared(folder):
+    run = train_or_load(config(epochs=2), progress=False)
+    left = folder / f".{run.path.name}.checkpoint"
+    left.write_bytes(b"of a process that was killed between the two")
+    train_or_load(config(epochs=2), progress=False)
+    assert not left.exists()
+
+
 def test_many_processes_train_a_run_once(processes, folder):
     crowd = [in_a_process(processes, folder, config(epochs=40)) for _ in range(5)]
     for process in crowd:

@@ -106,11 +106,9 @@ def train_or_load(config: RunConfig, *, progress: bool | None = None, checkpoint
     path = run_directory(config, prepared)
     checkpoint = Checkpoint(path.with_name(f".{path.name}.checkpoint"), checkpoint_seconds)
 
-    def work() -> None:
-        store.write(path, _train(config, prepared, checkpoint, progress))
-        checkpoint.clear()
-
-    return store.once(path, load, work)
+    run = store.once(path, load, lambda: store.write(path, _train(config, prepared, checkpoint, progress)))
+    checkpoint.clear()  # also that of a process which was killed when it had just written the run
+    return run
 
 
 def load(path: Path) -> Run:
