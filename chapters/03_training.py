@@ -271,7 +271,7 @@ plt.show()
 # %% [markdown]
 # Why would a model with the better bound draw the worse samples? Its bound is about codes of real images. Prior samples ask
 # for the decoder's opinion everywhere, also where no image was ever encoded. The original recipe spends the most nats on
-# each image ({numref}`fig-training-digits`, right), so its codes are the most narrow and leave the most room between them.
+# each image ({numref}`fig-training-digits`, right), so its codes are probably the most narrow and leave the most room between them.
 #
 # ## What does a latent plane look like?
 #
@@ -468,8 +468,8 @@ Markdown(
 # The report's recipe is not wrong, it is *unfinished*: Adagrad divides its step by the root of all squared gradients so
 # far, so a step of 0.001, ten times below the smallest that Kingma and Welling tried, never gets far. Its curves still
 # rise when they stop. Kingma and Welling's recipe reaches useful bounds, and its curve, too, still rises when we stop it.
-# With a second layer, torch's own initial weights and no prior on the weights the same Adagrad does better (the first
-# exercise), so one or more of these three hold it back.
+# With a second layer, torch's own initial weights, batches of 128 and no prior on the weights the same Adagrad does better (the first
+# exercise), so one or more of these four hold it back.
 #
 # The comparison is of whole recipes, as you would copy them. It does not say how much of the modern recipe's lead is due
 # to Adam, to SiLU, to the cosine or to the second layer; the exercises begin to take it apart.

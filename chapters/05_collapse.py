@@ -281,10 +281,9 @@ Markdown(
 )
 
 # %% [markdown]
-# For linear VAEs the theory is exact. A curved network may do with fewer directions, and fewer nats, what a linear one does
+# For linear VAEs the theory is exact. A curved network may do with fewer directions, and often fewer nats, what a linear one does
 # with many: a turning head is one number, but moves the pixels along a curve that needs several principal directions. Look
-# at `toyfaces`: as $\sigma$ falls, theory asks for ever more directions, while the tanh networks stay near the number of
-# true factors. (Directions of small variance are also learned last, and these networks trained for a short time.) The
+# at `toyfaces`: as $\sigma$ falls, theory asks for ever more directions, while those of the tanh networks grow far more slowly. (Directions of small variance are also learned last, and these networks trained for a short time.) The
 # theory of the linear model is therefore a good guide to *whether* a latent pays, and counts on the high side.
 #
 # ## Is it the sigmoid, sigma, the latents or the recipe?
@@ -318,7 +317,7 @@ Markdown(
     "over that of the average frame: 0 is the average face, 1 a perfect copy."
 )
 
-# %% mystnb={"figure": {"name": "fig-collapse-grid-directions", "caption": "Directions in use in every cell, mean over seeds. Read along a row: what the sigmoid and the number of latents do. Read down a column: what sigma and the recipe do. The rows differ; along a row the number is limited by that of the latents, and otherwise hardly changes."}, "image": {"alt": "A table of coloured squares: rows for the six ways to set sigma times two recipes, columns for sigmoid yes or no times four numbers of latents. The rows with sigma at 1 are dark everywhere."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-collapse-grid-directions", "caption": "Directions in use in every cell, mean over seeds. Read along a row: what the sigmoid and the number of latents do. Read down a column: what sigma and the recipe do. The rows differ; along a row the number is limited by that of the latents, and otherwise changes far less than down a column."}, "image": {"alt": "A table of coloured squares: rows for the six ways to set sigma times two recipes, columns for sigmoid yes or no times four numbers of latents. The rows with sigma at 1 are dark everywhere."}} tags=["hide-input"]
 ROWS, COLUMNS = ["recipe", "sigma"], ["sigmoid", "latents"]
 in_rows = grid.sort_values("recipe", ascending=False, kind="stable")
 plots.cell_map(in_rows, ROWS, COLUMNS, "directions")
@@ -476,14 +475,14 @@ Markdown(
 )
 
 # %% [markdown]
-# So the sigmoid does lower the error, by two fifths. It leaves the code as empty as it was, and the reconstructions no
+# So the sigmoid does lower the error, by more than two fifths. It leaves the code as empty as it was, and the reconstructions no
 # sharper. Of the report's reasons, one is seen: the gradient at the start does stand out more clearly with the sigmoid,
 # whose first picture is grey and not black. But the training is equally calm at its end, and few pixels leave their
 # range.
 #
 # Why, then, should it lower the error of a model that draws one face anyway? The row *offset* says where the error sits:
 # without the sigmoid that one face is not even the average frame. And the row below it, in which $z$ is drawn from the
-# posterior as in training, says that it hardly is a matter of training: there, the two models are almost equal.
+# posterior as in training, says that it hardly is a matter of training: there, the two models are much closer.
 #
 # The two rows decode different places. A collapsed posterior is the {term}`prior`, and in training its draws of $z$ in 20
 # dimensions lie at a distance of about $\sqrt{20}$ from the origin. Its *mean* is the origin, which the decoder has hardly
@@ -552,7 +551,7 @@ first = {n: [treated[n, 0]] for n in REMEDIES}
 plots.named_rows(rebuilt(first, frames), film.shape)
 plt.show()
 
-# %% mystnb={"figure": {"name": "fig-collapse-samples", "caption": "Samples of the same models: z from the prior, the decoder's mean. The collapsed models draw their one face, most of them neatly. Of those whose latents are awake, only the one with Bernoulli pixels, which has a sigmoid, draws faces; the others draw mostly noise, much of it black or white."}, "image": {"alt": "Rows of pictures drawn from the prior, one row for each remedy: one repeated face in the collapsed models, dark and noisy pictures with free bits, a small beta or a learned or optimal sigma, and smooth faces with Bernoulli pixels."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-collapse-samples", "caption": "Samples of the same models: z from the prior, the decoder's mean. The collapsed models draw their one face, half of them neatly. Of those whose latents are awake, only the one with Bernoulli pixels, which has a sigmoid, draws faces; the others draw much noise, often black."}, "image": {"alt": "Rows of pictures drawn from the prior, one row for each remedy: one repeated face in the collapsed models, dark and noisy pictures with free bits, a small beta or a learned or optimal sigma, and smooth faces with Bernoulli pixels."}} tags=["hide-input"]
 drawn = {
     name: run.model.sample(14, torch.Generator().manual_seed(1))
     for name, (run,) in first.items()
@@ -602,7 +601,7 @@ Markdown(
 # collapse, but as a bound on what the decoder may say where it knows nothing. {numref}`fig-collapse-per-pixel-samples`
 # shows the optimal sigma with it. Samples are the subject of the next chapter.
 #
-# Why do the report's remedies not change the number of directions? None of them is in {eq}`eq-collapse-price`. A warm-up
+# Why do the report's remedies bring no more than one direction? None of them is in {eq}`eq-collapse-price`. A warm-up
 # is not in it either: it changes the way, and the price at its end is the old one. Free bits make the latents carry what
 # is free, and the error falls, but the bound gets no better for it.
 #
@@ -693,7 +692,7 @@ Markdown(
 )
 
 # %% [markdown]
-# The better bound comes with the worse pictures, and the reason stands in {eq}`eq-gaussian`: the squared error of a pixel is
+# Beside the optimal sigma the better bound comes with the worse pictures, and the reason stands in {eq}`eq-gaussian`: the squared error of a pixel is
 # divided by $2 \sigma_i^2$. Where a pixel is hard to predict, at the eyes, the mouth and the edges of the head, the decoder
 # states a large $\sigma_i$, and from then on errors there hardly cost anything, so it has little reason to draw them
 # better. Where a pixel is easy, it states a small one and is paid for every bit of precision. The bound sums up both. The

@@ -102,8 +102,8 @@ print(*parts, scorecard.verdict(parts), sep="\n")
 #
 # - A part that compares two groups of runs is a yes (✓) if the 95 % interval of the difference of their means lies wholly on
 #   the claimed side, a no (✗) if it lies wholly on the other, and open (?) if it holds the border. The interval is
-#   Student's, over seeds, and stands in square brackets. Where there is one seed only, the figures are compared as they are, without an
-#   interval: read these parts with care.
+#   Student's, over seeds, and stands in square brackets. Where both groups have one seed only, the figures are compared as they are, without an
+#   interval: read these parts with care. A single run beside several is judged by the spread of these.
 # - **holds**: at least one part is a yes, and all others are, too. **does not hold**: none is a yes, and not all are open. **holds in part**: some
 #   are. **depends on** something: some are yes and some no, and it is that thing which tells them apart. **open**: the figures decide nothing.
 # - Where a claim needs a threshold ("very little variation", "sharp") and names none, we had to choose one. It stands in the
@@ -792,13 +792,13 @@ Markdown(
 #
 # On MNIST and Frey Faces, at the settings above:
 #
-# - **What the report saw is there.** The collapse looks as described (23), and the tongue is missing (18), in other people's
-#   models, too (19). Few latents do restrict diversity (1).
+# - **What the report saw is there.** The collapse looks as described (23), and the tongue is all but missing (18), and too
+#   rare in other people's models (19). Few latents do restrict diversity (1).
 # - **The causes that it names are mostly not the causes.** The sigmoid makes the one average face a better one (4)
 #   and keeps pixels inside their range (5), but it explains next to nothing of which models collapse (6), and a model
 #   stays collapsed with each of the report's three cures and with all of them (24). The Gaussian decoder draws rare frames as
 #   well as others (22). Two other things decide: sigma, the price of a latent, and the prior, from which samples are drawn.
-# - **More latents do not blur.** Up to 20 latents pictures get sharper (7), and beyond they stay as they are (2, 11).
+# - **More latents do not blur.** From 2 to 20 latents pictures get sharper (7); from 10 on no difference in sharpness is certain (2, 11).
 # - **Sharp is relative.** MNIST reconstructions by the report's recipe have about two fifths of the edges of the images, and those by the modern one three
 #   quarters (12). What is hard to predict is averaged away, and a classifier may still read the digit.
 # - **A sigma for each pixel blurs reconstructions but not samples (3).** Its samples have steeper edges than real frames,
@@ -1010,8 +1010,7 @@ Markdown(
 
 # %% [markdown]
 # The first two rows have the authors' network. With $\mathcal{N}(0, I)$ as its prior ours falls short. The authors trained for 3,280 epochs in
-# batches of 20, with a step that fell from 0.001 to 0.0001; that is well over a hundred times as many steps as ours. What helped most is
-# where the decoder starts: in the short trials the bound is more than 20 nats better from the average image than from a random one,
+# batches of 20, with a step that fell from 0.001 to 0.0001; that is well over a hundred times as many steps as ours. Of the two things that we tried, the start of the decoder helped more: in the short trials the bound is more than 20 nats better from the average image than from a random one,
 # with either step. In the second row nothing was trained again. A mixture in place of $\mathcal{N}(0, I)$ takes more than two nats off, and brings the
 # model just below the published figure; which was measured with $\mathcal{N}(0, I)$, so this is the better model and not the better training.
 #
