@@ -15,7 +15,7 @@
 # see what a healthy loss curve looks like, which loss to expect after how many {term}`epochs <epoch>`, what the trained models draw, and
 # how much of all that was decided by one number, the step of the optimiser.
 #
-# Every figure comes from full runs on real data, with several {term}`seeds <seed>`. You can change the settings below and run the
+# The figures come from full runs on real data, those that carry a conclusion with several {term}`seeds <seed>`. You can change the settings below and run the
 # chapter again: `papermill chapters/03_training.ipynb mine.ipynb -p latent_dim 5 -p epochs 2`.
 
 # %% tags=["parameters"]

@@ -104,7 +104,7 @@ Markdown(
 )
 
 # %% [markdown]
-# Training on MNIST is short here: a sixth of what the recipes take in {doc}`03_training`. That is a choice, made so that this chapter takes less than half an hour on two cores. Whether it decides a verdict is
+# Training on MNIST is short here: a sixth of what the recipes take in {doc}`03_training`. That is a choice, made to keep the sweep short enough to be repeated. Whether it decides a verdict is
 # checked with full-length runs {ref}`below <sweeps-longer>`.
 #
 # ## Do the loss curves keep their order?

@@ -196,22 +196,10 @@ def test_chapters_at_once_share_the_cores(tiny, folder, monkeypatch):
         assert chapter.notebook.cells[4].outputs[0].data["text/plain"] == repr((share, str(share)))
 
 
-def test_the_longest_chapter_begins(folder, monkeypatch):
-    (folder / "_toc.yml").write_text(
-        "format: jb-book\nroot: chapters/tiny\nchapters:\n- file: chapters/a\n- file: chapters/b\n"
-    )
-    for name, seconds in (("a", 5.0), ("b", 70.0)):
-        shutil.copy(folder / "chapters" / "tiny.py", folder / "chapters" / f"{name}.py")
-        stamped = nbformat.v4.new_notebook(metadata={STAMP: {"seconds": seconds}})
-        nbformat.write(stamped, folder / "chapters" / f"{name}.ipynb")
-    asked = []
-    monkeypatch.setattr(
-        "vaelib.book.__main__._execute", lambda chosen, jobs: asked.append([c.name for c in chosen]) or jobs
-    )
-    monkeypatch.chdir(folder)
-    assert main(["execute", "--jobs", "3"]) == 3
-    assert main(["execute", "--jobs", "2", "chapters/a.py", "chapters/b.py"]) == 2
-    assert asked == [["b", "a", "tiny"], ["a", "b"]]
+def test_a_wrong_number_of_chapters_at_once_is_refused(tiny, capsys):
+    with pytest.raises(SystemExit):
+        main(["execute", "--jobs", "0", str(tiny.path)])
+    assert "--jobs 0: expected 1 or more" in capsys.readouterr().err
 
 
 def test_a_failed_chapter_keeps_its_notebook(tiny, folder):

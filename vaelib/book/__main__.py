@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vaelib.book.execute import attempt
 from vaelib.book.install import add_install_cell
-from vaelib.book.notebooks import STAMP, Chapter, chapters, find_root, problems
+from vaelib.book.notebooks import Chapter, chapters, find_root, problems
 
 CORES_OF_A_KERNEL = ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")  # torch and BLAS heed the one, joblib the other
 
@@ -29,8 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for command in (run, check, install):
         command.add_argument("chapters", nargs="*", type=Path, help="their .py files (default: all in _toc.yml)")
     options = parser.parse_args(arguments)
-    named = [Chapter(path.with_suffix(".py").resolve()) for path in options.chapters]
-    chosen = named or chapters(find_root(Path()))
+    chosen = [Chapter(path.with_suffix(".py").resolve()) for path in options.chapters] or chapters(find_root(Path()))
     if options.command == "install-cell":
         print(
             "\n".join(chapter.name for chapter in chosen if add_install_cell(chapter)) or "every chapter has its cell"
@@ -38,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.command == "check":
         return _check(chosen)
-    return _execute(named or sorted(chosen, key=_seconds, reverse=True), options.jobs)  # no long one is left at the end
+    if options.jobs < 1:
+        parser.error(f"--jobs {options.jobs}: expected 1 or more")
+    return _execute(chosen, options.jobs)
 
 
 def _check(chosen: Sequence[Chapter]) -> int:
@@ -56,11 +57,6 @@ def _execute(chosen: Sequence[Chapter], jobs: int) -> int:
     os.environ.update(dict.fromkeys(CORES_OF_A_KERNEL, str(cores)))
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         return max(pool.map(attempt, chosen), default=0)
-
-
-def _seconds(chapter: Chapter) -> float:
-    """What its last execution took."""
-    return chapter.notebook.metadata.get(STAMP, {}).get("seconds", 0.0) if chapter.notebook_path.exists() else 0.0
 
 
 if __name__ == "__main__":

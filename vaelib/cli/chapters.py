@@ -20,7 +20,7 @@ def execute(*chapters: Path, jobs: int = 1) -> int:
     chapters
         their .py files
     jobs
-        how many at once
+        how many at once, which share the cores
     """
     return published.main(["execute", f"--jobs={jobs}", *map(str, chapters)])
 
