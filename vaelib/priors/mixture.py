@@ -132,12 +132,12 @@ def _average(codes: Tensor, components: int, fits: int, narrowest: float, seed: 
     from sklearn.mixture import GaussianMixture
     from threadpoolctl import threadpool_limits
 
-    x = codes.detach().cpu().double().numpy()
+    x = codes.detach().cpu().numpy()
     mixtures = [GaussianMixture(components, reg_covar=narrowest**2, random_state=seed + i) for i in range(fits)]
     with threadpool_limits(1):  # EM is many small products: threads that wait for each other only slow it down
         members = [mixture.fit(x) for mixture in mixtures]
     return Mixture(
         np.concatenate([member.weights_ for member in members]),
         np.concatenate([member.means_ for member in members]),
-        np.linalg.cholesky(np.concatenate([member.covariances_ for member in members])),
+        np.linalg.cholesky(np.concatenate([member.covariances_ for member in members]).astype(np.float64)),
     )
