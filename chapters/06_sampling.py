@@ -114,7 +114,7 @@ from vaelib.recipes import faces_recipe
 
 by_chance = DataConfig(name=dataset, split="random")
 length = {"epochs": epochs or None}
-few, fewer = min(seeds, 3), min(seeds, 2)
+few = min(seeds, 3)
 
 
 def modern(latent_dim, data=by_chance, **settings):
@@ -281,10 +281,10 @@ Markdown(
 
 # %%
 bernoulli = modern(largest, likelihood=LikelihoodConfig(name="bernoulli"))
-crossed = train_groups({"Bernoulli": repeated(bernoulli, fewer)})["Bernoulli"]
+crossed = train_groups({"Bernoulli": repeated(bernoulli, few)})["Bernoulli"]
 judgement_table(
     {
-        "Gaussian": (by_size[largest][:fewer], "none"),
+        "Gaussian": (by_size[largest][:few], "none"),
         "Bernoulli": (crossed, "none"),
         "Bernoulli, reconstructions": (crossed, "reconstructions"),
     }
@@ -489,7 +489,7 @@ vamp_model = base.model.replace(
 )
 by_sampling = ObjectiveConfig(kl="monte-carlo")
 vamp = base.replace(model=vamp_model, objective=by_sampling)
-vamps = train_groups({"VampPrior": repeated(vamp, fewer)})["VampPrior"]
+vamps = train_groups({"VampPrior": repeated(vamp, few)})["VampPrior"]
 
 # %%
 NAMES = {
@@ -591,8 +591,8 @@ def verdict(z):
 Markdown(" ".join(verdict(z) for z in sizes if z >= 10 or len(sizes) == 1))
 
 # %% [markdown]
-# The validation frames are cautious judges of size. For some models they prefer fewer components, and fewer components
-# follow the codes less closely. What if all of the largest models get the same, the most that we tried?
+# The validation frames are cautious judges of size: they may prefer fewer components, and fewer components follow the
+# codes less closely. What if all of the largest models get the same, the most that we tried?
 
 # %%
 from vaelib.sampling import mixture_for
@@ -712,7 +712,7 @@ Markdown(
 )
 
 # %% [markdown]
-# An honest word, then. A repaired prior gives back what the model was shown, in the right proportions. It invents nothing:
+# An honest word, then. A repaired prior gives back what the model was shown, in roughly the right proportions. It invents nothing:
 # expressions that came only after the training frames are mostly not among its samples, although the decoder could draw a
 # good part of them if it were given the right codes. By this split's own measure samples are also nearer to the training
 # frames than the held-out frames are, since those lie in another part of the space. What a new expression costs is frames
@@ -739,7 +739,7 @@ compressor = wide_base.replace(
 # %%
 from vaelib.sampling import bits_all
 
-coders = train_groups({"coder": repeated(compressor, fewer)})["coder"]
+coders = train_groups({"coder": repeated(compressor, few)})["coder"]
 
 
 def priced(ways):

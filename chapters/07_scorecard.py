@@ -511,7 +511,7 @@ crossed = faces_recipe(
     likelihood=LikelihoodConfig(name="bernoulli"),
     **base,
 )
-crossed = train_groups({"": repeated(crossed, min(film_seeds, 2))})[""]
+crossed = train_groups({"": repeated(crossed, min(film_seeds, 3))})[""]
 report["22"] = [
     *rules.reaches_rare_frames(*asked.values()),
     above(
@@ -587,7 +587,7 @@ from vaelib.grid import amended
 from vaelib.models import VAE
 
 no_sigmoid = {"model.likelihood.mean": "identity"}
-three = {"model.hidden": (200,), "model.latent_dim": 5}
+three = {"model.hidden": (50,), "model.latent_dim": 5}
 changes = {"with": {}, "without": no_sigmoid, "three": three}
 ill = train_groups(
     {n: repeated(amended(plain, c), film_seeds) for n, c in changes.items()}
@@ -894,7 +894,7 @@ wanted |= {
     for start in ("init", "average")
     for step in (0.002, 0.004)
 }
-wanted["coders"] = repeated(coder, min(film_seeds, 2))
+wanted["coders"] = repeated(coder, min(film_seeds, 3))
 trained = train_groups(wanted)
 (one_layer,), coders = trained.pop("final"), trained.pop("coders")
 

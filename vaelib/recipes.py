@@ -24,7 +24,7 @@ RECIPES: tuple[Recipe, ...] = get_args(Recipe)
 
 SHARED: dict[Recipe, dict[str, Mapping[str, Any]]] = {
     "report": {
-        "model": {"hidden": (500, 500), "activation": "tanh"},
+        "model": {"activation": "tanh"},
         "training": {"optimiser": "adagrad", "learning_rate": 1e-3},
     },
     "kingma-welling": {
@@ -37,12 +37,12 @@ SHARED: dict[Recipe, dict[str, Mapping[str, Any]]] = {
     },
 }
 DIGITS: dict[Recipe, dict[str, Mapping[str, Any]]] = {
-    "report": {"model": {}, "training": {"batch_size": 128, "epochs": 30}},
+    "report": {"model": {"hidden": (500, 500)}, "training": {"batch_size": 128, "epochs": 30}},
     "kingma-welling": {"model": {"hidden": (500,)}, "training": {"epochs": 30}},
     "modern": {"model": {"hidden": (500, 500)}, "training": {"batch_size": 128, "epochs": 30}},
 }
 FACES: dict[Recipe, dict[str, Mapping[str, Any]]] = {
-    "report": {"model": {}, "training": {"batch_size": 64, "epochs": 300}},
+    "report": {"model": {"hidden": (200, 200)}, "training": {"batch_size": 64, "epochs": 300}},
     "kingma-welling": {"model": {"hidden": (200,)}, "training": {"epochs": 300}},
     "modern": {"model": {"hidden": (500,)}, "training": {"batch_size": 64, "epochs": 500}},
 }
