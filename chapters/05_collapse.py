@@ -488,7 +488,7 @@ Markdown(
 # sharper. Of the report's reasons, one is seen: the gradient at the start does stand out more clearly with the sigmoid,
 # whose first picture is grey and not black. But the training is equally calm at its end, and few pixels leave their
 # range. All three remedies together do wake something: the one direction that theory grants at this price, for a tenth of
-# a nat. (In one seed a second one is counted.) A small network of one layer has found in 300 epochs what the large one had not. It is no cure: the
+# a nat. (With two of the five seeds a second one is counted.) A small network of one layer has found in 300 epochs what the large one had not. It is no cure: the
 # reconstructions are hardly nearer to the frames than the average frame is.
 #
 # Why, then, should the sigmoid lower the error of a model that draws one face anyway? The row *offset* says where the error sits:
