@@ -109,8 +109,9 @@ all(torch.equal(a, b) for a, b in pairs)
 #
 # - **report**: Adagrad {cite:p}`duchi2011` with a step of 0.001, two hidden layers with tanh, 30 epochs on MNIST and 300 on
 #   Frey Faces (the report says 30 to 50 and 300 to 500). The report does not say how wide its layers were; we take 500
-#   units for MNIST and 200 for Frey Faces, as Kingma and Welling did. Nor does it say which sigma its Gaussian decoder had, only that learning one for each pixel blurred the faces
-#   more. Plain squared error means $\sigma = 1$, so that is what we take.
+#   units for MNIST and 200 for Frey Faces, as Kingma and Welling did. Nor does it say which sigma its Gaussian decoder
+#   had, only that learning one for each pixel blurred the faces more. Plain squared error means $\sigma = 1$, so that is
+#   what we take.
 # - **kingma-welling**: the original protocol. One hidden layer (500 units for MNIST, 200 for Frey Faces), weights drawn
 #   from $\mathcal{N}(0, 0.01)$, a weak prior on the weights, Adagrad with a step of 0.01, batches of 100. The decoder for
 #   Frey Faces has a sigma for every pixel and passes its mean through a sigmoid. They chose the step among 0.01, 0.02 and

@@ -573,6 +573,7 @@ report["21"] = [
 # %% tags=["hide-input"]
 from vaelib.collapse import (
     FACTORS,
+    REMEDIES,
     cures,
     factorial,
     gradient_signal,
@@ -587,8 +588,7 @@ from vaelib.grid import amended
 from vaelib.models import VAE
 
 no_sigmoid = {"model.likelihood.mean": "identity"}
-three = {"model.hidden": (50,), "model.latent_dim": 5}
-changes = {"with": {}, "without": no_sigmoid, "three": three}
+changes = {"with": {}, "without": no_sigmoid, "three": REMEDIES["these three"]}
 ill = train_groups(
     {n: repeated(amended(plain, c), film_seeds) for n, c in changes.items()}
 )
