@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vaelib.likelihoods import make_likelihood
 from vaelib.models import VAE
-from vaelib.objectives import Terms, bits_per_dim, elbo, gaussian_kl, log_weights
+from vaelib.objectives import Terms, bits_per_dim, elbo_at, gaussian_kl, log_weights
 from vaelib.progress import bar
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 BATCH = 1000
+ACTIVE = 0.01  # Burda et al.'s least variance of an active unit's mean
 IMAGES_AT_ONCE, DECODES_AT_ONCE = 64, 512  # of `log_likelihood`: its memory stays small, and so in the cache
 
 
@@ -53,7 +54,7 @@ def kl_per_dim(model: VAE, x: Tensor) -> Tensor:
     return gaussian_kl(*posterior(model, x)).mean(0)
 
 
-def active_units(model: VAE, x: Tensor, threshold: float = 0.01) -> Tensor:
+def active_units(model: VAE, x: Tensor, threshold: float = ACTIVE) -> Tensor:
     """Which dimensions the encoder uses: variance over x of E[z_j|x] > threshold, (Z,) bool. Burda et al. 2016, 5.2."""
     return posterior(model, x)[0].var(0) > threshold
 
@@ -61,7 +62,12 @@ def active_units(model: VAE, x: Tensor, threshold: float = 0.01) -> Tensor:
 @torch.no_grad()
 def squared_error(model: VAE, x: Tensor) -> Tensor:
     """|x - E[x|z]|^2 at the posterior's mean, summed over pixels in [0, 1]: (N, D) -> (N,)."""
-    return torch.cat([(batch - model.reconstruct(batch)).square().sum(-1) for batch in x.split(BATCH)])
+    return _squared_error(model, x, posterior(model, x)[0])
+
+
+def _squared_error(model: VAE, x: Tensor, mean: Tensor) -> Tensor:
+    batches = zip(x.split(BATCH), mean.split(BATCH), strict=True)
+    return torch.cat([(batch - model.mean_image(z)).square().sum(-1) for batch, z in batches])
 
 
 @torch.no_grad()
@@ -128,26 +134,27 @@ def discretised(model: VAE) -> VAE:
     return twin.eval()
 
 
+@torch.no_grad()
 def summary(model: VAE, x: Tensor, seed: int = 0) -> dict[str, float]:
     """The figures that a run records for one split: means over x (N, D), nats per image unless named otherwise.
 
     "bits_per_dim" is the bound -ELBO of the 256 grey levels, for likelihoods that are Gaussian or discretised.
     """
-    terms = _elbo_of_all(model, x, seed)
-    figures = {**terms._asdict(), "squared_error": squared_error(model, x)}
+    codes = posterior(model, x)
+    figures = {**_elbo_of_all(model, x, codes, seed)._asdict(), "squared_error": _squared_error(model, x, codes[0])}
     means = {name: value.double().mean().item() for name, value in figures.items()}
-    means["active_units"] = int(active_units(model, x).sum()) if len(x) > 1 else 0
+    means["active_units"] = int((codes[0].var(0) > ACTIVE).sum()) if len(x) > 1 else 0
     if model.config.likelihood.name != "bernoulli":
         of_levels = discretised(model) if model.config.likelihood.name == "gaussian" else model
-        bound = _elbo_of_all(of_levels, x, seed).elbo.double().mean().item()
+        bound = _elbo_of_all(of_levels, x, codes, seed).elbo.double().mean().item()
         means["bits_per_dim"] = float(bits_per_dim(bound, x.shape[1], density=False))
     return means
 
 
-@torch.no_grad()
-def _elbo_of_all(model: VAE, x: Tensor, seed: int) -> Terms:
+def _elbo_of_all(model: VAE, x: Tensor, codes: tuple[Tensor, Tensor], seed: int) -> Terms:
     generator = torch.Generator(x.device).manual_seed(seed)
-    closed_form = model.prior.kl(*model.encode(x[:1])) is not None
+    closed_form = model.prior.kl(codes[0][:1], codes[1][:1]) is not None
     kl: Literal["analytic", "monte-carlo"] = "analytic" if closed_form else "monte-carlo"
-    parts = [elbo(model, batch, kl=kl, generator=generator) for batch in x.split(BATCH)]
+    batches = zip(x.split(BATCH), codes[0].split(BATCH), codes[1].split(BATCH), strict=True)
+    parts = [elbo_at(model, *batch, kl=kl, generator=generator) for batch in batches]
     return Terms(*(torch.cat(term) for term in zip(*parts, strict=True)))

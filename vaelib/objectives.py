@@ -25,6 +25,7 @@ __all__ = [
     "beta_at",
     "bits_per_dim",
     "elbo",
+    "elbo_at",
     "free_bits_kl",
     "gaussian_kl",
     "gaussian_log_prob",
@@ -93,19 +94,20 @@ def elbo(
     Raises:
         ValueError: for kl="analytic" with a prior whose KL has no closed form.
     """
-    return _terms(model, x, *model.encode(x), samples=samples, kl=kl, generator=generator)
+    return elbo_at(model, x, *model.encode(x), samples=samples, kl=kl, generator=generator)
 
 
-def _terms(
+def elbo_at(
     model: LatentVariableModel,
     x: Tensor,
     mean: Tensor,
     log_var: Tensor,
     *,
-    samples: int,
-    kl: str,
-    generator: torch.Generator | None,
+    samples: int = 1,
+    kl: Literal["analytic", "monte-carlo"] = "analytic",
+    generator: torch.Generator | None = None,
 ) -> Terms:
+    """`elbo`, where q(z|x) is known already: x (B, D), mean (B, Z) and log_var (B, Z) -> Terms of (B,)."""
     z = reparameterise(mean, log_var, samples, generator)  # (S, B, Z)
     reconstruction = model.likelihood.log_prob(x, model.decode(z)).mean(0)
     if kl == "monte-carlo":
@@ -185,7 +187,7 @@ def loss_function(model: LatentVariableModel, config: ObjectiveConfig, *, binari
             bound = importance_weighted_bound(model, x, config.samples, generator)
             return {"loss": -bound, "elbo": bound}
         mean, log_var = model.encode(x)
-        terms = _terms(model, x, mean, log_var, samples=config.samples, kl=config.kl, generator=generator)
+        terms = elbo_at(model, x, mean, log_var, samples=config.samples, kl=config.kl, generator=generator)
         penalty = terms.kl
         if config.free_bits:
             penalty = free_bits_kl(_analytic_kl(model.prior, mean, log_var), config.free_bits)
