@@ -128,6 +128,16 @@ def test_the_lock_of_a_dead_process_does_not_block(processes, folder):
         pass
 
 
+def test_who_does_not_want_to_wait_need_not(folder):
+    path = run_directory(config())
+    with store.exclusive(path), pytest.raises(store.BusyError, match=f"another process is making {path}"):
+        train_or_load(config(), wait=False)
+    assert not path.exists()
+    train_or_load(config(), wait=False)
+    with store.exclusive(path):  # a finished run needs no lock
+        train_or_load(config(), wait=False)
+
+
 @pytest.mark.parametrize("name", [*FILES, "manifest.json"])
 @pytest.mark.parametrize("damage", ["flip", "truncate", "delete"])
 def test_a_damaged_run_is_set_aside_and_trained_anew(folder, name, damage):

@@ -4,13 +4,14 @@ import os
 import signal
 import socket
 import threading
+import time
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
 
-from vaelib import engine
+from vaelib import engine, store
 from vaelib.config import ConfigError
 from vaelib.data import DataConfig, DataError
 from vaelib.engine import EngineError, each
@@ -140,6 +141,20 @@ def killer(cluster, kills):
     finally:
         over.set()
         thread.join()
+
+
+def test_a_run_that_another_process_trains_holds_up_no_other(folder, base, place):
+    theirs, ours = grid(base, seed=[0, 1])
+    results = {}
+    with store.exclusive(run_directory(theirs)):  # as if somebody else were training it
+        thread = threading.Thread(target=lambda: results.update(runs=train_all([theirs, ours], **place)))
+        thread.start()
+        deadline = time.monotonic() + 60
+        while not run_directory(ours).exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert made(folder) == names([ours])
+    thread.join(60)
+    assert [run.config for run in results["runs"]] == [theirs, ours]
 
 
 def test_workers_killed_in_mid_sweep_lose_nothing(folder, base, cluster):

@@ -6,15 +6,19 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
+from vaelib.store import BusyError
+
 __all__ = ["EngineError", "each"]
 
 Item = TypeVar("Item")
 SECONDS_TO_ANSWER = 20
+SECONDS_BETWEEN_TRIES = 0.5
 ALONE = threading.RLock()  # a task uses what its process has only once: torch's threads, its random numbers
 
 
@@ -29,13 +33,23 @@ def each(
 
     Without a `scheduler`, `jobs` processes of this machine share the work, by default one a core. With one, such as
     ``"tcp://host:8786"``, the workers of that dask cluster do; what a worker had in hand when it died goes to another.
+    An item that some other process is at, so that the task raises BusyError, is asked for again after the others.
 
     Raises:
         EngineError: the cluster does not answer, or a process of this machine was killed.
     """
-    if not items:
-        return
-    yield from _on_cluster(task, items, scheduler) if scheduler else _on_this_machine(task, items, jobs)
+    left = list(range(len(items)))
+    while left:
+        these, busy = [items[index] for index in left], []
+        results = _on_cluster(task, these, scheduler) if scheduler else _on_this_machine(task, these, jobs)
+        for position, result in results:
+            if isinstance(result, BusyError):
+                busy.append(left[position])
+            else:
+                yield left[position], result
+        if len(busy) == len(left):  # nothing else to do
+            time.sleep(SECONDS_BETWEEN_TRIES)
+        left = sorted(busy)
 
 
 def _on_this_machine(task: Callable[[Item], Any], items: Sequence[Item], jobs: int | None) -> Iterator[tuple[int, Any]]:

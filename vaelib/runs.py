@@ -90,7 +90,9 @@ def run_directory(config: RunConfig, prepared: Prepared | None = None) -> Path:
     return store_directory() / f"{prepared.data.name}-z{config.model.latent_dim}-{digest}"
 
 
-def train_or_load(config: RunConfig, *, progress: bool | None = None, checkpoint_seconds: float = 30.0) -> Run:
+def train_or_load(
+    config: RunConfig, *, progress: bool | None = None, checkpoint_seconds: float = 30.0, wait: bool = True
+) -> Run:
     """The finished run of `config`: loaded if it is in the store, else trained and put there.
 
     Processes that ask for the same run at once train it once. A training that was killed goes on from its last
@@ -98,6 +100,7 @@ def train_or_load(config: RunConfig, *, progress: bool | None = None, checkpoint
     and made anew.
 
     Raises:
+        BusyError: another process is training it, with `wait` False.
         ConfigError, DataError: for settings or data that cannot be used.
         NonFiniteLossError: when training diverged; nothing is stored then.
         StoreError: when the store cannot be written to.
@@ -106,7 +109,7 @@ def train_or_load(config: RunConfig, *, progress: bool | None = None, checkpoint
     path = run_directory(config, prepared)
     checkpoint = Checkpoint(path.with_name(f".{path.name}.checkpoint"), checkpoint_seconds)
 
-    run = store.once(path, load, lambda: store.write(path, _train(config, prepared, checkpoint, progress)))
+    run = store.once(path, load, lambda: store.write(path, _train(config, prepared, checkpoint, progress)), wait)
     checkpoint.clear()  # also that of a process which was killed when it had just written the run
     return run
 

@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
-__all__ = ["BrokenRunError", "StoreError", "exclusive", "once", "read", "set_aside", "write"]
+__all__ = ["BrokenRunError", "BusyError", "StoreError", "exclusive", "once", "read", "set_aside", "write"]
 
 T = TypeVar("T")
 
@@ -30,17 +30,24 @@ class BrokenRunError(RuntimeError):
     """A run's directory cannot be read, is damaged, or was made by another version of the store."""
 
 
+class BusyError(RuntimeError):
+    """Another process is making what was asked for, and the caller did not want to wait."""
+
+
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
+def exclusive(path: Path, wait: bool = True) -> Iterator[None]:
     """Lets one process at a time work on `path`; the others wait. The lock of a process that died is void.
 
     Raises:
+        BusyError: another process is at work on it, with `wait` False.
         StoreError: when the store is read-only or full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_name(f".{path.name}.lock"))
-        lock.acquire()
+        lock.acquire(blocking=wait)
+    except Timeout:
+        raise BusyError(f"another process is making {path}") from None
     except OSError as error:
         raise _store_error(path, error) from None
     try:
@@ -49,18 +56,19 @@ def exclusive(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def once(path: Path, load: Callable[[Path], T], work: Callable[[], None]) -> T:
+def once(path: Path, load: Callable[[Path], T], work: Callable[[], None], wait: bool = True) -> T:
     """What `load` finds in `path`; if there is nothing, one process does the `work` that writes it, the others wait.
 
     A damaged directory is set aside, with a warning, and made anew.
 
     Raises:
+        BusyError: another process is making it, with `wait` False.
         StoreError: when the store cannot be written to.
     """
     if path.exists():
         with suppress(BrokenRunError):
             return load(path)
-    with exclusive(path):
+    with exclusive(path, wait):
         if path.exists():  # finished by another process meanwhile, or broken
             try:
                 return load(path)

@@ -128,7 +128,7 @@ class _Training:
     def __call__(self, config: RunConfig) -> str:
         own = os.environ.get(RUNS_DIR_VARIABLE)
         with at_work(own if own and self.workers_choose else self.store):
-            return str(train_or_load(config, progress=False).path)
+            return str(train_or_load(config, progress=False, wait=False).path)
 
 
 @contextmanager

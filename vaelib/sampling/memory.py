@@ -28,13 +28,16 @@ class Finding(NamedTuple):
     tensors: Mapping[str, Tensor] = {}
 
 
-def remembered(function: Callable[..., Finding], run: Run, *arguments: Any) -> Finding:
+def remembered(function: Callable[..., Finding], run: Run, *arguments: Any, wait: bool = True) -> Finding:
     """`function(run, *arguments)`, out of the run store if it is there; forgotten when any code of vaelib changes.
 
     Labels, likelihoods, refinement: too much goes into a judgement to say which change leaves it as it was.
+
+    Raises:
+        BusyError: another process is finding it out, with `wait` False.
     """
     path = _path(function, run, arguments)
-    return store.once(path, _load, lambda: store.write(path, _files(function(run, *arguments))))
+    return store.once(path, _load, lambda: store.write(path, _files(function(run, *arguments))), wait)
 
 
 def is_remembered(function: Callable[..., Finding], run: Run, *arguments: Any) -> bool:

@@ -56,7 +56,7 @@ def repaired(run: Run, repair: str | int = "mixture", seed: int = 0) -> VAE:
     return with_prior(run.model, flow)
 
 
-def mixture_for(run: Run, components: Sequence[int] = (20, 40, 80), fits: int = 10, seed: int = 0) -> MixtureFit:
+def mixture_for(run: Run, components: Sequence[int] = (20, 40, 80), fits: int = 20, seed: int = 0) -> MixtureFit:
     """The mixture fitted to the codes of the run's training images, as `mixture_of` does, of a size that suits its
     validation images.
     """
@@ -170,7 +170,7 @@ class _Inquiry:
     def __call__(self, case: tuple[str, Sequence[Any]]) -> None:
         path, rest = case
         with at_work(self.store):
-            remembered(self.find, load(Path(path)), *rest)
+            remembered(self.find, load(Path(path)), *rest, wait=False)
 
 
 def _seen(run: Run) -> tuple[torch.Tensor, torch.Tensor]:
