@@ -148,18 +148,19 @@ def averages(
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        sums = _Sums()
+        recorded = _Means()
         for batch in x.split(batch_size):
-            sums.add(loss(batch, epoch, generator), len(batch))
+            recorded.add(loss(batch, epoch, generator), len(batch))
     model.train(was_training)
-    return sums.means()
+    return recorded.means()
 
 
 def _epoch(session: _Session, loss: LossFunction, train: Tensor) -> dict[str, float]:
     """One pass over the data in random order."""
     model, config, optimiser, epoch = session.model, session.config, session.optimiser, len(session.rows)
+    weights = list(model.parameters())
     model.train()
-    sums = _Sums()
+    recorded = _Means()
     batches = math.ceil(len(train) / config.batch_size)
     for step, batch in enumerate(_shuffled(train, config.batch_size, session.generator)):
         progress = epoch + step / batches
@@ -169,13 +170,14 @@ def _epoch(session: _Session, loss: LossFunction, train: Tensor) -> dict[str, fl
         mean_loss = figures["loss"].mean()
         if not math.isfinite(mean_loss.item()):
             raise session.failure(mean_loss.item(), epoch * batches + step)
-        optimiser.zero_grad()
+        for weight in weights:  # as optimiser.zero_grad() does, in a tenth of the time
+            weight.grad = None
         mean_loss.backward()
         if config.clip_norm:
-            nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
+            nn.utils.clip_grad_norm_(weights, config.clip_norm)
         optimiser.step()
-        sums.add(figures, len(batch))
-    return {f"train_{key}": value for key, value in sums.means().items()}
+        recorded.add(figures, len(batch))
+    return {f"train_{key}": value for key, value in recorded.means().items()}
 
 
 def _shuffled(x: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -196,20 +198,18 @@ def _optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimize
     return OPTIMISERS[config.optimiser](model.parameters(), **settings)
 
 
-class _Sums:
-    """Running sums of figures per example."""
+class _Means:
+    """Figures per example, kept until their means are asked for: a step then waits for none of them."""
 
     def __init__(self) -> None:
-        self.total: dict[str, float] = {}
-        self.count = 0
+        self.values: dict[str, list[Tensor]] = {}
 
     def add(self, figures: Mapping[str, Tensor], examples: int) -> None:
         for key, value in figures.items():
-            self.total[key] = self.total.get(key, 0.0) + value.detach().mean().item() * examples
-        self.count += examples
+            self.values.setdefault(key, []).append(value.detach().expand(examples))
 
     def means(self) -> dict[str, float]:
-        return {key: value / self.count for key, value in self.total.items()}
+        return {key: torch.cat(values).cpu().double().mean().item() for key, values in self.values.items()}
 
 
 class _Session:
