@@ -1,21 +1,51 @@
 """Models made ill on purpose, each in one way, must be told apart; healthy ones must be called healthy."""
 
 import math
+from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 from vaelib.data import DataConfig, prepare
-from vaelib.diagnosis import diagnose, diagnose_model, directions_in_use
+from vaelib.diagnosis import Diagnosis, Evidence, diagnose, diagnose_model, directions_in_use
+from vaelib.diagnosis.causes import _sigma_remedy, findings, kind_of_collapse
+from vaelib.diagnosis.course import course, kept_epochs
+from vaelib.diagnosis.evidence import collect
+from vaelib.evaluation import kl_per_dim
 from vaelib.likelihoods import LikelihoodConfig
 from vaelib.models import VAE, ModelConfig
-from vaelib.objectives import ObjectiveConfig, loss_function
+from vaelib.objectives import ObjectiveConfig, elbo, loss_function
+from vaelib.priors import PriorConfig, Tempered
 from vaelib.runs import RunConfig, train_or_load
 from vaelib.training import TrainingConfig, fit
 
 FACES = {"name": "gaussian", "sigma": "optimal", "sigma_value": 0.3}
 DIGITS = {"name": "bernoulli"}
+EVIDENCE = Evidence(  # of a sound model with a fixed sigma
+    images=1000,
+    pixels=100,
+    kl=8.0,
+    kl_per_dim=np.full(4, 2.0),
+    closed_form=True,
+    active=np.ones(4, dtype=bool),
+    directions=4,
+    worth=4,
+    worth_at_sigma=4,
+    worth_at_beta=4,
+    worth_fair=4,
+    linear_kl=10.0,
+    train_error=1.0,
+    error=1.0,
+    average_image_error=10.0,
+    sigma=0.1,
+    error_sigma=0.1,
+    beta=1.0,
+    beta_known=True,
+    silent={},
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,20 +53,24 @@ def data():
     return {name: prepare(DataConfig(name=name)) for name in ("toyfaces", "digits")}
 
 
-def config(likelihood=FACES, *, latent_dim=4, hidden=(64,), objective=None, training=None, activation="tanh"):
+def config(likelihood=FACES, *, latent_dim=4, hidden=(64,), prior=None, objective=None, training=None, **model):
     settings = {"epochs": 30, "learning_rate": 3e-3, "batch_size": 50, "schedule": "cosine", "device": "cpu"}
     return RunConfig(
         data=DataConfig(name="digits" if likelihood is DIGITS else "toyfaces"),
         model=ModelConfig(
-            latent_dim=latent_dim, hidden=hidden, activation=activation, likelihood=LikelihoodConfig(**likelihood)
+            latent_dim=latent_dim,
+            hidden=hidden,
+            likelihood=LikelihoodConfig(**likelihood),
+            prior=PriorConfig(name=prior or "standard-normal", pseudo_inputs=20),
+            **model,
         ),
         objective=ObjectiveConfig(**(objective or {})),
         training=TrainingConfig(**{**settings, **(training or {})}),
     )
 
 
-def examined(data, config, images=None, spoil=None):
-    """Trains a model of `config`, which `spoil` may change first, on all or the first `images`, and diagnoses it."""
+def trained(data, config, images=None, spoil=None):
+    """A model of `config`, which `spoil` may change first, its images, all or the first so many, and its history."""
     prepared = data[config.data.name]
     train, test = torch.from_numpy(prepared.train)[:images], torch.from_numpy(prepared.test)
     torch.manual_seed(0)
@@ -44,19 +78,61 @@ def examined(data, config, images=None, spoil=None):
     if spoil:
         spoil(model)
     loss = loss_function(model, config.objective)
-    history = fit(model, loss, train, config.training, held_out={"test": test})
-    return diagnose_model(model, train, test, history, config)
+    settled = math.ceil(config.objective.warmup_epochs)
+    history = fit(model, loss, train, config.training, held_out={"test": test}, settled=settled, progress=False)
+    return model, train, test, history
+
+
+def examined(data, config, images=None, spoil=None):
+    return diagnose_model(*trained(data, config, images, spoil), config)
 
 
 @pytest.mark.parametrize("likelihood", [FACES, DIGITS], ids=["gaussian", "bernoulli"])
 def test_healthy_models_are_called_healthy(data, likelihood):
     found = examined(data, config(likelihood))
     assert found.healthy and found.collapse == "none" and found.causes == [], found
-    assert found.verdict.startswith("healthy: the code tells")
+    assert found.verdict.startswith("healthy: the code of an image costs")
+
+
+def gaussian(sigma, value=0.1, name="gaussian"):
+    return {"name": name, "sigma": sigma, "sigma_value": value}
+
+
+def brief(likelihood=DIGITS, *, training=None, **others):
+    """The settings of a training of a second or two."""
+    training = {"batch_size": 100, **(training or {})}
+    return config(likelihood, latent_dim=2, hidden=(32,), training=training, **others)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"likelihood": gaussian("shared")},
+        {"likelihood": gaussian("per-pixel", 0.3)},
+        {"likelihood": gaussian("fixed")},
+        {"likelihood": gaussian("shared", 0.05, "discretised-logistic")},
+        {"activation": "silu"},
+        {"activation": "relu"},
+        {"objective": {"warmup_epochs": 10}},
+        {"training": {"patience": 10}},
+        {"training": {"patience": 5}, "objective": {"warmup_epochs": 10}},
+        {"objective": {"bound": "importance-weighted", "samples": 3}},
+        {"likelihood": gaussian("shared"), "prior": "vamp", "objective": {"kl": "monte-carlo"}},
+    ],
+    ids=str,
+)
+def test_healthy_models_of_other_kinds(data, settings):
+    model, train, test, history = trained(data, brief(**settings))
+    found = diagnose_model(model, train, test, history, brief(**settings))
+    assert found.healthy and found.evidence.beta_known, found
+    alone = diagnose_model(model, train)
+    assert alone.healthy and "unknown, taken as 1" in str(alone), alone
 
 
 def test_a_sigma_too_large_for_the_spectrum_is_named(data):
-    found = examined(data, config({"name": "gaussian", "sigma": "fixed", "sigma_value": 1.0}, latent_dim=10))
+    found = examined(
+        data, config({"name": "gaussian", "sigma": "fixed", "sigma_value": 1.0}, latent_dim=10, training={"epochs": 15})
+    )
     assert found.causes[0] == "variance" and found.collapse in ("whole", "partial"), found
     assert found.evidence.worth < 4 and found.evidence.worth_fair == 10
     assert "sigma is 1 where the errors are" in str(found) and "try: sigma='optimal', or sigma='shared'" in str(found)
@@ -72,7 +148,7 @@ def test_part_of_the_latents_may_collapse(data):
 @pytest.mark.parametrize("likelihood", [FACES, DIGITS], ids=["gaussian", "bernoulli"])
 def test_a_mean_over_pixels_is_named(data, likelihood):
     pixels = 64 if likelihood is DIGITS else 560
-    found = examined(data, config(likelihood, objective={"beta": pixels}))
+    found = examined(data, config(likelihood, objective={"beta": pixels}, training={"epochs": 10}))
     assert (found.collapse, found.causes[0]) == ("whole", "scale"), found
     assert f"weighs as much as {pixels} nats of reconstruction" in found.findings[0].evidence
 
@@ -86,7 +162,13 @@ def test_a_sigma_beyond_the_range_of_a_pixel_is_a_matter_of_scale(data):
 
 def test_a_heavy_kl_is_named(data):
     found = examined(
-        data, config({**FACES, "sigma": "fixed", "sigma_value": 0.1}, latent_dim=10, objective={"beta": 50})
+        data,
+        config(
+            {**FACES, "sigma": "fixed", "sigma_value": 0.1},
+            latent_dim=10,
+            objective={"beta": 50},
+            training={"epochs": 15},
+        ),
     )
     assert found.causes[0] == "KL weight" and found.collapse == "partial", found
     assert found.findings[0].remedy.startswith("beta=1")
@@ -100,6 +182,40 @@ def test_a_learned_sigma_that_got_nowhere_is_the_optimisers(data):
     assert "(now 0.001 with adagrad)" in found.findings[0].remedy
 
 
+def test_a_sigma_off_after_a_training_that_was_all_but_over_gets_advice_on_sigma(data):
+    prepared = data["toyfaces"]
+    slow = config(gaussian("shared", 0.3), training={"schedule": "constant"})
+    history = pd.DataFrame({"train_loss": [100.0, 10.0, 2.0, 1.0, 0.0]})
+    model = VAE(slow.model, (28, 20))
+    model.start_at(torch.from_numpy(prepared.train).mean(0))
+    nn.init.zeros_(model.decoder.outputs.weight)
+    model.likelihood.log_variance.data.fill_(0.0)
+    found = diagnose_model(model, prepared.train[:200], None, history, slow)
+    (remedy,) = [finding.remedy for finding in found.findings if finding.cause == "optimiser"]
+    assert 0 < found.evidence.last_fifth <= 0.02
+    assert remedy.endswith("more epochs; sigma='optimal', or a start at sigma_value=0.1"), found
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "advice"),
+    [
+        (gaussian("fixed", 0.3), "sigma='optimal', or sigma='shared' from sigma_value=0.1 on"),
+        (gaussian("shared", 0.3), "sigma='optimal', or a start at sigma_value=0.1"),
+        (gaussian("per-pixel", 0.3), "sigma='optimal', or a start at sigma_value=0.1"),
+        (gaussian("fixed", 0.3, "discretised-gaussian"), "sigma='shared' from sigma_value=0.1 on"),
+        (gaussian("shared", 0.3, "discretised-logistic"), "a start at sigma_value=0.06"),
+    ],
+)
+def test_a_remedy_for_sigma_fits_the_likelihood(likelihood, advice):
+    assert _sigma_remedy(replace(EVIDENCE, error_sigma=0.1), LikelihoodConfig(**likelihood)) == advice
+
+
+def test_a_slow_optimiser_under_a_cosine_is_named(data):
+    found = examined(data, config(latent_dim=2, hidden=(32,), training={"learning_rate": 1e-5, "epochs": 10}))
+    assert "optimiser" in found.causes and found.evidence.last_fifth > 0.15, found
+    assert "the later half of the epochs, as the rate fell, still brought" in str(found)
+
+
 def test_a_training_that_stopped_early_is_the_optimisers(data):
     found = examined(data, config(DIGITS, training={"epochs": 3, "learning_rate": 5e-4, "schedule": "constant"}))
     assert found.causes == ["optimiser"], found
@@ -110,7 +226,7 @@ def test_dead_units_are_named(data):
     def spoil(model):
         nn.init.constant_(model.encoder.body[0].bias, -100.0)
 
-    found = examined(data, config(activation="relu"), spoil=spoil)
+    found = examined(data, config(activation="relu", training={"epochs": 5}), spoil=spoil)
     assert (found.collapse, found.causes[0]) == ("whole", "dead units"), found
     assert "100% of encoder layer 1" in found.findings[0].evidence
 
@@ -125,7 +241,7 @@ def test_saturated_units_are_dead_too(data):
 
 
 def test_a_warm_up_longer_than_the_training_is_named(data):
-    found = examined(data, config(objective={"warmup_epochs": 100}))
+    found = examined(data, config(objective={"warmup_epochs": 33}, training={"epochs": 10}))
     assert "schedule" in found.causes and found.collapse == "none", found
     assert "beta ended at 0.3 of 1" in str(found)
 
@@ -135,6 +251,72 @@ def test_too_little_data_is_named(data):
     assert found.causes == ["data"] and found.collapse == "none", found
     assert "times that on the training images" in str(found) and "its 60 images by heart" in str(found)
     assert found.verdict == "no collapse, but there is something to improve: data"
+
+
+def test_patience_is_judged_by_the_weights_it_brought_back():
+    loss = np.array([9.0, 1.0, 5.0, 4.0, 3.0, 3.5, 8.0])  # a warm-up of two epochs, then the best at the fifth
+    history = pd.DataFrame({"train_loss": -np.arange(7.0), "validation_loss": loss})
+    objective, training = ObjectiveConfig(warmup_epochs=2), TrainingConfig(patience=2)
+    facts = course(history, objective, training)
+    assert kept_epochs(history, objective, training) == facts["epochs"] == facts["best_epoch"] == 5
+    assert facts["fell"] == 0 and facts["last_fifth"] == 0  # patience ran out
+    assert course(history, objective, TrainingConfig(patience=5))["last_fifth"] > 0
+    assert course(history, objective, TrainingConfig())["fell"] == 5
+    assert kept_epochs(history, ObjectiveConfig(warmup_epochs=7), training) == 7
+
+
+def test_the_course_is_that_of_what_was_maximised():
+    """Under a heavy KL the bound may fall while the objective rises."""
+    history = pd.DataFrame({"train_loss": [10.0, 5, 4, 4, 4], "train_elbo": [0.0, 1, 2, 3, 4]})
+    assert course(history, ObjectiveConfig(beta=4), None)["last_fifth"] == 0
+    assert course(history, None, None)["last_fifth"] == 0.25
+    history = history.assign(train_reconstruction=[0.0, 2, 4, 4, 4], train_kl=[1.0, 1, 1, 1, 0])
+    assert course(history, ObjectiveConfig(beta=4, warmup_epochs=2), None)["last_fifth"] == 0.5
+
+
+def test_a_beta_that_is_unknown_may_explain_idle_latents(data):
+    heavy = config(gaussian("fixed"), latent_dim=20, objective={"beta": 50}, training={"epochs": 15})
+    model, train, test, _ = trained(data, heavy)
+    found = diagnose_model(model, train, test)
+    assert (found.collapse, found.causes) == ("partial", ["unknown"]), found
+    assert found.findings[0].evidence.startswith("beta is unknown: were it 1, by linear theory 20 directions pay")
+    assert "objective=ObjectiveConfig(beta=...)" in found.findings[0].remedy
+    told = diagnose_model(model, train, test, objective=heavy.objective)
+    assert (told.collapse, told.causes) == ("partial", ["KL weight"]), told
+
+
+@pytest.mark.parametrize(
+    ("changes", "causes"),
+    [
+        ({}, []),
+        ({"sigma": 0.5, "beta": 3.0, "worth": 2, "worth_at_sigma": 3}, ["variance"]),
+        ({"sigma": 0.5, "beta": 3.0, "worth": 2, "worth_at_sigma": 3, "worth_at_beta": 3}, ["KL weight", "variance"]),
+        ({"sigma": 0.5, "beta": 3.0, "worth": 2}, ["KL weight"]),
+        ({"sigma": 16.0, "beta": 3.0, "worth": 0, "worth_at_sigma": 0}, ["scale"]),
+        ({"sigma": 16.0}, []),  # all latents pay all the same
+        ({"beta": 200.0}, []),
+        ({"beta": 200.0, "worth": 2, "worth_at_beta": 2}, ["scale"]),
+        ({"kl": 2.0, "directions": 2}, ["unknown"]),
+        ({"kl": 0.1}, ["unknown"]),
+    ],
+)
+def test_sigma_and_beta_are_judged_apart_and_every_collapse_has_a_cause(changes, causes):
+    e = replace(EVIDENCE, **{"directions": changes.get("worth", 4), **changes})
+    found = findings(e, LikelihoodConfig(**gaussian("fixed")))
+    assert [finding.cause for finding in found] == causes
+    assert (kind_of_collapse(e, found) == "none") == (not causes)
+
+
+def test_a_report_claims_no_more_than_it_knows():
+    e = replace(EVIDENCE, kl=0.1)
+    (unknown,) = findings(e, LikelihoodConfig(**gaussian("fixed")))
+    assert "falling" not in unknown.evidence and "4 directions pay and a code costs" in unknown.evidence
+    (unknown,) = findings(replace(e, last_fifth=0.0), LikelihoodConfig(**gaussian("fixed")))
+    assert "the loss had all but stopped falling" in unknown.evidence
+    flat = Diagnosis("flat", "whole", (unknown,), replace(e, kl_per_dim=np.array([0.01, 0.0, 0.0, 0.0])))
+    assert "0.01 0.00 0.00 0.00 nats  ▁▁▁▁\n" in str(flat)
+    assert repr(flat) == str(flat) and "Evidence(" not in repr(flat)
+    assert flat.verdict == "collapsed: the code of an image costs 0.10 nats, less than one bit"
 
 
 def test_an_unexplained_collapse_is_called_that(data):
@@ -170,6 +352,41 @@ def test_a_run_of_the_store_is_examined_on_its_own_data(tmp_path, monkeypatch):
     shown = found._repr_markdown_()
     assert shown.startswith(f"**{found.name}: {found.verdict}**") and "| KL by dimension |" in shown
     assert "| sigma |" not in shown  # Bernoulli pixels have none
+
+
+@pytest.mark.parametrize("prior", ["vamp", "flow"])
+def test_the_kl_is_that_to_the_prior_of_the_model(prior):
+    torch.manual_seed(0)
+    model = VAE(ModelConfig(latent_dim=2, hidden=(), prior=PriorConfig(name=prior, pseudo_inputs=5)), (4,))
+    x = torch.rand(500, 4, generator=torch.Generator().manual_seed(0))
+    evidence = collect(model, x, x)
+    known = elbo(model, x, samples=100, kl="monte-carlo", generator=torch.Generator().manual_seed(1)).kl.mean().item()
+    assert evidence.kl == pytest.approx(known, abs=0.05) and not evidence.closed_form
+    assert evidence.kl != pytest.approx(kl_per_dim(model, x).sum().item(), abs=0.05)
+
+
+def test_a_tempered_prior_is_used_in_closed_form():
+    model = VAE(ModelConfig(latent_dim=2, hidden=()), (4,))
+    model.prior = Tempered(2, 0.5)
+    x = torch.rand(50, 4, generator=torch.Generator().manual_seed(0))
+    evidence = collect(model, x, x)
+    assert evidence.kl == pytest.approx(model.prior.kl(*model.encode(x)).sum(1).mean().item(), rel=1e-5)
+    assert evidence.kl == pytest.approx(evidence.kl_per_dim.sum()) and evidence.closed_form
+
+
+def test_the_model_is_left_as_it_is():
+    """A copy on the CPU, in single precision, is examined."""
+    model = VAE(ModelConfig(latent_dim=2, hidden=(4,)), (4,)).double().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    diagnose_model(model, torch.rand(20, 4, generator=torch.Generator().manual_seed(0)).double())
+    assert model.training and all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("pixel", [255.0, -0.1, math.nan])
+def test_pixels_out_of_range_are_refused(pixel):
+    model = VAE(ModelConfig(latent_dim=2, hidden=(4,)), (4,))
+    with pytest.raises(ValueError, match=r"train: pixels must lie in \[0, 1\]"):
+        diagnose_model(model, torch.full((5, 4), pixel))
 
 
 def test_images_of_another_shape_are_refused():

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from vaelib.data import prepare
 from vaelib.diagnosis.causes import Collapse, Finding, findings, kind_of_collapse
 from vaelib.diagnosis.evidence import Evidence, collect, directions_in_use, expected_error
 from vaelib.models import VAE
+from vaelib.objectives import ObjectiveConfig
 from vaelib.runs import Run, RunConfig
 
 __all__ = ["Diagnosis", "Evidence", "Finding", "diagnose", "diagnose_model", "directions_in_use", "expected_error"]
@@ -26,11 +28,11 @@ BARS = "▁▂▃▄▅▆▇█"
 IDLE = 0.1  # nats
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
     """The `collapse`, the likely causes of it or of other trouble in `findings`, and the `evidence`.
 
-    Shown as text by `print`, as Markdown by a notebook.
+    Shown as Markdown by a notebook, and as text by `print`, `repr` and everything else.
     """
 
     name: str
@@ -53,34 +55,39 @@ class Diagnosis:
         if self.collapse == "whole" and not e.directions:
             return "collapsed: the code is the same for all images"
         if self.collapse == "whole":
-            return f"collapsed: the code tells {e.kl:.2f} nats about an image, less than one bit"
+            return f"collapsed: the code of an image costs {e.kl:.2f} nats, less than one bit"
         if self.collapse == "partial":
-            return f"partly collapsed: {e.directions} of {len(e.kl_per_dim)} latent directions are in use"
+            return f"partly collapsed: {e.directions} of {e.latents} latent directions are in use"
         if self.healthy:
-            return f"healthy: the code tells {e.kl:.1f} nats about an image"
+            return f"healthy: the code of an image costs {e.kl:.1f} nats"
         return f"no collapse, but there is something to improve: {', '.join(self.causes)}"
 
     def facts(self) -> dict[str, str]:
         """What was measured, in words."""
-        e, latents = self.evidence, len(self.evidence.kl_per_dim)
+        e = self.evidence
         kl = np.sort(e.kl_per_dim)[::-1]
-        shown = " ".join(f"{value:.2f}" for value in kl[:8]) + (" ..." if latents > 8 else "")
-        pays = f"of {latents}; by linear theory {e.worth} are worth it here, {e.worth_fair} at a fair sigma and beta"
+        shown = " ".join(f"{value:.2f}" for value in kl[:8]) + (" ..." if e.latents > 8 else "")
+        to = "" if e.closed_form else "  (to the codes' spread in each: to this prior it does not split)"
+        fair = f", {e.worth_fair} at a fair sigma and beta" if e.worth < e.worth_fair else ""
         facts = {
-            "KL by dimension": f"{shown} nats  {_bars(kl)}",
-            "directions in use": f"{e.directions} {pays}",
-            "active units": f"{int(e.active.sum())} of {latents}",
+            "KL by dimension": f"{shown} nats  {_bars(kl)}{to}",
+            "directions in use": f"{e.directions} of {e.latents}; worth a latent by linear theory: {e.worth}{fair}",
+            "active units": f"{int(e.active.sum())} of {e.latents}",
             "squared error": f"{e.error:.3g} held out, {e.train_error:.3g} in training; the average image costs "
             f"{e.average_image_error:.3g}",
         }
         if e.sigma is not None:
             facts["sigma"] = f"{e.sigma:.3g}; the errors, with the noise of z, say {e.error_sigma:.3g}"
+        if not e.beta_known:
+            facts["beta"] = "unknown, taken as 1"
+        elif e.beta != 1:
+            facts["beta"] = f"{e.beta:.3g}"
         idle = int((kl < IDLE).sum())
         if self.collapse == "none" and idle:
-            facts["idle"] = f"{idle} of {latents} latents tell less than {IDLE} nats: no harm, they cost no more"
+            facts["idle"] = f"{idle} of {e.latents} latents cost less than {IDLE} nats: no harm in itself"
         return facts
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         facts = self.facts()
         width = max(map(len, facts)) + 2
         lines = [f"{self.name}: {self.verdict}", *(f"  {key:<{width}}{value}" for key, value in facts.items())]
@@ -114,25 +121,26 @@ def diagnose_model(
     history: pd.DataFrame | None = None,
     config: RunConfig | None = None,
     *,
+    objective: ObjectiveConfig | None = None,
     name: str = "model",
 ) -> Diagnosis:
     """Examines a model with the images (N, D) in [0, 1] that it learned from, and others that it did not see.
 
-    Without `held_out` the training images judge; without `history` nothing is said of the course of the training;
-    without `config` the objective is taken to be the plain ELBO.
+    Without `held_out` the training images judge; without `history` nothing is said of the course of the training.
+    `objective` is that of the training, by default that of `config`; with neither, beta is taken as 1, and latents that
+    lie idle are put down to an unknown cause. The model is left as it is, on whichever device that may be.
 
     Raises:
-        ValueError: images that are not (N, D) floats, two of each at least, with as many pixels as the model's.
+        ValueError: images that are not (N, D) floats, two of each at least, with as many pixels as the model's, or that
+            its likelihood cannot draw.
     """
+    model = copy.deepcopy(model).cpu().float().eval()
     train = _images("train", train, model)
     held_out = train if held_out is None else _images("held_out", held_out, model)
-    was_training = model.training
-    model.eval()
-    try:
-        evidence = collect(model, train, held_out, history, config)
-    finally:
-        model.train(was_training)
-    found = findings(evidence, config, learned_sigma=model.config.likelihood.sigma != "fixed")
+    objective = objective or (config.objective if config else None)
+    training = config.training if config else None
+    evidence = collect(model, train, held_out, history, objective, training)
+    found = findings(evidence, model.config.likelihood, objective, training)
     return Diagnosis(name, kind_of_collapse(evidence, found), tuple(found), evidence)
 
 
@@ -140,10 +148,15 @@ def _images(name: str, x: Any, model: VAE) -> Tensor:
     x = torch.as_tensor(x)
     if x.dim() != 2 or x.shape[1] != model.pixels or len(x) < 2 or not x.is_floating_point():
         raise ValueError(f"{name} is {x.dtype} {tuple(x.shape)}: expected floats (images, {model.pixels}), two or more")
-    return x.float().cpu()
+    x = x.float().cpu()
+    try:
+        model.likelihood.check(x)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    return x
 
 
 def _bars(values: np.ndarray) -> str:
-    """One character for each value, at most 40 of them."""
-    highest = max(float(values.max()), 1e-9)
+    """One character for each value in nats, at most 40 of them; full at the highest, or at one nat."""
+    highest = max(float(values.max()), 1.0)
     return "".join(BARS[min(int(8 * value / highest), 7)] for value in values[:40])

@@ -12,15 +12,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vaelib.evaluation import active_units, kl_per_dim, posterior, squared_error
+from vaelib.diagnosis.course import course, kept_epochs
+from vaelib.evaluation import active_units, posterior, squared_error
 from vaelib.linear import eigenvalues
 from vaelib.models import VAE
-from vaelib.objectives import beta_at, reparameterise
-from vaelib.runs import RunConfig
+from vaelib.objectives import ObjectiveConfig, beta_at, gaussian_kl, gaussian_log_prob, reparameterise
+from vaelib.training import TrainingConfig
 
 __all__ = ["Evidence", "collect", "directions_in_use", "expected_error"]
 
 ENOUGH = 10_000  # training images looked at
+MARGIN = 1.5  # a direction that varies by so many times its price clearly pays: by 0.2 nats
 NO_REACTION = 0.01  # of a hidden unit: the slope of its activation, averaged over images, and the range of its output
 Array = NDArray[np.float64]
 
@@ -29,29 +31,44 @@ Array = NDArray[np.float64]
 class Evidence:
     """Figures of one model; errors are |x - E[x|z]|^2 summed over pixels, KL in nats per image.
 
+    `kl` is the mean KL(q(z|x) || p(z)), `kl_per_dim` its parts. Where the prior has no closed form (`closed_form` is
+    False) `kl` is a Monte Carlo estimate and does not split: `kl_per_dim` is then taken to the Gaussian with the mean
+    and variance that the codes have in that dimension, and only says which latents are in use.
+
     `directions` counts those in which the posterior means vary (variance > 0.01), however they lie to the axes of z.
-    `worth` is how many of the latents linear theory would keep at this sigma and beta; `worth_fair` the same at
-    beta = 1 and, where sigma is free, at the sigma of the model's own errors. `sigma` is that of a pixel, averaged as a
-    likelihood does (harmonic mean of the variances); None for Bernoulli pixels. `error_sigma` is the root of the mean
-    squared error of a pixel, the noise of z included: what sigma should be. `silent` holds the share of the hidden
-    units of a layer that no longer react. From the history: `last_fifth`, the share of the bound's gain that came in
-    the last fifth of the epochs; `fell`, by how many nats the held-out bound fell after `best_epoch`, and `gain`, by
-    how many it had risen.
+    The next four say how many of the latents linear theory would keep: `worth` at the model's sigma and beta,
+    `worth_at_sigma` at its sigma and beta = 1, `worth_at_beta` at its beta and the sigma of its own errors,
+    `worth_fair` at that sigma and beta = 1, counting those alone that clearly pay. `linear_kl` is what the code of the
+    best linear model costs at this beta, and this sigma or the fair one, whichever makes it less. `beta` is the one at
+    the end of the training, taken as 1 unless `beta_known`. `sigma` is that of a pixel, averaged as a likelihood does
+    (harmonic mean of the variances); None for Bernoulli pixels. `error_sigma` is the root of the mean squared error of
+    a pixel, the noise of z included: what sigma should be. `silent` holds the share of the hidden units of a layer that
+    no longer react.
+
+    From the history: `epochs` until the model had its weights; `last_fifth`, the share of the gain that came with the
+    last fifth of the learning (the sum of the learning rate over the epochs); `fell`, by how many nats the held-out
+    loss rose after `best_epoch`, and `gain`, by how many it had fallen until then.
     """
 
     images: int
     pixels: int
+    kl: float
     kl_per_dim: Array
+    closed_form: bool
     active: NDArray[np.bool_]
     directions: int
     worth: int
+    worth_at_sigma: int
+    worth_at_beta: int
     worth_fair: int
+    linear_kl: float
     train_error: float
     error: float
     average_image_error: float
     sigma: float | None
     error_sigma: float
     beta: float
+    beta_known: bool
     silent: dict[str, float]
     epochs: int = 0
     last_fifth: float | None = None
@@ -60,8 +77,8 @@ class Evidence:
     gain: float = 0.0
 
     @property
-    def kl(self) -> float:
-        return float(self.kl_per_dim.sum())
+    def latents(self) -> int:
+        return len(self.kl_per_dim)
 
 
 def directions_in_use(model: VAE, x: Tensor, threshold: float = 0.01) -> int:
@@ -73,32 +90,65 @@ def directions_in_use(model: VAE, x: Tensor, threshold: float = 0.01) -> int:
 
 
 def collect(
-    model: VAE, train: Tensor, held_out: Tensor, history: pd.DataFrame | None, config: RunConfig | None
+    model: VAE,
+    train: Tensor,
+    held_out: Tensor,
+    history: pd.DataFrame | None = None,
+    objective: ObjectiveConfig | None = None,
+    training: TrainingConfig | None = None,
 ) -> Evidence:
     """All the figures; `held_out` judges, `train` says what there was to learn."""
-    images = len(train)
-    train = train[torch.linspace(0, len(train) - 1, min(len(train), ENOUGH)).long()]
+    images, pixels = train.shape
+    train = train[torch.linspace(0, images - 1, min(images, ENOUGH)).long()]
     noise, errors = _noise(model, train), expected_error(model, train)
-    beta = _final_beta(history, config)
-    fair = noise if model.config.likelihood.name == "bernoulli" else torch.full_like(noise, errors / train.shape[1])
-    latents = model.config.latent_dim
+    bernoulli = model.config.likelihood.name == "bernoulli"
+    own = _spectrum(train, noise)
+    fair = own if bernoulli else _spectrum(train, torch.full_like(noise, errors / pixels))
+    beta = 1.0 if objective is None else _final_beta(history, objective, training)
+    kl, kl_per_dim, closed_form = _divergence(model, held_out)
+
+    def worth(spectrum: Array, price: float) -> int:
+        return min(model.config.latent_dim, int((spectrum > price).sum()))
+
     return Evidence(
         images=images,
-        pixels=train.shape[1],
-        kl_per_dim=kl_per_dim(model, held_out).double().numpy(),
+        pixels=pixels,
+        kl=kl,
+        kl_per_dim=kl_per_dim,
+        closed_form=closed_form,
         active=active_units(model, held_out).numpy(),
         directions=directions_in_use(model, held_out),
-        worth=min(latents, _worth(train, noise, beta)),
-        worth_fair=min(latents, _worth(train, fair, 1.0)),
+        worth=worth(own, beta),
+        worth_at_sigma=worth(own, 1.0),
+        worth_at_beta=worth(fair, beta),
+        worth_fair=worth(fair, MARGIN),
+        linear_kl=min(_linear_kl(spectrum[: model.config.latent_dim], beta) for spectrum in (own, fair)),
         train_error=squared_error(model, train).mean().item(),
         error=squared_error(model, held_out).mean().item(),
         average_image_error=(held_out - train.mean(0)).square().sum(-1).mean().item(),
-        sigma=None if model.config.likelihood.name == "bernoulli" else float((1 / noise).mean() ** -0.5),
-        error_sigma=math.sqrt(errors / train.shape[1]),
+        sigma=None if bernoulli else float((1 / noise).mean() ** -0.5),
+        error_sigma=math.sqrt(errors / pixels),
         beta=beta,
+        beta_known=objective is not None,
         silent=_silent(model, train[:1000]),
-        **_progress(history),
+        **course(history, objective, training),
     )
+
+
+@torch.no_grad()
+def _divergence(model: VAE, x: Tensor) -> tuple[float, Array, bool]:
+    """KL(q(z|x) || p(z)) in nats, its mean over x (N, D); its parts (Z,); and whether it has a closed form."""
+    mean, log_var = posterior(model, x)
+    parts = model.prior.kl(mean, log_var)  # (N, Z)
+    if parts is not None:
+        per_dim = parts.double().mean(0)
+        return per_dim.sum().item(), per_dim.numpy(), True
+    z = reparameterise(mean, log_var, 1, torch.Generator().manual_seed(0))[0]
+    log_p = torch.cat([model.prior.log_prob(part) for part in z.split(128)])
+    kl = (gaussian_log_prob(z, mean, log_var) - log_p).double().mean().item()
+    variance = mean.var(0) + log_var.exp().mean(0)  # of all codes together
+    to_codes = gaussian_kl((mean - mean.mean(0)) / variance.sqrt(), log_var - variance.log())
+    return kl, to_codes.double().mean(0).numpy(), False
 
 
 @torch.no_grad()
@@ -128,16 +178,22 @@ def expected_error(model: VAE, x: Tensor) -> float:
     return torch.cat(errors).double().mean().item()
 
 
-def _worth(x: Tensor, noise: Tensor, beta: float) -> int:
-    """How many directions of x / noise^(1/2) vary by more than beta: those at which a collapsed model is unstable."""
+def _spectrum(x: Tensor, noise: Tensor) -> Array:
+    """Variances of x / noise^(1/2) along principal directions: a collapsed model is unstable in those above beta."""
     scale = torch.where(noise > 0, noise, math.inf).rsqrt()
-    return int((eigenvalues((x * scale).numpy()) > beta).sum())
+    return eigenvalues((x * scale).numpy())
 
 
-def _final_beta(history: pd.DataFrame | None, config: RunConfig | None) -> float:
-    if config is None or config.objective.bound != "elbo":
-        return 1.0
-    return beta_at(len(history) if history is not None else config.training.epochs, config.objective)
+def _linear_kl(spectrum: Array, beta: float) -> float:
+    """The KL of the best linear model whose latents take these directions, nats; see `linear.predict`."""
+    return float(0.5 * np.log(np.maximum(spectrum / max(beta, 1.0), 1.0)).sum())
+
+
+def _final_beta(history: pd.DataFrame | None, objective: ObjectiveConfig, training: TrainingConfig | None) -> float:
+    """The weight of the KL when the model had its weights; its full one where nothing is known of the training."""
+    if history is not None:
+        return beta_at(kept_epochs(history, objective, training), objective)
+    return beta_at(training.epochs if training else math.inf, objective)
 
 
 def _silent(model: VAE, x: Tensor) -> dict[str, float]:
@@ -163,20 +219,3 @@ def _silent(model: VAE, x: Tensor) -> dict[str, float]:
         for handle in handles:
             handle.remove()
     return shares
-
-
-def _progress(history: pd.DataFrame | None) -> dict[str, Any]:
-    """How the bound moved: what the last fifth of the epochs brought, and whether it fell on held-out data."""
-    if history is None or "train_elbo" not in history or len(history) < 2:
-        return {}
-    bound = history["train_elbo"].to_numpy()
-    fifth = max(1, round(len(bound) / 5))
-    total = bound[-1] - bound[0]
-    facts = {"epochs": len(bound), "last_fifth": float((bound[-1] - bound[-1 - fifth]) / total) if total > 0 else 0.0}
-    watched = next((c for c in ("validation_elbo", "test_elbo") if c in history), None)
-    if watched:
-        held_out = history[watched].to_numpy()
-        best = int(held_out.argmax())
-        gain = float(held_out[best] - held_out[0])
-        facts |= {"best_epoch": best + 1, "fell": float(held_out[best] - held_out[-1]), "gain": gain}
-    return facts
