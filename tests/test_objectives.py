@@ -24,6 +24,7 @@ from vaelib.objectives import (
     importance_weighted_bound,
     loss_function,
     reparameterise,
+    sleep,
 )
 from vaelib.priors import StandardNormal
 
@@ -96,9 +97,10 @@ def test_gaussian_with_shared_sigma_learns_its_maximum_likelihood_value():
 
 def test_gaussian_per_pixel_sigma_agrees_with_torch_distributions():
     x, outputs = images(5, D), random(5, 2 * D)
-    sigma = (HALF_LEVEL**2 + outputs[:, D:].exp()).sqrt()
+    sigma = (HALF_LEVEL**2 + 0.2**2 * outputs[:, D:].exp()).sqrt()  # the decoder says by which factor
     expected = dist.Normal(torch.sigmoid(outputs[:, :D]), sigma).log_prob(x).sum(-1)
-    torch.testing.assert_close(likelihood(name="gaussian", sigma="per-pixel").log_prob(x, outputs), expected)
+    model = likelihood(name="gaussian", sigma="per-pixel", sigma_value=0.2)
+    torch.testing.assert_close(model.log_prob(x, outputs), expected)
 
 
 def test_optimal_sigma_is_the_root_of_the_mean_squared_error():
@@ -107,6 +109,7 @@ def test_optimal_sigma_is_the_root_of_the_mean_squared_error():
     error = (x - torch.sigmoid(outputs)).square()
     expected = dist.Normal(torch.sigmoid(outputs), error.mean().sqrt()).log_prob(x).sum(-1)
     torch.testing.assert_close(model.train().log_prob(x, outputs), expected)
+    torch.testing.assert_close(model.sigma(outputs), error.mean().sqrt())  # after one batch, wherever it started
     for _ in range(2000):
         model.log_prob(x, outputs)
     torch.testing.assert_close(model.eval().sigma(outputs), error.mean().sqrt(), rtol=1e-6, atol=0)
@@ -351,12 +354,52 @@ def test_importance_weighted_loss_is_the_negative_bound():
     torch.testing.assert_close(figures["loss"], -importance_weighted_bound(model, x, 7, generator()))
 
 
+def gradients_of(figure, model):
+    found = torch.autograd.grad(figure, list(model.parameters()), allow_unused=True)
+    return {name: g for (name, _), g in zip(model.named_parameters(), found, strict=True) if g is not None}
+
+
+def test_awake_the_decoder_learns_alone_and_asleep_the_encoder():
+    """The decoder's gradient is that of the ELBO; the encoder's is that of log q at dreams, and of nothing else."""
+    model, x = small_vae(2), images(5, D)
+    loss = loss_function(model, ObjectiveConfig(algorithm="wake-sleep"))(x, 0.0, generator())["loss"]
+    together = gradients_of(loss.sum(), model)
+    source = generator()
+    awake = gradients_of(-elbo(model, x, generator=source).elbo.sum(), model)
+    asleep = gradients_of(-sleep(model, len(x), source).sum(), model)
+    assert asleep.keys() == {name for name in together if name.startswith("encoder.")}
+    for name, gradient in together.items():
+        torch.testing.assert_close(gradient, asleep[name] if name in asleep else awake[name])
+
+
+def test_dreams_teach_the_true_posterior():
+    """A decoder that is linear and known: the encoder that sleep finds is the exact posterior, mean and variance."""
+    likelihood = LikelihoodConfig(name="gaussian", mean="identity", sigma="fixed", sigma_value=0.5)
+    torch.manual_seed(0)
+    model = VAE(ModelConfig(latent_dim=1, hidden=(4,), activation="identity", likelihood=likelihood), (1, 2))
+    slope = model.decode(torch.ones(1, 1)) - model.decode(torch.zeros(1, 1))  # (1, 2)
+    slope, start = slope.detach(), model.decode(torch.zeros(1, 1)).detach()
+    optimiser, source = torch.optim.Adam(model.encoder.parameters(), lr=0.01), generator()
+    for step in range(2000):
+        optimiser.param_groups[0]["lr"] = 0.01 * (1 - step / 2000)
+        optimiser.zero_grad()
+        (-sleep(model, 256, source).mean()).backward()
+        optimiser.step()
+    precision = 1 + slope.square().sum() / 0.5**2
+    x = start + torch.tensor([[0.3, -0.2], [1.0, 0.4]])
+    mean, log_var = model.encode(x)
+    torch.testing.assert_close(mean, (x - start) @ slope.T / 0.5**2 / precision, atol=0.03, rtol=0)
+    torch.testing.assert_close(log_var.exp(), (1 / precision).expand(2, 1), atol=0.02, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"bound": "importance-weighted", "beta": 2.0}, "no KL term"),
         ({"free_bits": 1.0, "kl": "monte-carlo"}, "nats per dimension"),
         ({"samples": 0}, "samples=0"),
+        ({"algorithm": "wake-sleep", "beta": 2.0}, "wake-sleep has no weighed KL"),
+        ({"algorithm": "wakesleep"}, "did you mean 'wake-sleep'"),
         ({"kl": "analytical"}, "did you mean 'analytic'"),
     ],
 )

@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor
 
-from vaelib.config import Config, ConfigError
+from vaelib.config import Config, ConfigError, pick
 from vaelib.likelihoods import Likelihood
 from vaelib.priors import Prior, gaussian_kl, gaussian_log_prob, reparameterise
 
@@ -33,6 +33,7 @@ __all__ = [
     "log_weights",
     "loss_function",
     "reparameterise",
+    "sleep",
 ]
 
 
@@ -47,12 +48,16 @@ class LatentVariableModel(Protocol):
 
 
 class ObjectiveConfig(Config):
-    """Which bound is maximised.
+    """Which bound is maximised, and how.
+
+    "aevb" climbs the bound in encoder and decoder at once (Kingma & Welling 2013); "wake-sleep" teaches the encoder on
+    the decoder's own dreams instead (see `sleep`).
 
     `samples` is L, the draws of z per image (K for the importance-weighted bound). `beta` weighs the KL term and grows
     linearly from 0 over the first `warmup_epochs`; `free_bits` is the KL in nats that each dimension has for nothing.
     """
 
+    algorithm: Literal["aevb", "wake-sleep"] = "aevb"
     bound: Literal["elbo", "importance-weighted"] = "elbo"
     samples: PositiveInt = 1
     kl: Literal["analytic", "monte-carlo"] = "analytic"
@@ -67,6 +72,11 @@ class ObjectiveConfig(Config):
         if self.bound != "elbo" and (self.beta != 1 or self.warmup_epochs or self.free_bits):
             raise ConfigError(
                 "the importance-weighted bound has no KL term: leave beta, warmup_epochs and free_bits alone"
+            )
+        other = self.bound != "elbo" or self.beta != 1 or self.warmup_epochs or self.free_bits
+        if self.algorithm == "wake-sleep" and other:
+            raise ConfigError(
+                "wake-sleep has no weighed KL and no other bound: leave bound, beta, warmup_epochs and free_bits alone"
             )
         return self
 
@@ -107,7 +117,12 @@ def elbo_at(
     kl: Literal["analytic", "monte-carlo"] = "analytic",
     generator: torch.Generator | None = None,
 ) -> Terms:
-    """`elbo`, where q(z|x) is known already: x (B, D), mean (B, Z) and log_var (B, Z) -> Terms of (B,)."""
+    """`elbo`, where q(z|x) is known already: x (B, D), mean (B, Z) and log_var (B, Z) -> Terms of (B,).
+
+    Raises:
+        ValueError: for an unknown `kl`, and for "analytic" with a prior whose KL has no closed form.
+    """
+    pick("kl", kl, ("analytic", "monte-carlo"))
     z = reparameterise(mean, log_var, samples, generator)  # (S, B, Z)
     reconstruction = model.likelihood.log_prob(x, model.decode(z)).mean(0)
     if kl == "monte-carlo":
@@ -148,6 +163,17 @@ def importance_weighted_bound(
     return torch.logsumexp(log_weights(model, x, *model.encode(x), samples, generator), 0) - math.log(samples)
 
 
+def sleep(model: LatentVariableModel, n: int, generator: torch.Generator | None = None) -> Tensor:
+    """log q(z|x) at n dreams, z from the prior and x from p(x|z), nats, (n,): what the sleep phase teaches the encoder.
+
+    Hinton et al. 1995. Its gradient reaches the encoder alone.
+    """
+    with torch.no_grad():
+        z = model.prior.sample(n, generator)
+        x = model.likelihood.sample(model.decode(z), generator)
+    return gaussian_log_prob(z, *model.encode(x))
+
+
 def free_bits_kl(kl_per_dim: Tensor, free_bits: float) -> Tensor:
     """sum_j max(free_bits, batch mean of KL_j), nats: (B, Z) -> (). Kingma et al. 2016, appendix C.8."""
     return kl_per_dim.mean(0).clamp(min=free_bits).sum()
@@ -186,6 +212,11 @@ def loss_function(model: LatentVariableModel, config: ObjectiveConfig, *, binari
         if config.bound == "importance-weighted":
             bound = importance_weighted_bound(model, x, config.samples, generator)
             return {"loss": -bound, "elbo": bound}
+        if config.algorithm == "wake-sleep":
+            with torch.no_grad():
+                mean, log_var = model.encode(x)  # awake, the decoder learns alone
+            terms = elbo_at(model, x, mean, log_var, samples=config.samples, kl=config.kl, generator=generator)
+            return {"loss": -terms.elbo - sleep(model, len(x), generator), **terms._asdict()}
         mean, log_var = model.encode(x)
         terms = elbo_at(model, x, mean, log_var, samples=config.samples, kl=config.kl, generator=generator)
         penalty = terms.kl
