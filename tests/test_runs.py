@@ -80,7 +80,7 @@ def test_whatever_decides_the_result_decides_the_directory(change):
     assert run_directory(config(**change)) != run_directory(config())
 
 
-DEFAULTS_OF_FORMAT_2 = {
+DEFAULTS_OF_FORMAT_3 = {
     "data": {"split": None, "split_seed": 0, "pixels": "grey"},
     "model": {"latent_dim": 20, "hidden": [500, 500], "activation": "tanh", "init": "framework", "init_std": 0.1},
     "objective": {"bound": "elbo", "samples": 1, "kl": "analytic", "beta": 1.0, "warmup_epochs": 0.0, "free_bits": 0.0},
@@ -100,8 +100,8 @@ def test_the_defaults_belong_to_the_format():
     """A run's name leaves out settings at their default: who changes one, and does not only add one, raises FORMAT."""
     settings = RunConfig().model_dump(mode="json")
     settings |= {"likelihood": settings["model"]["likelihood"], "prior": settings["model"]["prior"]}
-    assert run_store.FORMAT == 2 and RunConfig().seed == 0
-    for part, defaults in DEFAULTS_OF_FORMAT_2.items():
+    assert run_store.FORMAT == 3 and RunConfig().seed == 0
+    for part, defaults in DEFAULTS_OF_FORMAT_3.items():
         assert defaults.items() <= settings[part].items()
 
 

@@ -118,6 +118,31 @@ def test_early_stop_brings_back_the_best_weights():
     assert now == pytest.approx(history["validation_loss"].min())
 
 
+@pytest.mark.parametrize(("settled", "best"), [(0, 10), (10, 100), (100, 100)])
+def test_no_epoch_is_the_best_before_the_loss_has_settled(settled, best):
+    """As in a KL warm-up, the loss grows for a while for reasons of its own."""
+    model = Mean(1)
+
+    def loss(x, epoch, generator):
+        return {"loss": model.loss(x, epoch, generator)["loss"] + (100 if epoch > 10 else epoch)}
+
+    config = TrainingConfig(optimiser="sgd", learning_rate=0.02, batch_size=4, epochs=100, patience=5)
+    history = fit(model, loss, torch.ones(4, 1), config, held_out={"validation": torch.ones(4, 1)}, settled=settled)
+    assert len(history) == (6 if settled == 0 else best)
+
+
+def test_figures_are_recorded_as_they_were():
+    """A figure may be a tensor that changes in place, such as a parameter."""
+    model = Mean(1)
+
+    def loss(x, epoch, generator):
+        return model.loss(x, epoch, generator) | {"value": model.value.squeeze()}
+
+    config = TrainingConfig(optimiser="sgd", learning_rate=0.5, batch_size=1, epochs=1)
+    history = fit(model, loss, torch.ones(2, 1), config)
+    assert history["train_value"].item() == 0.5  # 0 at the first step, 1 at the second
+
+
 def test_a_loss_that_is_not_finite_stops_at_once_and_keeps_the_last_good_weights():
     model, steps = Mean(), []
 

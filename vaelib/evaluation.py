@@ -130,7 +130,8 @@ def discretised(model: VAE) -> VAE:
     config = model.config.replace(likelihood=likelihood.replace(name="discretised-gaussian", sigma=sigma))
     twin = copy.deepcopy(model)
     twin.config, twin.likelihood = config, make_likelihood(config.likelihood)
-    twin.likelihood.load_state_dict(model.likelihood.state_dict())
+    with torch.no_grad():
+        twin.likelihood.state_dict()["log_variance"].copy_(model.likelihood.state_dict()["log_variance"])
     return twin.eval()
 
 
@@ -140,6 +141,7 @@ def summary(model: VAE, x: Tensor, seed: int = 0) -> dict[str, float]:
 
     "bits_per_dim" is the bound -ELBO of the 256 grey levels, for likelihoods that are Gaussian or discretised.
     """
+    model.eval()  # in training an "optimal" sigma would be that of these very images
     codes = posterior(model, x)
     figures = {**_elbo_of_all(model, x, codes, seed)._asdict(), "squared_error": _squared_error(model, x, codes[0])}
     means = {name: value.double().mean().item() for name, value in figures.items()}

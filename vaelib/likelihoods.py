@@ -37,9 +37,10 @@ class LikelihoodConfig(Config):
     """Which p(x|z), and what is known of its width.
 
     `sigma` says who sets the standard deviation (the scale s, for the discretised logistic): "fixed" keeps
-    `sigma_value`; "shared" learns one value for all pixels, from `sigma_value` on; "per-pixel" lets the decoder say it
-    for each pixel of each image; "optimal" is the closed form that fits the current errors best. None goes below
-    `sigma_floor`, by default half a grey level: below it a density of 8-bit data grows without bound.
+    `sigma_value`; "shared" learns one value for all pixels, from `sigma_value` on; "per-pixel" lets the decoder say by
+    which factor that of each pixel of each image differs from `sigma_value`; "optimal" is the closed form that fits the
+    current errors best. None goes below `sigma_floor`, by default half a grey level: below it a density of 8-bit data
+    grows without bound.
     """
 
     name: Literal["bernoulli", "gaussian", "discretised-logistic", "discretised-gaussian"] = "bernoulli"
@@ -121,6 +122,8 @@ class Bernoulli(Likelihood):
 class _Scaled(Likelihood):
     """What the likelihoods with a mean and a width share: where both come from."""
 
+    log_variance: Tensor
+
     def __init__(self, config: LikelihoodConfig) -> None:
         super().__init__()
         self.config = config
@@ -128,7 +131,7 @@ class _Scaled(Likelihood):
         start = torch.tensor(2 * math.log(config.sigma_value))
         if config.sigma == "shared":
             self.log_variance = nn.Parameter(start)
-        elif config.sigma != "per-pixel":
+        else:
             self.register_buffer("log_variance", start)
 
     def mean(self, outputs: Tensor) -> Tensor:
@@ -142,7 +145,9 @@ class _Scaled(Likelihood):
         """log sigma^2, () or (..., D); floored smoothly, so that the gradient never dies: sigma^2 = floor^2 + e^s."""
         if self.config.sigma == "fixed":
             return self.log_variance
-        raw = outputs.chunk(2, dim=-1)[1] if self.config.sigma == "per-pixel" else self.log_variance
+        raw = self.log_variance
+        if self.config.sigma == "per-pixel":
+            raw = raw + outputs.chunk(2, dim=-1)[1]
         return torch.logaddexp(raw, raw.new_tensor(2 * math.log(self.config.sigma_floor)))
 
 
@@ -153,7 +158,13 @@ class Gaussian(_Scaled):
     training that of the batch, while the average over recent batches is kept for evaluation.
     """
 
-    momentum = 0.01
+    momentum = 0.01  # at least: the first batches are averaged evenly
+    batches: Tensor
+
+    def __init__(self, config: LikelihoodConfig) -> None:
+        super().__init__(config)
+        if config.sigma == "optimal":
+            self.register_buffer("batches", torch.zeros(()))
 
     def log_prob(self, x: Tensor, outputs: Tensor) -> Tensor:
         error = (x - self.mean(outputs)).square()
@@ -167,7 +178,8 @@ class Gaussian(_Scaled):
         if not self.training:
             return self.log_variance
         log_var = error.mean().clamp(min=self.config.sigma_floor**2).log()
-        self.log_variance.lerp_(log_var.detach(), self.momentum)
+        self.batches += 1
+        self.log_variance.lerp_(log_var.detach(), self.batches.reciprocal().clamp(min=self.momentum))
         return log_var
 
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:

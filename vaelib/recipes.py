@@ -50,7 +50,7 @@ FACES_LIKELIHOOD: dict[Recipe, LikelihoodConfig] = {
     "report": LikelihoodConfig(
         name="gaussian", sigma="fixed", sigma_value=1.0
     ),  # squared error, as it is written plainly
-    "kingma-welling": LikelihoodConfig(name="gaussian", sigma="per-pixel"),  # their appendix C.2
+    "kingma-welling": LikelihoodConfig(name="gaussian", sigma="per-pixel", sigma_value=1.0),  # their appendix C.2
     "modern": LikelihoodConfig(name="gaussian", sigma="shared"),
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import os
 import platform
 import sys
@@ -151,6 +152,7 @@ def _train(config: RunConfig, prepared: Prepared, checkpoint: Checkpoint, progre
         config.training,
         seed=config.seed,
         held_out=held_out,
+        settled=math.ceil(config.objective.warmup_epochs),
         checkpoint=checkpoint,
         progress=progress,
     )

@@ -18,7 +18,7 @@ __all__ = ["BrokenRunError", "BusyError", "StoreError", "exclusive", "once", "re
 
 T = TypeVar("T")
 
-FORMAT = 2
+FORMAT = 3
 MANIFEST = "manifest.json"
 
 

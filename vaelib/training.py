@@ -42,7 +42,7 @@ class TrainingConfig(Config):
 
     `weight_decay` is torch's: an L2 term in the gradient (decoupled for "adamw"). "cosine" lowers the step to zero
     along half a cosine over all `epochs`. `patience` stops a run whose held-out loss has not improved for so many
-    epochs, and brings back its best weights.
+    epochs, and brings back its best weights; see `fit` for losses that change their meaning.
     """
 
     optimiser: Literal["adagrad", "adam", "adamw", "nadam", "radam", "rmsprop", "sgd"] = "adam"
@@ -91,6 +91,7 @@ def fit(
     *,
     seed: int = 0,
     held_out: Mapping[str, Tensor] | None = None,
+    settled: int = 0,
     checkpoint: Checkpoint | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
@@ -99,7 +100,8 @@ def fit(
     The history has a row per epoch: epoch, samples_seen, and the mean of every figure that `loss` returns, as
     ``train_<figure>`` (averaged over the epoch's batches, while the weights moved) and as ``<name>_<figure>`` for each
     array of `held_out` (at the epoch's end, always with the same noise). Its ``attrs["seconds"]`` is the time taken.
-    `patience` watches the first of `held_out`.
+    `patience` watches the first of `held_out`, once `settled` epochs are over: a loss whose weights still change, as in
+    a KL warm-up, has no best epoch.
 
     The same seed, data and number of threads give the same bits, also when a killed training goes on from `checkpoint`.
     `progress` None shows a bar to people only: in terminals and live notebooks, not in logs.
@@ -119,7 +121,7 @@ def fit(
     model.to(device)
     train = train.to(device)
     held_out = {name: x.to(device) for name, x in held_out.items()}
-    session = _Session(model, config, torch.Generator(device).manual_seed(seed))
+    session = _Session(model, config, torch.Generator(device).manual_seed(seed), settled)
     if checkpoint and (saved := checkpoint.load()):
         session.restore(*saved)
     with bar(total=config.epochs, initial=len(session.rows), desc="training", unit="epoch", show=progress) as shown:
@@ -170,13 +172,13 @@ def _epoch(session: _Session, loss: LossFunction, train: Tensor) -> dict[str, fl
         mean_loss = figures["loss"].mean()
         if not math.isfinite(mean_loss.item()):
             raise session.failure(mean_loss.item(), epoch * batches + step)
+        recorded.add(figures, len(batch))
         for weight in weights:  # as optimiser.zero_grad() does, in a tenth of the time
             weight.grad = None
         mean_loss.backward()
         if config.clip_norm:
             nn.utils.clip_grad_norm_(weights, config.clip_norm)
         optimiser.step()
-        recorded.add(figures, len(batch))
     return {f"train_{key}": value for key, value in recorded.means().items()}
 
 
@@ -199,14 +201,14 @@ def _optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimize
 
 
 class _Means:
-    """Figures per example, kept until their means are asked for: a step then waits for none of them."""
+    """Copies of figures per example, kept until their means are asked for: a step then waits for none of them."""
 
     def __init__(self) -> None:
         self.values: dict[str, list[Tensor]] = {}
 
     def add(self, figures: Mapping[str, Tensor], examples: int) -> None:
         for key, value in figures.items():
-            self.values.setdefault(key, []).append(value.detach().expand(examples))
+            self.values.setdefault(key, []).append(value.detach().clone().expand(examples))
 
     def means(self) -> dict[str, float]:
         return {key: torch.cat(values).cpu().double().mean().item() for key, values in self.values.items()}
@@ -215,8 +217,8 @@ class _Means:
 class _Session:
     """Everything that changes during training, so that it can be saved and taken up again."""
 
-    def __init__(self, model: nn.Module, config: TrainingConfig, generator: torch.Generator) -> None:
-        self.model, self.config, self.generator = model, config, generator
+    def __init__(self, model: nn.Module, config: TrainingConfig, generator: torch.Generator, settled: int) -> None:
+        self.model, self.config, self.generator, self.settled = model, config, generator, settled
         self.optimiser = _optimiser(model, config)
         self.rows: list[dict[str, float]] = []
         self.last = self.best = self._weights()  # of the last epoch, and of the best on held-out data
@@ -235,7 +237,9 @@ class _Session:
         self.rows.append({"epoch": epoch, "samples_seen": epoch * examples, **row})
         self.last = self._weights()
         self.seconds += seconds
-        if self.config.patience:
+        if epoch <= self.settled:
+            self.best = self.last
+        elif self.config.patience:
             watched = next(value for key, value in row.items() if key.endswith("_loss") and key != "train_loss")
             self.waited += 1
             if watched < self.best_loss:
