@@ -18,7 +18,7 @@ __all__ = ["EngineError", "each"]
 
 Item = TypeVar("Item")
 SECONDS_TO_ANSWER = 20
-SECONDS_BETWEEN_TRIES = 0.5
+SECONDS_BETWEEN_TRIES = 0.5, 10.0  # the first, and at most: each wait is twice as long as the last
 ALONE = threading.RLock()  # a task uses what its process has only once: torch's threads, its random numbers
 
 
@@ -38,7 +38,7 @@ def each(
     Raises:
         EngineError: the cluster does not answer, or a process of this machine was killed.
     """
-    left = list(range(len(items)))
+    left, (pause, longest) = list(range(len(items))), SECONDS_BETWEEN_TRIES
     while left:
         these, busy = [items[index] for index in left], []
         results = _on_cluster(task, these, scheduler) if scheduler else _on_this_machine(task, these, jobs)
@@ -48,7 +48,8 @@ def each(
             else:
                 yield left[position], result
         if len(busy) == len(left):  # nothing else to do
-            time.sleep(SECONDS_BETWEEN_TRIES)
+            time.sleep(pause)
+            pause = min(2 * pause, longest)
         left = sorted(busy)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vaelib.config import ConfigError
 from vaelib.models import VAE
+from vaelib.priors import StandardNormal
 
 __all__ = [
     "LinearVAE",
@@ -96,11 +97,11 @@ class LinearVAE(NamedTuple):
 
     def kl_per_dim(self, values: ArrayLike) -> Tensor:
         """Averages over data with these eigenvalues, in whose principal directions x is written, nats: -> (Z,)."""
-        return _linear_terms(self, torch.as_tensor(np.array(values, dtype=np.float64)))[1]
+        return _linear_terms(self, _variances(values))[1]
 
     def directions(self, values: ArrayLike, threshold: float = 0.01) -> int:
         """In how many directions of z the posterior means vary by more than `threshold`."""
-        spread = self.encoder * torch.as_tensor(np.array(values, dtype=np.float64)) @ self.encoder.T
+        spread = self.encoder * _variances(values) @ self.encoder.T
         return int((torch.linalg.eigvalsh(spread) > threshold).sum())
 
 
@@ -112,7 +113,7 @@ def train_linear(
     The average ELBO depends on data through their covariance only, so eigenvalues are as good as images: x is written
     in its principal directions. Up to `steps` iterations.
     """
-    lam = torch.as_tensor(np.sort(np.asarray(values, dtype=np.float64))[::-1].copy())
+    lam = _variances(values)
     generator = torch.Generator().manual_seed(seed)
     shapes = ((len(lam), latent_dim), (latent_dim, len(lam)))
     weights, encoder = (0.1 * torch.randn(shape, generator=generator, dtype=lam.dtype) for shape in shapes)
@@ -165,6 +166,8 @@ def linear_decoder(model: VAE) -> tuple[Tensor, Tensor, float]:
             raise ConfigError(f"{name}={value!r}: only a model with {name}={expected!r} is linear")
     if likelihood.sigma == "per-pixel":
         raise ConfigError("likelihood.sigma='per-pixel': the exact evidence needs one sigma for all pixels")
+    if not isinstance(model.prior, StandardNormal):
+        raise ConfigError(f"prior {type(model.prior).__name__}: the exact evidence is that of z from N(0, I)")
     with torch.no_grad():
         offset = model.decode(torch.zeros(config.latent_dim))
         weights = (model.decode(torch.eye(config.latent_dim)) - offset).T
@@ -180,6 +183,11 @@ def log_evidence(x: Tensor, weights: Tensor, offset: Tensor, sigma: float) -> Te
     noise = torch.full_like(offset.double(), sigma**2)
     exact = torch.distributions.LowRankMultivariateNormal(offset.double(), weights.double(), noise)
     return exact.log_prob(x.double())
+
+
+def _variances(values: ArrayLike) -> Tensor:
+    """Eigenvalues as a tensor (D,), float64, largest first, as all of this module has them."""
+    return torch.as_tensor(np.sort(np.array(values, dtype=np.float64))[::-1].copy())
 
 
 def _within(latent_dim: int, values: NDArray[np.float64]) -> int:

@@ -107,14 +107,18 @@ def fit_mixture(
     Ghosh et al. 2020, section 4. With one size there is nothing to choose, and no score.
 
     Raises:
-        ConfigError: more components than codes, or fewer than one.
+        ConfigError: no size, more components than codes or fewer than one, no fit, or too few held-out codes to choose.
     """
+    if not components or fits < 1:
+        raise ConfigError(f"components={tuple(components)}, fits={fits}: expected one size and one fit, or more")
     for k in components:
         if not 1 <= k <= len(codes):
             raise ConfigError(f"components={k}: expected a number from 1 to {len(codes)}, the number of codes")
     both = torch.cat([codes, held_out])
     if len(components) == 1:
         return MixtureFit(_average(both, components[0], fits, narrowest, seed), components[0], {})
+    if len(held_out) < 2:
+        raise ConfigError(f"{len(held_out)} held-out codes: choosing among {len(components)} sizes needs at least 2")
     candidates = {k: _average(codes, k, fits, narrowest, seed) for k in components}
     log_probs = {k: prior.log_prob(held_out).double() for k, prior in candidates.items()}
     best = max(log_probs.values(), key=lambda values: values.mean().item())
