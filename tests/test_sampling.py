@@ -27,6 +27,7 @@ from vaelib.sampling import (
     copying,
     coverage,
     fit_prior,
+    fit_seconds,
     gif,
     judge,
     judged,
@@ -250,7 +251,14 @@ def test_real_frames_judge_as_perfect_but_for_copying(run):
     assert found.tongue == pytest.approx(74 / 1965, abs=0.005)
     assert found.variety == pytest.approx(1)
     assert 1 <= found.density <= 1.2  # itself and four others lie within its radius; rounding says if the fifth does
-    assert found.distance == 0 and found.copying > 0.75
+    assert found.distance == found.distance_to_test == 0 or found.distance_to_test > 0 == found.distance
+    assert found.copying > 0.75
+
+
+def test_frames_that_chose_the_prior_count_as_seen(run):
+    prepared = prepare(run.config.data)
+    found = judge(prepared.validation, prepared)
+    assert found.distance == 0 < found.distance_to_test and found.copying > 0.99
 
 
 def test_every_repair_of_a_run(run, monkeypatch):
@@ -263,11 +271,14 @@ def test_every_repair_of_a_run(run, monkeypatch):
         assert repaired(run, repair).prior.log_prob(codes).mean() > run.model.prior.log_prob(codes).mean()
     torch.testing.assert_close(z["mixture"].std(0), codes.std(0), rtol=0.15, atol=0.1)
     assert mixture_for(run).components in (20, 40, 80)
+    assert 0 < fit_seconds(run, "flow") < 60
 
 
 def test_an_unknown_repair_is_named(run):
     with pytest.raises(ConfigError, match="unknown repair 'mixtures': did you mean 'mixture'"):
         judged(run, "mixtures")
+    with pytest.raises(ConfigError, match="unknown fitted repair 'none': valid: flow, mixture"):
+        fit_seconds(run, "none")
 
 
 def test_repairs_need_validation_images():

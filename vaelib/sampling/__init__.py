@@ -4,7 +4,17 @@ from vaelib.sampling.animation import gif, walk
 from vaelib.sampling.judge import Judgement, judge
 from vaelib.sampling.measures import Covered, Share, copying, coverage, share
 from vaelib.sampling.mismatch import Mismatch, mismatch
-from vaelib.sampling.of_runs import REPAIRS, Bits, bits, bits_all, judged, judged_all, mixture_for, repaired
+from vaelib.sampling.of_runs import (
+    REPAIRS,
+    Bits,
+    bits,
+    bits_all,
+    fit_seconds,
+    judged,
+    judged_all,
+    mixture_for,
+    repaired,
+)
 from vaelib.sampling.repair import fit_prior, latents, mixture_of, with_prior
 from vaelib.sampling.tables import judgement_table, judgements
 from vaelib.sampling.tongue import TongueDetector, tongue_detector, tongues
@@ -22,6 +32,7 @@ __all__ = [
     "copying",
     "coverage",
     "fit_prior",
+    "fit_seconds",
     "gif",
     "judge",
     "judged",

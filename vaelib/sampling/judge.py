@@ -21,9 +21,10 @@ class Judgement(NamedTuple):
     """What pictures are worth beside the frames of a film; shares and chances go from 0 to 1.
 
     `tongue` is the share of pictures that show it (see `tongues`). "on_tongue" and "on_test" are means over the frames
-    that do and over held-out frames. `variety` is the mean squared distance between two pictures over that between two
-    frames, `distance` the median squared distance of a picture to its nearest training frame, `copying` as explained
-    there.
+    that do and over test frames. `variety` is the mean squared distance between two pictures over that between two
+    frames. `distance` is the median squared distance of a picture to the nearest frame that the model or its prior has
+    seen, in training or validation, `distance_to_test` that to the nearest test frame; `copying`, as explained there,
+    compares with the frames that were seen.
     """
 
     tongue: float
@@ -34,6 +35,7 @@ class Judgement(NamedTuple):
     density_on_tongue: float
     variety: float
     distance: float
+    distance_to_test: float
     copying: float
 
 
@@ -43,7 +45,8 @@ def judge(pictures: ArrayLike, prepared: Prepared) -> Judgement:
     Raises:
         ConfigError: nobody has said which images of this set show a tongue.
     """
-    film, (train, _, test) = prepared.data, prepared.split
+    film, test = prepared.data, prepared.split.test
+    seen = np.concatenate([prepared.train, prepared.validation])
     pictures, frames, out = np.asarray(pictures), film.matrix(), tongue(film) != IN
     some = pictures[: len(film)]
     covered, density = coverage(frames, some)
@@ -55,6 +58,7 @@ def judge(pictures: ArrayLike, prepared: Prepared) -> Judgement:
         density=float(density.mean()),
         density_on_tongue=float(density[out].mean()),
         variety=variety(some) / variety(frames),
-        distance=float(np.median(nearest(some, frames[train]).squared_distance)),
-        copying=copying(some, frames[train], frames[test]),
+        distance=float(np.median(nearest(some, seen).squared_distance)),
+        distance_to_test=float(np.median(nearest(some, frames[test]).squared_distance)),
+        copying=copying(some, seen, frames[test]),
     )

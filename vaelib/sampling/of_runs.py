@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,7 @@ from vaelib.sampling.repair import fit_prior, mixture_of, with_prior
 from vaelib.sweep import at_work
 from vaelib.training import TrainingConfig
 
-__all__ = ["REPAIRS", "Bits", "bits", "bits_all", "judged", "judged_all", "mixture_for", "repaired"]
+__all__ = ["REPAIRS", "Bits", "bits", "bits_all", "fit_seconds", "judged", "judged_all", "mixture_for", "repaired"]
 
 REPAIRS = ("none", "narrow", "wide", "mixture", "flow")
 """The prior that the model was trained with; N(0, I) at temperatures 0.7 and 1.5; a mixture and a flow fitted to the
@@ -33,6 +34,7 @@ codes of its training images, with its validation images to choose by."""
 
 TEMPERATURES = {"narrow": 0.7, "wide": 1.5}
 FLOW = TrainingConfig(epochs=150, batch_size=128, learning_rate=2e-3, schedule="cosine", patience=30, device="cpu")
+COMPONENTS, FITS = (20, 40, 80), 20
 DRAWN = 20_000  # pictures in which tongues are counted
 
 
@@ -56,13 +58,26 @@ def repaired(run: Run, repair: str | int = "mixture", seed: int = 0) -> VAE:
     return with_prior(run.model, flow)
 
 
-def mixture_for(run: Run, components: Sequence[int] = (20, 40, 80), fits: int = 20, seed: int = 0) -> MixtureFit:
+def mixture_for(run: Run, components: Sequence[int] = COMPONENTS, fits: int = FITS, seed: int = 0) -> MixtureFit:
     """The mixture fitted to the codes of the run's training images, as `mixture_of` does, of a size that suits its
     validation images.
     """
     found = remembered(_mixture, run, seed, list(components), fits)
     scores = {int(k): score for k, score in found.figures["scores"].items()}
     return MixtureFit(Mixture.restored(found.tensors), found.figures["components"], scores)
+
+
+def fit_seconds(run: Run, repair: str, seed: int = 0) -> float:
+    """How long it took to fit that prior, "mixture" or "flow", on the machine and the cores that did.
+
+    Raises:
+        ConfigError: a repair that is not fitted.
+    """
+    pick("fitted repair", repair, ("mixture", "flow"))
+    found = (
+        remembered(_flow, run, seed) if repair == "flow" else remembered(_mixture, run, seed, list(COMPONENTS), FITS)
+    )
+    return float(found.figures["seconds"])
 
 
 def judged(run: Run, repair: str | int = "none", seed: int = 0) -> Judgement:
@@ -141,15 +156,19 @@ def _judge(run: Run, seed: int, repair: str | int) -> Finding:
 
 
 def _mixture(run: Run, seed: int, components: Sequence[int], fits: int) -> Finding:
+    start = time.perf_counter()
     fit = mixture_of(run.model, *_seen(run), seed, components=components, fits=fits)
-    return Finding({"components": fit.components, "scores": fit.scores}, fit.prior.state_dict())
+    figures = {"components": fit.components, "scores": fit.scores, "seconds": time.perf_counter() - start}
+    return Finding(figures, fit.prior.state_dict())
 
 
 def _flow(run: Run, seed: int) -> Finding:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         prior = Flow(run.config.model.latent_dim)
-    return Finding({}, fit_prior(prior, run.model, *_seen(run), FLOW, seed).state_dict())
+    start = time.perf_counter()
+    state = fit_prior(prior, run.model, *_seen(run), FLOW, seed).state_dict()
+    return Finding({"seconds": time.perf_counter() - start}, state)
 
 
 def _share(find: Callable[..., Finding], cases: Sequence[tuple[Any, ...]]) -> None:

@@ -21,6 +21,7 @@ COLUMNS = {
     "density_on_tongue": "on tongue frames",
     "variety": "variety",
     "distance": "distance to nearest",
+    "distance_to_test": "to nearest held-out",
     "copying": "copying",
 }
 
