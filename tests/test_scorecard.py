@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy.stats import ttest_ind
 
 from vaelib.likelihoods import LikelihoodConfig
 from vaelib.models import VAE, ModelConfig
@@ -63,10 +64,22 @@ def test_a_difference_is_seen_only_outside_its_interval():
 
 
 def test_the_interval_is_students():
-    """Means 2 and 5, pooled variance 1, four degrees of freedom: 3 -+ 2.776 * sqrt(2 / 3)."""
+    """Means 2 and 5, variances 1, four degrees of freedom: 3 -+ 2.776 * sqrt(2 / 3)."""
     part = above("x", [4.0, 5.0, 6.0], [1.0, 2.0, 3.0])
     assert part.text == "x: 5.00 against 2.00, difference +3.00 [+0.73, +5.27]"
     assert part.seeds == 3
+
+
+def test_groups_of_unlike_spread_are_compared_by_welch():
+    """The standard error of the difference and its degrees of freedom, beside scipy's."""
+    values, others = [4.0, 5.0, 6.5, 4.4], [1.0, 1.1, 0.9]
+    low, high = ttest_ind(values, others, equal_var=False).confidence_interval(0.95)
+    assert above("x", values, others).text.endswith(f"[{low:+.2f}, {high:+.2f}]")
+
+
+def test_a_lone_run_is_judged_by_the_spread_of_the_others():
+    """Three values of standard deviation 1: a fourth lies within 4.303 * sqrt(1 + 1 / 3) of their mean."""
+    assert below("x", [0.0], [4.0, 5.0, 6.0]).text.endswith("difference −5.00 [−9.97, −0.03]")
 
 
 def test_single_runs_are_compared_as_they_are():
@@ -111,7 +124,7 @@ def test_rules_on_the_number_of_latents_follow_the_figures():
     assert answers(rules.best_at("", rising, 20, [2])) == [False]
     assert answers(rules.no_overfitting("", rising)) == [False]
     assert answers(rules.no_overfitting("", falling)) == [True]
-    assert rules.in_order("", {20: [1.0]}, {20: [1.0]}) == []
+    assert rules.in_order("", {20: [1.0]}, {20: [1.0]}) == rules.no_overfitting("", {20: [1.0]}) == []
 
 
 def test_rules_on_order_and_quality_follow_the_figures():
@@ -129,8 +142,17 @@ def test_rules_on_samples_follow_the_figures():
     assert answers(rules.looks_average("", [0.9, 1.0])) == [False]
     assert answers(rules.rare("", [0.0, 0.01], FILM)) == [True]
     assert answers(rules.rare("", [0.0, 0.03], FILM)) == [False]
+    assert answers(rules.never("", [0.0, 0.0], 20_000)) == [True]
+    assert rules.never("x", [0.0, 1e-4], 20_000) == [
+        Part("x: no tongue in 20,000 samples of each seed; the most is 2", False, 2)
+    ]
     assert answers(rules.reaches_rare_frames([0.99, 0.98], [0.5, 0.52])) == [True]
     assert answers(rules.reaches_rare_frames([0.99, 0.98], [0.98, 0.99])) == [False]
+
+
+def test_all_experiments_must_be_won():
+    assert rules.in_all("x", {"a": 2, "b": 3}, {"a": 1, "b": 1}) == Part("x: in 2 of 2 experiments", True)
+    assert rules.in_all("x", {"a": 2, "b": 3}, {"a": 1, "b": 3}) == Part("x: in 1 of 2 experiments", False)
 
 
 def test_rules_on_collapse_follow_the_figures():

@@ -36,7 +36,10 @@ class Part(NamedTuple):
 
 
 def verdict(parts: Sequence[Part], depends_on: str = "") -> str:
-    """What the parts say together: all yes "holds", all no "does not hold"; those that are open count for neither."""
+    """What the parts say together: "holds" if all are yes, "does not hold" if none is and not all are open.
+
+    A part that is open keeps the others from "holds", and makes no yes of a no.
+    """
     answers = {part.holds for part in parts}
     if not parts:
         return "not tested"
@@ -133,14 +136,20 @@ def _of_mean(values: list[float]) -> _Interval:
 
 
 def _of_difference(values: list[float], others: list[float]) -> _Interval:
-    """Student's t with one variance for both, so that a lone seed can stand beside several."""
-    free = len(values) + len(others) - 2
-    squares = np.var(values) * len(values) + np.var(others) * len(others)
-    error = (squares / max(free, 1) * (1 / len(values) + 1 / len(others))) ** 0.5
-    return _around(float(np.mean(values) - np.mean(others)), float(error), free)
+    """Welch's, each group with its own variance; a lone seed beside several is given theirs."""
+    groups = [group for group in (values, others) if len(group) > 1]
+    difference = float(np.mean(values) - np.mean(others))
+    if not groups:
+        return _around(difference, 0.0, 0)
+    if len(groups) == 1:
+        (several,) = groups
+        return _around(difference, float(np.std(several, ddof=1) * (1 + 1 / len(several)) ** 0.5), len(several) - 1)
+    squares = [float(np.var(group, ddof=1)) / len(group) for group in groups]
+    weights = sum(square**2 / (len(group) - 1) for square, group in zip(squares, groups, strict=True))
+    return _around(difference, sum(squares) ** 0.5, sum(squares) ** 2 / weights if weights else 0)
 
 
-def _around(value: float, error: float, free: int) -> _Interval:
+def _around(value: float, error: float, free: float) -> _Interval:
     from scipy.stats import t
 
     half = float(t.ppf(0.975, free)) * error if free and error else 0.0

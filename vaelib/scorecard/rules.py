@@ -20,8 +20,10 @@ __all__ = [
     "best_at",
     "blur_with_latents",
     "collapsed",
+    "in_all",
     "in_order",
     "looks_average",
+    "never",
     "no_overfitting",
     "not_comparable",
     "persists",
@@ -104,11 +106,12 @@ def sharp_and_faithful(name: str, edges: Values, read_as_meant: Values, images_r
     ]
 
 
-def stable(error: Mapping[str, Values], what: str) -> list[Part]:
+def stable(error: Mapping[str, Values], what: str, seeds: int = 1) -> list[Part]:
     """Claim 13: no more than a twentieth lies between the least and the largest of several errors."""
     groups = [np.mean(values) for values in error.values()]
     spread = float((max(groups) - min(groups)) / np.mean(groups))
-    return [at_most(f"squared error, {what}: range as a share of the mean", spread, 0.05)]
+    part = at_most(f"squared error, {what}: range as a share of the mean", spread, 0.05)
+    return [part._replace(seeds=seeds)]
 
 
 def not_comparable(what: str, why: str) -> list[Part]:
@@ -129,6 +132,13 @@ def rare(name: str, shares: Values, film: Share) -> list[Part]:
     return [Part(text, bool(max(percent) < 100 * film.low), len(percent))]
 
 
+def never(name: str, shares: Values, samples: int) -> list[Part]:
+    """Claim 18, to the letter: of so many samples of each seed none shows a tongue."""
+    counts = [round(share * samples) for share in np.atleast_1d(shares)]
+    text = f"{name}: no tongue in {samples:,} samples of each seed; the most is {max(counts)}"
+    return [Part(text, max(counts) == 0, len(counts))]
+
+
 def reaches_rare_frames(coverage: Values, of_tongues: Values) -> list[Part]:
     """Claim 22: asked for the rare frames, a Gaussian decoder covers fewer of them than of all frames."""
     text = "Gaussian decoder, reconstructions: coverage of tongue frames below that of all"
@@ -145,16 +155,16 @@ def collapsed(mean: Values, log_var: Values, kl: Values) -> list[Part]:
     ]
 
 
-def woken(name: str, kl: Values, directions: Values) -> list[Part]:
+def woken(name: str, kl: Values, directions: Values, seeds: int | None = None) -> list[Part]:
     """Claims 24 and 26: the code tells more than a bit, in more than one direction."""
     awake = bool(np.mean(kl) > BIT and np.mean(directions) > 1)
     text = (
         f"{name}: KL {np.mean(kl):.2f} nats, {np.mean(directions):.1f} directions in use (asked: over 0.69 and over 1)"
     )
-    return [Part(text, awake, len(np.atleast_1d(kl)))]
+    return [Part(text, awake, seeds or len(np.atleast_1d(kl)))]
 
 
-def sigmoid_crucial(shares: Mapping[str, Mapping[str, float]], best: Mapping[str, float]) -> list[Part]:
+def sigmoid_crucial(shares: Mapping[str, Mapping[str, float]], best: Mapping[str, float], seeds: int = 1) -> list[Part]:
     """Claim 6: of all factors the sigmoid matters most, and without it good pictures are out of reach.
 
     `shares` goes from a result to the share of its variance due to each factor; `best` says, with ("yes") and without
@@ -166,14 +176,22 @@ def sigmoid_crucial(shares: Mapping[str, Mapping[str, float]], best: Mapping[str
         text = (
             f"share of the variance of {result}: sigmoid {by_factor['sigmoid']:.1%}, {largest} {by_factor[largest]:.1%}"
         )
-        parts.append(Part(text, largest == "sigmoid"))
+        parts.append(Part(text, largest == "sigmoid", seeds))
     text = "squared error explained by the best of all models, without the sigmoid below with it"
-    return [*parts, below(text, best["no"], best["yes"], 0.02)]
+    return [*parts, below(text, best["no"], best["yes"], 0.02)._replace(seeds=seeds)]
+
+
+def in_all(what: str, ours: Mapping[str, float], theirs: Mapping[str, float]) -> Part:
+    """Kingma and Welling: in each experiment, by its name, our figure is larger than theirs."""
+    won = sum(ours[name] > theirs[name] for name in ours)
+    return Part(f"{what}: in {won} of {len(ours)} experiments", won == len(ours))
 
 
 def no_overfitting(name: str, gap: BySize) -> list[Part]:
     """Kingma and Welling: the bound on training images is no farther above that on test images with many latents."""
     few, many = min(gap), max(gap)
+    if few == many:
+        return []
     text = f"{name}: ELBO of train less test (nats), {many} latents above {few}"
     part = above(text, gap[many], gap[few], 1.0)
     return [part._replace(holds=None if part.holds is None else not part.holds)]
