@@ -89,3 +89,12 @@ def test_the_table_says_that_real_pictures_are_like_themselves(monkeypatch, cons
     assert table.loc["faint", "variety"] == pytest.approx(0.25) and table.loc["faint", "edges"] == pytest.approx(1)
     assert table.loc["real", "legibility"] == 0.5 and table.loc["real", "classes"] == pytest.approx(2)
     assert list(table["latents"]) == [2, 2] and list(table["recipe"]) == ["modern"] * 2
+
+
+def test_the_coded_images_may_be_others_than_those_to_be_covered(monkeypatch, constant):
+    x, others = torch.rand(2, 40, 16, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr("vaelib.sizes.three_kinds", lambda model, x: {"reconstructions": x})
+    runs = {("modern", 2): [run(model=constant)]}
+    far = appearance_table(runs, x, (4, 4), coded=others + 9).iloc[0]  # no real image has one of these near
+    assert far["coverage"] == 0 and far["variety"] == pytest.approx(float(others.var(0).sum() / x.var(0).sum()))
+    pd.testing.assert_frame_equal(appearance_table(runs, x, (4, 4), coded=x), appearance_table(runs, x, (4, 4)))

@@ -106,8 +106,13 @@ def three_kinds(model: VAE, x: Tensor, seed: int = 0) -> dict[str, Tensor]:
     }
 
 
-def appearance_table(runs: Sweep, x: Tensor, shape: tuple[int, int], reader: Any = None) -> pd.DataFrame:
+def appearance_table(
+    runs: Sweep, x: Tensor, shape: tuple[int, int], reader: Any = None, coded: Tensor | None = None
+) -> pd.DataFrame:
     """How varied and how sharp the `three_kinds` of pictures are, a row for each run and kind; x (N, D) are real.
+
+    "reconstructions" and "codes" are of the images `coded` (M, D), and there are M samples; None: of x itself. But then
+    an image may be covered by its own reconstruction, so that coverage asks no more than that this lies near.
 
     Columns "variety", "directions", "edges" and "fine detail" are relative to x, "coverage" is that of x. A `reader`, a
     fitted classifier with `predict_proba`, adds "legibility", its mean confidence, and "classes", the exponential of
@@ -117,7 +122,7 @@ def appearance_table(runs: Sweep, x: Tensor, shape: tuple[int, int], reader: Any
     ours = _appearance(real, shape)
     for (recipe, size), group in runs.items():
         for run in group:
-            for kind, made in three_kinds(run.model, x).items():
+            for kind, made in three_kinds(run.model, x if coded is None else coded).items():
                 theirs = _appearance(made.numpy(), shape)
                 row = {name: theirs[name] / ours[name] for name in RELATIVE}
                 row["coverage"] = coverage(real, made.numpy()).covered.mean()
