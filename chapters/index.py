@@ -119,8 +119,8 @@ final_table(
 #   A line of algebra says so before any training, and a full factorial experiment agrees: {doc}`05_collapse`.
 # - **The tongue is missing because the {term}`prior` does not ask for it.** The decoder can draw it. Sampling from a
 #   distribution that fits the codes of the frames brings it back: {doc}`06_sampling`.
-# - **On the digits the bound is not best at 20 latents.** By a recipe that gets on, it is level from there; by the report's, with its
-#   small step, the best size is smaller: {doc}`04_sweeps`.
+# - **No one number of latents is best.** On the digits, by a recipe that gets on, the bound is level from 20 to 50; by the report's, with its
+#   small step, the best size is smaller, and larger ones blur: {doc}`04_sweeps`.
 # - Every claim of the report, tested one by one, with a verdict that is computed: {doc}`07_scorecard`.
 #
 # ## What is in it?
@@ -162,7 +162,7 @@ final_table(
 # git clone https://github.com/recreating-vae/recreating-vae && cd recreating-vae
 # make book       # build these pages from the executed notebooks: no data, no torch
 # make test       # set everything up and run all tests
-# make chapters   # run all chapters on the real data (over an hour)
+# make chapters   # run all chapters on the real data (about an hour)
 # ```
 #
 # Every chapter has its settings in one cell at its top and can be run again with yours. With no data at hand, two bundled
