@@ -20,6 +20,8 @@ from vaelib.collapse import (
 )
 from vaelib.config import ConfigError
 from vaelib.data import DataConfig
+from vaelib.grid import amended
+from vaelib.likelihoods import make_likelihood
 from vaelib.models import VAE
 from vaelib.recipes import faces_recipe
 
@@ -43,6 +45,16 @@ def test_a_mean_over_pixels_is_a_beta():
     assert plain.objective.beta == 1 and plain.model.likelihood == faces_recipe("report", DATA).model.likelihood
     with pytest.raises(ConfigError, match="unknown way to set sigma 'optimum': did you mean 'optimal'"):
         with_sigma(plain, "optimum", 560)
+
+
+def test_a_sigma_for_each_pixel_starts_at_one_unless_told_otherwise():
+    config = with_sigma(small("modern", DATA, 3), "per pixel", 560)
+    assert (config.model.likelihood.sigma, config.model.likelihood.sigma_value) == ("per-pixel", 1)
+    near = amended(config, {"model.likelihood.sigma_value": 0.3})
+    outputs = torch.zeros(2 * 560)  # a decoder that says nothing yet
+    for case, sigma in ((config, 1.0), (near, 0.3)):
+        likelihood = make_likelihood(case.model.likelihood)
+        assert torch.allclose(likelihood.sigma(outputs), torch.tensor(sigma), rtol=1e-3)
 
 
 def test_each_remedy_changes_the_patient_alone():
