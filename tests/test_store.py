@@ -158,7 +158,7 @@ def test_a_run_of_another_format_is_refused_with_a_clear_word():
     run = train_or_load(config())
     manifest = json.loads((run.path / "manifest.json").read_text())
     (run.path / "manifest.json").write_text(json.dumps(manifest | {"format": 1}))
-    with pytest.raises(BrokenRunError, match="written in format 1 of the run store, this version reads 2"):
+    with pytest.raises(BrokenRunError, match="written in format 1 of the run store, this version reads 3"):
         load(run.path)
 
 

@@ -101,4 +101,4 @@ def _width(model: VAE) -> dict[str, Any]:
     floor = 2 * math.log(model.config.likelihood.sigma_floor)
     per_pixel = likelihood.heads == 2
     log_variance = None if per_pixel else 2 * math.log(likelihood.sigma(torch.zeros(1)).item())
-    return {"logVariance": log_variance, "logFloor": floor}
+    return {"logVariance": log_variance, "logStart": likelihood.log_variance.item(), "logFloor": floor}

@@ -57,10 +57,10 @@ export function logLikelihood(x, outputs, likelihood) {
   if (likelihood.name === "bernoulli") {
     return x.reduce((sum, pixel, i) => sum + pixel * outputs[i] - softplus(outputs[i]), 0);
   }
-  const { pixels, logVariance, logFloor } = likelihood;
+  const { pixels, logVariance, logStart, logFloor } = likelihood;
   const centre = meanImage(outputs, likelihood);
   return x.reduce((sum, pixel, i) => {
-    const logVar = logVariance ?? logFloor + softplus(outputs[pixels + i] - logFloor);
+    const logVar = logVariance ?? logFloor + softplus(logStart + outputs[pixels + i] - logFloor);
     return sum - 0.5 * ((pixel - centre[i]) ** 2 * Math.exp(-logVar) + logVar + Math.log(2 * Math.PI));
   }, 0);
 }
