@@ -1,6 +1,7 @@
 """vaelib.book: parameters, the banner, and executing a tiny book of its own in real kernels."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from papermill.exceptions import PapermillExecutionError
 
 from vaelib import book
+from vaelib.book import __main__ as command
 from vaelib.book import page
 from vaelib.book.__main__ import main
 from vaelib.book.execute import KERNEL, ChapterError, execute
@@ -200,6 +202,34 @@ def test_a_wrong_number_of_chapters_at_once_is_refused(tiny, capsys):
     with pytest.raises(SystemExit):
         main(["execute", "--jobs", "0", str(tiny.path)])
     assert "--jobs 0: expected 1 or more" in capsys.readouterr().err
+
+
+def test_the_last_chapter_comes_last_and_may_use_all_cores(tiny, folder, monkeypatch, capsys):
+    twin, begun = Chapter(tiny.path.with_name("twin.py")), []
+
+    class Pool:  # runs at once what it is given, in this process
+        def __init__(self, *_, **__): ...
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_): ...
+
+        map = staticmethod(map)
+
+    def note(chapter, cores):
+        begun.append((chapter.name, cores))
+        return 0
+
+    monkeypatch.setattr(command, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(command, "attempt", note)
+    monkeypatch.setattr("joblib.cpu_count", lambda: 4)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    both = [str(tiny.path), str(twin.path)]
+    assert main(["execute", "--jobs", "2", "--last", both[0], *both]) == 0
+    assert begun == [("twin", 2), ("tiny", 4)] and os.environ["OMP_NUM_THREADS"] == "2"
+    with pytest.raises(SystemExit):
+        main(["execute", "--jobs", "2", "--last", "nowhere.py", *both])
+    assert "--last nowhere.py: expected one of tiny, twin" in capsys.readouterr().err
 
 
 def test_a_failed_chapter_keeps_its_notebook(tiny, folder):

@@ -13,8 +13,6 @@ from vaelib.book.execute import attempt
 from vaelib.book.install import add_install_cell
 from vaelib.book.notebooks import Chapter, chapters, find_root, problems
 
-CORES_OF_A_KERNEL = ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")  # torch and BLAS heed the one, joblib the other
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 when every chapter ran, or has no problem."""
@@ -25,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     install = commands.add_parser("install-cell", help="give chapters the cell that fetches the library, as on Colab")
     run.add_argument(
         "--jobs", type=int, default=1, help="how many chapters run at once and share the cores (default: 1)"
+    )
+    run.add_argument(
+        "--last", type=Path, help="a chapter that sums up the others: it comes last, and may use all cores"
     )
     for command in (run, check, install):
         command.add_argument("chapters", nargs="*", type=Path, help="their .py files (default: all in _toc.yml)")
@@ -39,7 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _check(chosen)
     if options.jobs < 1:
         parser.error(f"--jobs {options.jobs}: expected 1 or more")
-    return _execute(chosen, options.jobs)
+    if options.last:
+        last = Chapter(options.last.with_suffix(".py").resolve())
+        if last.name not in [chapter.name for chapter in chosen]:
+            parser.error(f"--last {options.last}: expected one of {', '.join(chapter.name for chapter in chosen)}")
+        chosen.sort(key=lambda chapter: chapter.name == last.name)
+    return _execute(chosen, options.jobs, options.last is not None)
 
 
 def _check(chosen: Sequence[Chapter]) -> int:
@@ -48,15 +54,19 @@ def _check(chosen: Sequence[Chapter]) -> int:
     return bool(found)
 
 
-def _execute(chosen: Sequence[Chapter], jobs: int) -> int:
+def _execute(chosen: Sequence[Chapter], jobs: int, last_has_all: bool) -> int:
+    """Runs the chapters, `jobs` at once, which share the cores; the last may have been alone for long at its end."""
     if jobs == 1:
         return max(map(attempt, chosen), default=0)
     import joblib
 
-    cores = max(1, joblib.cpu_count() // jobs)
-    os.environ.update(dict.fromkeys(CORES_OF_A_KERNEL, str(cores)))
+    cores = joblib.cpu_count()
+    shares = [max(1, cores // jobs)] * len(chosen)
+    os.environ["OMP_NUM_THREADS"] = str(shares[0])  # torch and BLAS heed it
+    if last_has_all:
+        shares[-1] = cores
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        return max(pool.map(attempt, chosen), default=0)
+        return max(pool.map(attempt, chosen, shares), default=0)
 
 
 if __name__ == "__main__":

@@ -62,8 +62,13 @@ def execute(chapter: Chapter) -> float:
     return seconds
 
 
-def attempt(chapter: Chapter) -> int:
-    """Executes a chapter and says how that went; the book's cover is drawn from the index. Returns the exit status."""
+def attempt(chapter: Chapter, cores: int | None = None) -> int:
+    """Executes a chapter, whose runs may use so many `cores` (default: all), and says how that went.
+
+    The book's cover is drawn from the index. Returns the exit status.
+    """
+    if cores is not None:
+        os.environ["LOKY_MAX_CPU_COUNT"] = str(cores)  # joblib heeds it
     print(f"{chapter.name}: running", flush=True)
     try:
         print(f"{chapter.name}: {execute(chapter):.0f} s", flush=True)

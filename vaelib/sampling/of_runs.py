@@ -33,7 +33,7 @@ REPAIRS = ("none", "narrow", "wide", "mixture", "flow")
 codes of its training images, with its validation images to choose by."""
 
 TEMPERATURES = {"narrow": 0.7, "wide": 1.5}
-FLOW = TrainingConfig(epochs=150, batch_size=128, learning_rate=2e-3, schedule="cosine", patience=30, device="cpu")
+FLOW = TrainingConfig(epochs=100, batch_size=128, learning_rate=2e-3, schedule="cosine", patience=30, device="cpu")
 COMPONENTS, FITS = (20, 40, 80), 20
 DRAWN = 20_000  # pictures in which tongues are counted
 
