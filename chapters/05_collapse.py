@@ -997,12 +997,14 @@ diagnose(pixelwise["optimal"][0], "sigma optimal, fewer epochs")
 # far below the second, the price is too high. Fewer directions in use than are worth it are no fault in themselves, for a
 # curved network needs fewer, unless they are very few.
 #
-# With a model and images of your own:
+# With a model and images of your own, say what was maximised, if you can: a $\beta$ that is not known is taken as 1, and the report says so.
 #
 # ```python
 # from vaelib.diagnosis import diagnose_model
+# from vaelib.objectives import ObjectiveConfig
 #
-# print(diagnose_model(model, train, held_out, history))
+# beta = ObjectiveConfig(beta=1.0)
+# print(diagnose_model(model, train, held_out, history, objective=beta))
 # ```
 #
 # ## What remains of the report's account?
