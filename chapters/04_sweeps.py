@@ -333,7 +333,7 @@ Markdown(
 # So **that the bound is best at 20 and degrades beyond holds in part**, and the recipe decides:
 #
 # - By Kingma and Welling's recipe 20 is the best of the short runs, though its lead over 50 is less than a nat, about what {term}`seeds <seed>` differ by.
-#   Beyond 50 the short runs degrade; the line above says what is left of that with 200 latents at full length.
+#   Beyond 50 the short runs degrade. At full length a few nats of that are left with 200 latents, though their squared error is the smaller one.
 # - By the modern recipe the bound is level from 20 to 50 at full length.
 # - By the report's own recipe the best size is smaller than 20 for as long as we trained.
 #
@@ -383,7 +383,7 @@ Markdown(
 
 # %% [markdown]
 # On the film the claim fares better. By the modern recipe the squared error falls and the KL grows from 2 to 20
-# latents, and both change little from there to 50; so does the bound. By Kingma and Welling's recipe the bound is best at 20; with 50 latents it is worse by about a hundred nats, and the
+# latents, and both change little from there to 50; so does the bound. By Kingma and Welling's recipe the bound is best at 20; with 50 latents it is worse by some eighty nats, and the
 # squared error is a little larger. But these curves still climb when the run stops ({numref}`fig-sweeps-samples`, right), so a longer
 # training might change that order. The report's own recipe, with its $\sigma = 1$, has a KL of about 0 at every size (the collapse of {doc}`03_training`). Its
 # squared error rises a little with every size, where the report says that it falls.
@@ -623,9 +623,9 @@ Markdown(
 # of some eighteen nats that the bound loses from 20 to 200 the gap accounts for nine. By the
 # report's it is a small part: the likelihood gets worse, too.
 #
-# On the film the gap widens with every size by Kingma and Welling's recipe and by the modern one, to about 45 and 21 nats with 50
+# On the film the gap widens with every size by Kingma and Welling's recipe and by the modern one, to about 30 and 21 nats with 50
 # latents. It is 0 by the report's: where the code says nothing, there is nothing for the encoder to get wrong. From 20 to
-# 50 Kingma and Welling's gap widens by some twenty nats, so by this estimate most of what their bound loses there the likelihood loses, too.
+# 50 Kingma and Welling's gap widens by less than ten nats, so by this estimate most of what their bound loses there the likelihood loses, too.
 #
 # ## What do two latents look like?
 #
@@ -856,7 +856,7 @@ Markdown(
 # specks, grey fields and inverted backgrounds. Coverage shows its blind spot: by the modern recipe it is highest for the blurry samples of three latents.
 #
 # On the film ({numref}`fig-sweeps-appearance-faces`) the two measures part. By the modern recipe the variety of samples grows up to 20 latents, to less than
-# that of real frames, while their coverage falls from 2 to 50: the samples differ more from one another, and fewer real frames have one nearby. Part of the fall may
+# that of real frames, while their coverage falls from 2 to 20: the samples differ more from one another, and fewer real frames have one nearby. Part of the fall may
 # be the blind spot, as the faces get sharper up to 20. But reconstructions of frames that no training saw, by the same decoder, cover more at every
 # size: it can draw the frames, and the prior does not ask for them. Kingma and Welling's samples of 20 and 50 latents vary more than real frames and have twice
 # their edges or more, and they cover little. The report's collapsed models draw one face.
@@ -1065,8 +1065,8 @@ pd.DataFrame.from_dict(table, orient="index").fillna("")
 # | few latents restrict diversity (1) | holds on the digits below about 10 latents; on the film the variety of samples grows up to 20, but by the modern recipe their coverage falls |
 # | more latents add variability but may blur, through the mismatch of prior and posterior (2) | variability: up to 10, on the film up to 20; the mismatch is real and makes samples less legible, by our classifier; blurrier samples: not by the modern recipe at full length, a little by the report's own |
 # | more latents, less reconstruction error but more blur (7) | error: after short training up to 10, 20 or 50, by recipe; blur: by the report's own recipe, beyond 10, where the error is larger, too; by the other two reconstructions get sharper, up to about 20 or 50 |
-# | lower reconstruction loss and higher KL at every setting (8), throughout training (9) | at the end of short training on the digits up to 10 (report's recipe), 20 (modern) or 50 (Kingma and Welling's), not beyond; at full length from 20 to 50 by the modern recipe yes, by the report's no; on the film up to 20 by the last two, by the report's no; throughout training, on the digits, up to 20 by the last two, not by the report's |
-# | the bound is best at 20 and degrades beyond (10) | in part: after short training on the digits it holds by Kingma and Welling's recipe, though level from 20 to 50 ({ref}`the full length <sweeps-longer>` has the last word on 200); by the modern one the loss at 50 is gone at full length; by the report's own recipe 5 to 10 are best; on the film it holds by Kingma and Welling's recipe, while the curves still climb, and by the modern one 50 are as good |
+# | lower reconstruction loss and higher KL at every setting (8), throughout training (9) | at the end of short training on the digits up to 10 (report's recipe), 20 (modern) or 50 (Kingma and Welling's), not beyond; at full length from 20 to 50 by the modern recipe and from 20 to 200 by Kingma and Welling's yes, by the report's no; on the film up to 20 by the last two, by the report's no; throughout training, on the digits, up to 20 by the last two, not by the report's |
+# | the bound is best at 20 and degrades beyond (10) | in part: after short training on the digits it holds by Kingma and Welling's recipe, though level from 20 to 50, and at full length 200 are a few nats worse than 20; by the modern one the loss at 50 is gone at full length; by the report's own recipe 5 to 10 are best; on the film it holds by Kingma and Welling's recipe, while the curves still climb, and by the modern one 50 are as good |
 # | blurrier at 20 although the bound is best: the bound does not follow quality (11) | not for reconstructions; perhaps for the legibility of samples |
 # | prior samples are varied and change smoothly (14) | holds with a well-trained model ({numref}`fig-sweeps-samples-modern`, {numref}`fig-training-manifold-digits`) |
 # | t-SNE shows well-separated clusters (15) | in part: by the modern recipe most classes have a patch of their own (silhouette 0.30); by the report's own recipe the picture is no clearer (0.20) than that of the pixels (0.22) |
