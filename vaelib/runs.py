@@ -32,11 +32,12 @@ from vaelib.data import DataConfig, Prepared, prepare
 from vaelib.evaluation import summary
 from vaelib.models import VAE, ModelConfig
 from vaelib.objectives import ObjectiveConfig, loss_function
-from vaelib.store import BrokenRunError, StoreError
+from vaelib.store import BrokenRunError, BusyError, StoreError
 from vaelib.training import TrainingConfig, fit
 
 __all__ = [
     "BrokenRunError",
+    "BusyError",
     "Run",
     "RunConfig",
     "StoreError",
