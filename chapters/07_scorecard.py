@@ -111,7 +111,8 @@ print(*parts, scorecard.verdict(parts), sep="\n")
 # - Where a claim needs a threshold ("very little variation", "sharp") and names none, we had to choose one. It stands in the
 #   text of the part ("asked: ...") and in the code of the rule (`vaelib.scorecard.rules`), so that you can disagree with
 #   it. All but two were chosen before this table was computed: with five seeds on the film, differences of a hundredth became certain, and
-#   claims 4 and 5 now ask for one that could be seen (a twentieth of the edges, a tenth of a nat).
+#   claims 4 and 5 now ask for one that could be seen (a twentieth of the edges, a tenth of a nat). Parts, too, were added after a first table had been seen, where it had asked
+#   too little: of the report's own recipe in claims 2, 7 and 11, of full-length runs in 9, of "never" in 18, of one change at a time in 3, 21, 22 and 26.
 # - An interval over seeds says how much chance in training matters. It says nothing about other data.
 #
 # ## Which runs are judged?
