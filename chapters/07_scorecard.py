@@ -175,6 +175,8 @@ film_x = torch.from_numpy(prepare(by_chance).test)
 known = parts_of.train[:20_000]
 reader = make_pipeline(PCA(min(50, known.size // 2)), KNeighborsClassifier(10))
 reader.fit(images.matrix(known), images.labels[known])
+
+# %% tags=["hide-input"]
 judged_x, coded_x = test_x[:2000].chunk(2)  # to be covered; to be encoded
 judged_labels = images.labels[parts_of.test[: len(judged_x)]]
 film_coded = torch.from_numpy(prepare(by_chance).validation)
@@ -210,6 +212,8 @@ edges = {
     kind: {name: measured(*key, kind, "edges") for name, key in SETS.items()}
     for kind in ("samples", "reconstructions", "codes")
 }
+
+# %% tags=["hide-input"]
 first = "digits, modern"
 whole = f"{first}, full length"
 reported = "digits, report's recipe, full length"
@@ -348,6 +352,7 @@ def ranked(values):
     return means[0].corr(means[1], method="spearman")
 
 
+# %% tags=["hide-input"]
 report["11"] = [
     part
     for name in (first, reported)
@@ -538,6 +543,8 @@ report["18"] = [
     if "mixture" not in name
     for part in rules.never(name, found, 20_000)
 ]
+
+# %% tags=["hide-input"]
 report["19"] = [
     part
     for z, found in scorecard.CHECKPOINTS.items()
@@ -558,6 +565,7 @@ crossed = faces_recipe(
 crossed = train_groups({"": repeated(crossed, min(film_seeds, 3))})[""]
 
 
+# %% tags=["hide-input"]
 def in_percent(runs, repair):
     return [100 * value for value in of_all(runs, "tongue", repair)]
 
@@ -802,6 +810,7 @@ def of_rows(name, rows):
     return rules.woken(name, *codes, rows["seed"].nunique())
 
 
+# %% tags=["hide-input"]
 report["24"] = of_runs("the report's recipe, all three", ill["three"])
 for remedy in ("sigmoid", "less capacity", "fewer latents", "these three"):
     rows = treated[treated["remedy"] == remedy]
@@ -827,6 +836,8 @@ report["25"] = [
     ),
     *of_rows(f"σ = 1, only {min(grid_latents)} latents", fewest),
 ]
+
+# %% tags=["hide-input"]
 report["26"] = [
     part
     for name, runs in {
@@ -981,6 +992,8 @@ theirs = {
     ],
     "D": [],
 }
+
+# %% tags=["remove-input"]
 for name, runs in {"digits": digits, "film": frey}.items():
     gap = {
         size: [
