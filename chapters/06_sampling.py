@@ -646,7 +646,7 @@ def verdict(z):
 Markdown("\n".join(map(verdict, sizes)))
 
 # %% [markdown]
-# With ten or twenty latents the missing mode is back, in every seed. It is still a little rarer than in the film, in most of them: a mixture smooths what it
+# With ten or twenty latents the missing mode is back, in every seed. It is still a little rarer than in the film, in all of them: a mixture smooths what it
 # fits, and what it takes from a small clump it gives to the space around it. With two latents the decoder itself cannot draw most tongues, as the reconstructions above
 # have shown, and no prior can help it.
 
