@@ -174,7 +174,7 @@ test_x = torch.from_numpy(images.matrix(parts_of.test))
 film_x = torch.from_numpy(prepare(by_chance).test)
 known = parts_of.train[:20_000]
 reader = make_pipeline(PCA(min(50, known.size // 2)), KNeighborsClassifier(10))
-reader.fit(images.matrix(known), images.labels[known])
+reader = reader.fit(images.matrix(known), images.labels[known])
 
 # %% tags=["hide-input"]
 judged_x, coded_x = test_x[:2000].chunk(2)  # to be covered; to be encoded
