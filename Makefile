@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CHAPTERS ?=
+LONGEST := $(addprefix chapters/,04_sweeps.py 03_training.py 06_sampling.py 07_scorecard.py 05_collapse.py)
 PYTEST ?= -n auto --dist loadgroup
 BENCH ?=
 
@@ -46,7 +47,7 @@ browser:
 setup: .venv/.chapters
 
 chapters: .venv/.chapters
-	$(BIN)/python -m vaelib.book execute $(or $(CHAPTERS),--jobs 2 --last chapters/07_scorecard.py)
+	$(BIN)/python -m vaelib.book execute $(or $(CHAPTERS),--jobs 2 --first $(LONGEST))
 
 bench: .venv/.bench
 	$(BIN)/python -m bench $(BENCH)

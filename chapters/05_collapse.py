@@ -28,7 +28,7 @@ faces: str = "auto"  # a film: "frey", "toyfaces", a path; "auto": fits dataset
 latent_dim: int = 20  # dimensions of z in the report's recipe
 epochs: int = 0  # of the report's recipe; 0: its own number
 seeds: int = 5  # how many times the report's recipe and the cures are run
-grid_epochs: int = 40  # of the small experiments
+grid_epochs: int = 24  # of the small experiments
 grid_latents: list[int] = [2, 5, 10, 20]  # dimensions of z in the grid
 grid_seeds: int = 2  # how many times each cell of the grid is run
 keep: list[int] = [1, 2, 4, 8, 16, 20]  # directions that a sigma shall leave
@@ -236,9 +236,9 @@ def sigmas_for(values):
     return [round(float(sigma), 3) for sigma in between] + [1.0]
 
 
-passes = {name: 3 * grid_epochs for name in sets}
+passes = {name: 5 * grid_epochs for name in sets}
 if dataset == "mnist":
-    passes[dataset] = max(1, grid_epochs // 10)  # 38 times as many images
+    passes[dataset] = max(1, grid_epochs // 6)  # 38 times as many images
 places = [(name, s) for name in sets for s in sigmas_for(spectra[name])]
 swept = train_cells(
     {(n, s): sigma_run(sets[n], s, passes[n]) for n, s in places}

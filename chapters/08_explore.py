@@ -53,7 +53,7 @@ book.banner(images, film)
 # ## Which models are these?
 #
 # Those of {doc}`03_training`, by its modern recipe, with seed 0: one with two {term}`latents <latent>` and one with twenty for each data
-# set. For the drawing pad a smaller network is trained, with layers of 256 units and not 500, and for half as many epochs:
+# set. For the drawing pad a smaller network is trained, with layers of 256 units and not 500:
 # the pad carries encoder and {term}`decoder`, and the page should stay light.
 
 # %%
@@ -66,7 +66,7 @@ film_data = DataConfig(name=faces, split="random")
 
 # %% tags=["hide-input"]
 ours = {"epochs": epochs or None}
-pad_recipe = digits_recipe("modern", digits_data, epochs=epochs or 15)
+pad_recipe = digits_recipe("modern", digits_data, **ours)
 light = pad_recipe.model.replace(hidden=(256, 256))
 configs = {
     "plane of digits": digits_recipe(

@@ -204,7 +204,7 @@ def test_a_wrong_number_of_chapters_at_once_is_refused(tiny, capsys):
     assert "--jobs 0: expected 1 or more" in capsys.readouterr().err
 
 
-def test_the_last_chapter_comes_last_and_may_use_all_cores(tiny, folder, monkeypatch, capsys):
+def test_the_long_chapters_start_first_and_all_share_the_cores(tiny, folder, monkeypatch, capsys):
     twin, begun = Chapter(tiny.path.with_name("twin.py")), []
 
     class Pool:  # runs at once what it is given, in this process
@@ -225,11 +225,11 @@ def test_the_last_chapter_comes_last_and_may_use_all_cores(tiny, folder, monkeyp
     monkeypatch.setattr("joblib.cpu_count", lambda: 4)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     both = [str(tiny.path), str(twin.path)]
-    assert main(["execute", "--jobs", "2", "--last", both[0], *both]) == 0
-    assert begun == [("twin", 2), ("tiny", 4)] and os.environ["OMP_NUM_THREADS"] == "2"
+    assert main(["execute", *both, "--jobs", "2", "--first", both[1]]) == 0
+    assert begun == [("twin", 2), ("tiny", 2)] and os.environ["OMP_NUM_THREADS"] == "2"
     with pytest.raises(SystemExit):
-        main(["execute", "--jobs", "2", "--last", "nowhere.py", *both])
-    assert "--last nowhere.py: expected one of tiny, twin" in capsys.readouterr().err
+        main(["execute", *both, "--jobs", "2", "--first", "nowhere.py"])
+    assert "--first nowhere.py: expected one of tiny, twin" in capsys.readouterr().err
 
 
 def test_a_failed_chapter_keeps_its_notebook(tiny, folder):

@@ -94,10 +94,16 @@ def test_a_mixture_is_scipys():
     np.testing.assert_allclose(mixture().log_prob(z).numpy(), expected, rtol=1e-4)
 
 
+def test_a_mixture_far_away_and_narrow_keeps_its_digits():
+    far = Mixture([1.0], [[1000.0, -1000.0]], [[[1e-3, 0.0], [0.0, 1e-3]]])
+    at_its_mean = far.log_prob(torch.tensor([[1000.0, -1000.0]])).item()
+    assert at_its_mean == pytest.approx(-math.log(2 * math.pi) - 2 * math.log(1e-3), abs=0.01)
+
+
 def test_a_mixture_judges_codes_in_blocks_as_at_once(monkeypatch):
     z = torch.randn(5, 7, 2, generator=torch.Generator().manual_seed(0))
     at_once = mixture().log_prob(z)
-    monkeypatch.setattr("vaelib.priors.mixture.AT_ONCE", 12)  # three codes, of two components and two dimensions
+    monkeypatch.setattr("vaelib.priors.mixture.CODES_AT_ONCE", 3)
     torch.testing.assert_close(mixture().log_prob(z), at_once)
     assert at_once.shape == (5, 7)
 

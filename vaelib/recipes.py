@@ -38,8 +38,8 @@ SHARED: dict[Recipe, dict[str, Mapping[str, Any]]] = {
 }
 DIGITS: dict[Recipe, dict[str, Mapping[str, Any]]] = {
     "report": {"model": {"hidden": (500, 500)}, "training": {"batch_size": 128, "epochs": 30}},
-    "kingma-welling": {"model": {"hidden": (500,)}, "training": {"epochs": 30}},
-    "modern": {"model": {"hidden": (500, 500)}, "training": {"batch_size": 128, "epochs": 30}},
+    "kingma-welling": {"model": {"hidden": (500,)}, "training": {"epochs": 20}},
+    "modern": {"model": {"hidden": (500, 500)}, "training": {"batch_size": 128, "epochs": 15}},
 }
 FACES: dict[Recipe, dict[str, Mapping[str, Any]]] = {
     "report": {"model": {"hidden": (200, 200)}, "training": {"batch_size": 64, "epochs": 300}},

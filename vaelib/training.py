@@ -184,7 +184,7 @@ def _epoch(session: _Session, loss: LossFunction, train: Tensor) -> dict[str, fl
 
 def _shuffled(x: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     for indices in torch.randperm(len(x), generator=generator, device=x.device).split(batch_size):
-        yield x[indices]
+        yield x.index_select(0, indices)  # x[indices] in half the time
 
 
 def _learning_rate(config: TrainingConfig, epoch: float) -> float:

@@ -6,6 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--jobs", type=int, default=1, help="how many chapters run at once and share the cores (default: 1)"
     )
     run.add_argument(
-        "--last", type=Path, help="a chapter that sums up the others: it comes last, and may use all cores"
+        "--first", type=Path, nargs="+", default=[], help="the long chapters: they start first, in this order"
     )
     for command in (run, check, install):
         command.add_argument("chapters", nargs="*", type=Path, help="their .py files (default: all in _toc.yml)")
@@ -40,12 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _check(chosen)
     if options.jobs < 1:
         parser.error(f"--jobs {options.jobs}: expected 1 or more")
-    if options.last:
-        last = Chapter(options.last.with_suffix(".py").resolve())
-        if last.name not in [chapter.name for chapter in chosen]:
-            parser.error(f"--last {options.last}: expected one of {', '.join(chapter.name for chapter in chosen)}")
-        chosen.sort(key=lambda chapter: chapter.name == last.name)
-    return _execute(chosen, options.jobs, options.last is not None)
+    names = [chapter.name for chapter in chosen]
+    for path in options.first:
+        if path.stem not in names:
+            parser.error(f"--first {path}: expected one of {', '.join(names)}")
+    first = [path.stem for path in options.first]
+    chosen.sort(key=lambda chapter: first.index(chapter.name) if chapter.name in first else len(first))
+    return _execute(chosen, options.jobs)
 
 
 def _check(chosen: Sequence[Chapter]) -> int:
@@ -54,19 +56,17 @@ def _check(chosen: Sequence[Chapter]) -> int:
     return bool(found)
 
 
-def _execute(chosen: Sequence[Chapter], jobs: int, last_has_all: bool) -> int:
-    """Runs the chapters, `jobs` at once, which share the cores; the last may have been alone for long at its end."""
+def _execute(chosen: Sequence[Chapter], jobs: int) -> int:
+    """Runs the chapters, `jobs` at once, which share the cores."""
     if jobs == 1:
         return max(map(attempt, chosen), default=0)
     import joblib
 
     cores = joblib.cpu_count()
-    shares = [max(1, cores // jobs)] * len(chosen)
-    os.environ["OMP_NUM_THREADS"] = str(shares[0])  # torch and BLAS heed it
-    if last_has_all:
-        shares[-1] = cores
+    share = max(1, cores // jobs)
+    os.environ["OMP_NUM_THREADS"] = str(share)  # torch and BLAS heed it
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        return max(pool.map(attempt, chosen, shares), default=0)
+        return max(pool.map(partial(attempt, cores=share), chosen), default=0)
 
 
 if __name__ == "__main__":

@@ -17,18 +17,22 @@ from vaelib.priors.base import Prior
 __all__ = ["Mixture", "MixtureFit", "fit_mixture"]
 
 ENOUGH = 0.01  # nats per code: EM that gains less stops; held-out codes are no likelier after twice as many steps
-AT_ONCE = 2_000_000  # numbers that are computed together: more would leave the cache, and take three times as long
+CODES_AT_ONCE = 1000  # more would leave the cache
 
 
 class Mixture(Prior):
-    """p(z) = sum_k w_k N(z; mean_k, L_k L_k^T), with weights w (K,), means (K, Z) and Cholesky factors L (K, Z, Z)."""
+    """p(z) = sum_k w_k N(z; mean_k, L_k L_k^T), with weights w (K,), means (K, Z) and Cholesky factors L (K, Z, Z).
+
+    The log of each term is a polynomial of degree two in z, so one product of the monomials of all codes with the
+    `coefficients` (Z (Z + 1) / 2 + Z, K) gives all of them. It is taken in double precision: terms much larger than
+    their sum cancel.
+    """
 
     log_weights: Tensor
     means: Tensor
     factors: Tensor
-    whitening: Tensor
-    offset: Tensor
-    log_scale: Tensor
+    coefficients: Tensor
+    constants: Tensor
 
     def __init__(self, weights: ArrayLike, means: ArrayLike, factors: ArrayLike) -> None:
         super().__init__()
@@ -42,19 +46,17 @@ class Mixture(Prior):
         self.latent_dim = z
         with np.errstate(divide="ignore"):
             log_weights = np.log(weights / weights.sum())
-        inverses = np.linalg.inv(factors)  # (K, Z, Z)
-        arrays = {
-            "log_weights": log_weights,
-            "means": means,
-            "factors": factors,
-            "whitening": inverses.transpose(2, 0, 1).reshape(
-                z, k * z
-            ),  # z @ whitening - offset: all z - mean_k at once
-            "offset": (inverses @ means[..., None]).reshape(k * z),
-            "log_scale": np.log(inverses.diagonal(axis1=1, axis2=2)).sum(1) - 0.5 * z * np.log(2 * np.pi),
-        }
-        for name, array in arrays.items():
+        for name, array in {"log_weights": log_weights, "means": means, "factors": factors}.items():
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(array)).float())
+        inverses = np.linalg.inv(factors)  # (K, Z, Z)
+        precisions = inverses.transpose(0, 2, 1) @ inverses
+        linear = (precisions @ means[..., None]).squeeze(-1)  # (K, Z)
+        rows, columns = np.triu_indices(z)
+        quadratic = precisions[:, rows, columns] * np.where(rows == columns, -0.5, -1.0)
+        log_scales = np.log(inverses.diagonal(axis1=1, axis2=2)).sum(1) - 0.5 * z * np.log(2 * np.pi)
+        constants = log_weights + log_scales - 0.5 * (linear * means).sum(1)
+        self.register_buffer("coefficients", torch.from_numpy(np.hstack([quadratic, linear]).T.copy()))
+        self.register_buffer("constants", torch.from_numpy(constants))
 
     @classmethod
     def restored(cls, state: Mapping[str, Tensor]) -> Mixture:
@@ -64,14 +66,14 @@ class Mixture(Prior):
         return mixture
 
     def log_prob(self, z: Tensor) -> Tensor:
-        codes = z.reshape(-1, self.latent_dim).split(max(1, AT_ONCE // self.means.numel()))
-        parts = [self._log_prob(part) for part in codes]
-        return torch.cat(parts).reshape(z.shape[:-1])
+        codes = z.reshape(-1, self.latent_dim).split(CODES_AT_ONCE)
+        return torch.cat([self._log_prob(part) for part in codes]).reshape(z.shape[:-1])
 
     def _log_prob(self, z: Tensor) -> Tensor:
-        whitened = torch.addmm(self.offset, z, self.whitening, beta=-1).view(len(z), -1, self.latent_dim)  # (B, K, Z)
-        squared = torch.linalg.vector_norm(whitened, dim=-1).square()  # in one pass, unlike the sum of the squares
-        return torch.logsumexp(self.log_weights + self.log_scale - 0.5 * squared, -1)
+        rows, columns = torch.triu_indices(self.latent_dim, self.latent_dim, device=z.device)
+        exact = z.to(self.coefficients.dtype)
+        monomials = torch.cat([exact[:, rows] * exact[:, columns], exact], 1)
+        return torch.logsumexp(torch.addmm(self.constants, monomials, self.coefficients).to(z.dtype), -1)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         k = torch.multinomial(self.log_weights.exp(), n, replacement=True, generator=generator)
