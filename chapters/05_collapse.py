@@ -513,8 +513,8 @@ kl = {n: np.mean(figures(runs, "kl")) for n, runs in full.items()}
 Markdown(
     "At $\\sigma = 1$ the sigmoid changes the squared error from "
     f"{error['without']:.2f} to {error['with a sigmoid']:.2f}, where the average "
-    f"frame costs {average:.2f}. With it the code tells "
-    f"{kl['with a sigmoid']:.2f} nats about a frame, without it "
+    f"frame costs {average:.2f}. With it the code costs "
+    f"{kl['with a sigmoid']:.2f} nats a frame, without it "
     f"{kl['without']:.2f}. All three of the report's remedies: {kl[THREE]:.2f} "
     f"nats and an error of {error[THREE]:.2f}. A learned sigma alone: "
     f"{kl['sigma learned']:.2f} nats and {error['sigma learned']:.2f}."
@@ -905,7 +905,7 @@ part = {
 Markdown(
     f"Its squared error is {part['train']} on training frames and "
     f"{part['test']} on held-out ones, where the average frame costs "
-    f"{average:.2f}; its code tells {spread(figures(unregularised, 'kl'), 1)} "
+    f"{average:.2f}; its code costs {spread(figures(unregularised, 'kl'), 1)} "
     "nats."
 )
 

@@ -942,20 +942,22 @@ awake = {n: run.history.head(len(asleep[n])) for n, run in awake.items()}
 
 # %% mystnb={"figure": {"name": "fig-scorecard-wake-sleep", "caption": "The ELBO of test images in nats against the number of training images seen, by AEVB (solid) and by wake-sleep (dashed), as in Kingma and Welling's Figure 2; a panel for each data set and number of latents, one seed."}, "image": {"alt": "Small panels with two rising curves each against images seen on a logarithmic axis: a solid one for AEVB and a dashed one for wake-sleep."}} tags=["hide-input"]
 import matplotlib.pyplot as plt
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-rows, columns = (2, 3) if len(awake) > 4 else (1, max(2, len(awake)))
+rows = 1 + (len(awake) > 3)
 size = {"figsize": (7.6, 2 * rows), "layout": "constrained"}
-figure, axes = plt.subplots(rows, columns, **size)
+figure, axes = plt.subplots(rows, 3, **size)
 for ax, name in zip(axes.flat, awake, strict=False):
-    for label, history, line in (
-        ("AEVB", awake[name], "-"),
-        ("wake-sleep", asleep[name], "--"),
-    ):
+    for label, line in (("AEVB", "-"), ("wake-sleep", "--")):
+        history = (awake if label == "AEVB" else asleep)[name]
         seen, bound = history["samples_seen"], history["test_elbo"]
         ax.plot(seen, bound, line, color=plots.INK, label=label)
     lows = [runs[name]["test_elbo"].iloc[-1] for runs in (awake, asleep)]
     top = max(awake[name]["test_elbo"].max(), lows[1])
     ax.set(xscale="log", title=f"{name} latents")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2)))
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_ylim(min(lows) - 2 * abs(top - min(lows)) - 1, None)
 axes.flat[0].legend()
 for ax in axes.flat[len(awake) :]:

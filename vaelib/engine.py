@@ -18,7 +18,7 @@ __all__ = ["EngineError", "each"]
 
 Item = TypeVar("Item")
 SECONDS_TO_ANSWER = 20
-SECONDS_BETWEEN_TRIES = 0.5, 10.0  # the first, and at most: each wait is twice as long as the last
+FIRST_WAIT, LONGEST_WAIT = 0.5, 10.0  # seconds; each is twice as long as the last, until something is done
 ALONE = threading.RLock()  # a task uses what its process has only once: torch's threads, its random numbers
 
 
@@ -38,7 +38,7 @@ def each(
     Raises:
         EngineError: the cluster does not answer, or a process of this machine was killed.
     """
-    left, (pause, longest) = list(range(len(items))), SECONDS_BETWEEN_TRIES
+    left, pause = list(range(len(items))), FIRST_WAIT
     while left:
         these, busy = [items[index] for index in left], []
         results = _on_cluster(task, these, scheduler) if scheduler else _on_this_machine(task, these, jobs)
@@ -47,9 +47,11 @@ def each(
                 busy.append(left[position])
             else:
                 yield left[position], result
-        if len(busy) == len(left):  # nothing else to do
+        if len(busy) < len(left):
+            pause = FIRST_WAIT
+        else:  # nothing else to do
             time.sleep(pause)
-            pause = min(2 * pause, longest)
+            pause = min(2 * pause, LONGEST_WAIT)
         left = sorted(busy)
 
 

@@ -39,7 +39,7 @@ SHARED: dict[Recipe, dict[str, Mapping[str, Any]]] = {
 DIGITS: dict[Recipe, dict[str, Mapping[str, Any]]] = {
     "report": {"model": {"hidden": (500, 500)}, "training": {"batch_size": 128, "epochs": 30}},
     "kingma-welling": {"model": {"hidden": (500,)}, "training": {"epochs": 20}},
-    "modern": {"model": {"hidden": (500, 500)}, "training": {"batch_size": 128, "epochs": 15}},
+    "modern": {"model": {"hidden": (500, 500)}, "training": {"batch_size": 128, "epochs": 20}},
 }
 FACES: dict[Recipe, dict[str, Mapping[str, Any]]] = {
     "report": {"model": {"hidden": (200, 200)}, "training": {"batch_size": 64, "epochs": 300}},
