@@ -455,7 +455,7 @@ Markdown(
 
 # %% [markdown]
 # Frankly: use the modern one. On the digits it has the best bound and the smallest squared error of the three, and after five
-# epochs it has passed what the others reach in thirty. On the film it is by far the closest to the held-out frames.
+# epochs it has passed where the others end. On the film it is by far the closest to the held-out frames.
 #
 # But look again at the table of the film: there the original recipe has nearly the modern one's *bound*, in nats and in bits, with
 # four times its squared error. Its decoder is the only one of the three that may state a sigma for every

@@ -1220,7 +1220,7 @@ Markdown(
 # with either step, and the larger step helps only together with it. In the second row nothing was trained again. A mixture in place of $\mathcal{N}(0, I)$ takes more than two nats off, and brings the
 # model just below the published figure; which was measured with $\mathcal{N}(0, I)$, so this is the better model and not the better training.
 #
-# The third row is close in protocol only: that model has other layers, and was trained by another recipe for a third of our epochs. The rows
+# The third row is close in protocol only: that model has other layers, and was trained by another recipe for half of our epochs. The rows
 # on the film share the sizes of the split but not the frames in it ({doc}`06_sampling`), and none of the published models had a prior that was fitted
 # after training, here to the codes of the training and the validation images.
 #
