@@ -903,7 +903,7 @@ Markdown(
 #   well as others when it is asked for them (22). Two other things decide: sigma, the price of a latent, and the prior, from which samples are drawn.
 # - **More latents blur where training is slow.** By the modern recipe pictures get sharper from 2 to 20 latents (7), and no loss of sharpness is certain
 #   beyond (2). By the report's recipe, with its small step, models of 50 latents are blurrier than those of 20 (2, 7), and those of 20 than the one of 10 (11).
-# - **Sharp is relative.** MNIST reconstructions by the report's recipe have about two fifths of the edges of the images, and those by the modern one three
+# - **Sharp is relative.** MNIST reconstructions by the report's recipe have about two fifths of the edges of the images, and those by the modern one nearly three
 #   quarters (12). What is hard to predict is averaged away, and a classifier may still read the digit.
 # - **A measure has its blind spot.** With a sigma for each pixel samples have steeper edges than real frames (3). They are not sharper but noisier
 #   ({numref}`fig-collapse-per-pixel-samples` shows them), which the measure of sharpness cannot tell apart.
