@@ -70,13 +70,8 @@ least += (
 )
 least += "one_layer_epochs trial_epochs wake_sleep_epochs coder_latents"
 at_least_one = dict.fromkeys(least.split(), 1)
-smallest = {
-    "epochs": 0,
-    "face_epochs": 0,
-    "samples": 2,
-    "draws": 2,
-    "points": 50,
-}
+smallest = {"epochs": 0, "face_epochs": 0}
+smallest |= {"samples": 2, "draws": 2, "points": 50}
 book.parameters(globals(), at_least_one | smallest)
 if faces == "auto":
     faces = "frey" if dataset == "mnist" else "toyfaces"
