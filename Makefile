@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 CHAPTERS ?=
+# They start first, so that no core is idle at the end.
 LONGEST := $(addprefix chapters/,04_sweeps.py 03_training.py 06_sampling.py 07_scorecard.py 05_collapse.py)
 PYTEST ?= -n auto --dist loadgroup
 BENCH ?=
