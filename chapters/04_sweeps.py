@@ -540,8 +540,8 @@ pd.DataFrame.from_dict(rows, orient="index")
 # %% [markdown]
 # The table has the models with inactive latents of 20 and more (by Kingma and Welling's recipe none is inactive, not even of 200); with one standard error over 3,000 test images. By the modern recipe
 # with 20 or 50 latents, dropping the inactive ones changes the bound by a few hundredths of a nat, about its error:
-# Burda and colleagues found less than 0.06 nats {cite:p}`burda2016`. They do nothing. So it is by the report's
-# recipe, within the error.
+# Burda and colleagues found less than 0.06 nats {cite:p}`burda2016`. They do nothing; by the report's recipe,
+# with its larger errors, nothing that we could measure.
 #
 # With 100 and 200 latents it is different after this short training: the many that count as inactive still carry a little each,
 # and without all of them the bound is one to three nats worse, by the report's recipe with 200 latents by more than twenty. The threshold of 0.01 is a convention, and many

@@ -1229,7 +1229,7 @@ Markdown(
 # What would change our mind?
 #
 # - *More seeds.* Many parts rest on three runs, some on one. A part that is open, or whose figures of single runs lie close together, may
-#   fall to either side.
+#   fall to either side. With one of their open parts a yes, claims 12 and 15 would hold in part.
 # - *Other widths, or longer training.* The sweep over the number of latents is short, so that it can be repeated; where full-length
 #   runs exist they are asked, too.
 # - *Another measure.* Sharpness, variety and legibility stand for what an eye would say, and each has its blind spot

@@ -157,6 +157,20 @@ def test_a_run_that_another_process_trains_holds_up_no_other(folder, base, place
     assert [run.config for run in results["runs"]] == [theirs, ours]
 
 
+def test_waits_grow_while_all_is_busy_and_start_anew_after_progress(monkeypatch):
+    waits, rounds_busy = [], {"first": 2, "second": 4}
+
+    def task(name):
+        if rounds_busy[name]:
+            rounds_busy[name] -= 1
+            raise store.BusyError(name)
+        return name
+
+    monkeypatch.setattr(engine.time, "sleep", waits.append)
+    assert list(each(task, ["first", "second"], jobs=1)) == [(0, "first"), (1, "second")]
+    assert waits == [0.5, 1.0, 0.5]
+
+
 def test_workers_killed_in_mid_sweep_lose_nothing(folder, base, cluster):
     configs = grid(base.replace(training=TrainingConfig(epochs=150, device="cpu")), seed=list(range(8)))
     with killer(cluster, kills=2) as killed:
