@@ -19,7 +19,7 @@
 # 3. A film is no bag of independent pictures. That decides how to split it, and how far to trust a good result.
 # 4. The man puts out his tongue in a few frames. That rare sight is the riddle of the later chapters.
 #
-# You need no more than NumPy here. The chapter runs on other pictures too:
+# No model is trained here: arrays are all you need. The chapter runs on other pictures too:
 # `papermill chapters/01_data.ipynb mine.ipynb -p dataset digits`.
 
 # %% tags=["parameters"]
@@ -148,7 +148,7 @@ plt.show()
 mean, variance = x.mean(axis=0), x.var(axis=0)  # (D,)
 face_mean, face_variance = frames.mean(axis=0), frames.var(axis=0)
 
-# %% mystnb={"figure": {"name": "fig-data-moments", "caption": "The mean and the variance of each pixel over all training digits (left) and over all frames of the film (right). The mean digit is a blob that resembles no digit; the mean face is a face. Digits vary wherever strokes may pass, the film most along the outline of the head, then at the mouth and the eyes. Mind the colour bars: the digits' pixels vary several times as much."}, "image": {"alt": "Four pictures with colour bars. A blurred round blob, the mean digit; its variance, a blob that is bright almost everywhere; a slightly blurred face, the mean frame; its variance, dark except along both sides of the head and, weaker, at the mouth and the eyes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-data-moments", "caption": "The mean and the variance of each pixel over all training digits (left) and over all frames of the film (right). The mean digit is a blob that resembles no digit; the mean face is a face. Digits vary wherever strokes may pass, the film most along the outline of the head, then around the nose and the mouth, and at the eyes and brows. Mind the colour bars: the digits' pixels vary several times as much."}, "image": {"alt": "Four pictures with colour bars. A blurred round blob, the mean digit; its variance, a blob that is bright almost everywhere; a slightly blurred face, the mean frame; its variance, dark except along both sides of the head and, weaker, around nose and mouth and at the eyes."}} tags=["hide-input"]
 panels = [
     (f"{digits_title}: mean", mean, images, 1.0),
     ("variance", variance, images, variance.max()),
@@ -175,7 +175,7 @@ plt.show()
 #
 # ## How grey are the pixels?
 
-# %% mystnb={"figure": {"name": "fig-data-grey", "caption": "How often each grey level occurs, on a logarithmic axis. Digits have two spikes, at black and just below white, and few pixels in between: those at the borders of strokes. Faces are grey all over, with neither black nor white."}, "image": {"alt": "Share of pixels against grey level from 0 to 1. The digits' curve has a tall spike at 0, a lower one near 1 and a flat valley between. The faces' curve is a broad hill that reaches neither 0 nor 1, with a bump near 0.9."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-data-grey", "caption": "How often each grey level occurs, on a logarithmic axis. Digits have two spikes, at black and just below white. Each level in between is rare, but together they are about as many as the nearly white ones: the borders of the strokes. Faces are grey all over, with neither black nor white."}, "image": {"alt": "Share of pixels against grey level from 0 to 1. The digits' curve has a tall spike at 0, a lower one near 1 and a flat valley between. The faces' curve is a broad hill that reaches neither 0 nor 1, with a bump near 0.9."}} tags=["hide-input"]
 figure, ax = plt.subplots()
 pixels = (
     (digits_title, images, images.images[parts.train]),
@@ -240,7 +240,7 @@ np.allclose(binary.var(axis=0, dtype=float), p * (1 - p))
 # %% mystnb={"figure": {"name": "fig-data-bernoulli", "caption": "Each dot is a pixel: its mean over all pictures and its variance. The line is the variance of a coin. Binarised digits lie on it, as they must. Grey digits lie somewhat below; faces lie far below, because a pixel that is always about 0.6 is nothing like a coin that shows 1 in 60% of its tosses."}, "image": {"alt": "Three panels of variance against mean, each with the same parabola from 0 over 0.25 at mean one half back to 0. Grey digits: dots in an arc below the parabola. Binarised digits: dots exactly on it. Faces: dots near the bottom of the panel."}} tags=["hide-input"]
 panels = [
     (f"{digits_title}, grey", images, mean, variance),
-    (f"{digits_title}, binarised", images, p, p * (1 - p)),
+    (f"{digits_title}, binarised", images, p, binary.var(0, dtype=float)),
     (faces_title, film, face_mean, face_variance),
 ]
 _, axes = plt.subplots(1, 3, figsize=(7.2, 2.8), sharey=True)
@@ -297,7 +297,7 @@ def cross_entropy(x, y):
 
 floor = (entr(x_test) + entr(1 - x_test)).sum(axis=-1)  # C(x, x)
 
-# %% mystnb={"figure": {"name": "fig-data-floor", "caption": "Left: what a model pays for one pixel when it says y. The best answer is y = x, marked by dots; for a grey pixel it is not free. Right: the sum over the pixels of a test picture when every answer is the best possible. No model whatsoever gets below its picture's value."}, "image": {"alt": "Left: three curves of cost in nats against y, for x = 0, 0.2 and 0.5, with minima at 0, 0.5 and 0.69 nats. Right: histogram of the lowest possible loss of the test pictures, a broad hill around its mean, which is marked by a line."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-data-floor", "caption": "Left: what a model pays for one pixel when it says y. The best answer is y = x, marked by dots; for a grey pixel it is not free. Right: the sum over the pixels of a test picture when every answer is the best possible. No model whatsoever gets below its picture's value."}, "image": {"alt": "Left: three curves of cost in nats against y, for x = 0, 0.2 and 0.5, with minima at 0, 0.5 and 0.69 nats. Right: histogram of the lowest possible loss of the test pictures, a broad hill around its mean, which is marked by a line, and a small one near 25."}} tags=["hide-input"]
 _, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.9))
 y = 1 / (1 + np.exp(-np.linspace(-14, 14, 400)))
 for level in (0.0, 0.2, 0.5):
@@ -339,8 +339,8 @@ easily = floor[labels[parts.test] == easiest].mean()
 Markdown(
     f"So a loss starts near {start:.0f} nats, any model worth its name ends below {independent:.0f}, and none can end below "
     f"**{best:.1f}**. A loss of, say, {best + 50:.1f} nats is 50 nats above the floor; it is these 50 nats that models "
-    f"compete for. The floor differs from picture to picture, from {floor.min():.1f} to {floor.max():.1f} nats, because it "
-    "is the border of the strokes that is grey: the more outline, the higher. The cheapest class is "
+    f"compete for. The floor differs from picture to picture, from {floor.min():.1f} to {floor.max():.1f} nats. It is mostly "
+    "the border of the strokes that is grey: as a rule, the more outline, the higher. The cheapest class is "
     f"{easiest} with {easily:.1f} nats on average."
 )
 
@@ -370,10 +370,12 @@ plt.show()
 # %% tags=["remove-input"]
 binary_loss = cross_entropy(binarise(x_test, seed), coins).mean()
 Markdown(
-    "Binarising does not lower the floor. The cross-entropy is linear in the grey level, so a model pays on average over the tosses "
+    "Binarising does not lower the floor. The cross-entropy is linear in the grey level, so a model whose answer does not depend on "
+    "the tosses pays on average over them "
     f"what it pays for the grey picture: the model of means above pays {binary_loss:.1f} nats for binarised test pictures and "
     f"{independent:.1f} for grey ones. Nobody can foresee the tosses, and their own uncertainty, the *entropy* of the coins, "
-    f"is the same {best:.1f} nats."
+    f"is the same {best:.1f} nats. (A model that sees the tosses, as an encoder does, can repeat them for nothing, but must then "
+    "pay for what its code tells of them: that is the KL of Chapter 2.)"
 )
 
 # %% [markdown]
@@ -396,7 +398,7 @@ digit_values, face_values = eigenvalues(x), eigenvalues(frames)
 names = [images.name, film.name]
 pd.DataFrame([digit_values[:8], face_values[:8]], names, range(1, 9)).round(2)
 
-# %% mystnb={"figure": {"name": "fig-data-spectrum", "caption": "Left: the variance along each principal component, largest first. The dotted lines are levels of sigma squared, see the text. Right: the share of all variance in the first so many components. The faces vary along few directions; the digits need many."}, "image": {"alt": "Left: eigenvalues falling on a logarithmic axis over 100 components, digits above faces; horizontal lines at 1 and at about 0.05. Right: cumulative shares that rise towards 1, faces faster than digits."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-data-spectrum", "caption": "Left: the variance along each principal component, largest first. The dotted lines are levels of sigma squared, see the text. Right: the share of all variance in the first so many components. For nine tenths of their variance the faces need about half as many directions as the digits."}, "image": {"alt": "Left: eigenvalues falling on a logarithmic axis over 100 components, digits above faces; horizontal lines at 1 and at about 0.05. Right: cumulative shares that rise towards 1, faces faster than digits."}} tags=["hide-input"]
 _, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2))
 for name, values in ((digits_title, digit_values), (faces_title, face_values)):
     plots.spectrum(values[:100], left, label=name)
@@ -435,7 +437,7 @@ Markdown(
 
 # %% [markdown]
 # Why does a book on autoencoders care? The Gaussian model of the faces has a spread, $\sigma$: how far a pixel may be from
-# the decoder's answer. [Chapter 2](chapter-model) shows, after {cite:t}`tipping1999` and {cite:t}`lucas2019`, that a linear
+# the model's answer. [Chapter 2](chapter-model) shows, after {cite:t}`tipping1999` and {cite:t}`lucas2019`, that a linear
 # model uses a direction only if its variance exceeds $\sigma^2$. Whatever varies less is taken for noise and given up. So
 # we can already count how many directions each choice of $\sigma$ leaves to such a model:
 
@@ -510,14 +512,14 @@ plt.show()
 
 # %% tags=["remove-input"]
 Markdown(
-    f"The median step is {np.median(step):.2f}, where two frames from anywhere in the film are {anywhere:.2f} apart. The ten "
+    f"The median step is {np.median(step):.2f}, where two frames from anywhere in the film are {anywhere:.2f} apart in the median. The ten "
     f"largest steps go from {step[jumps].min():.1f} to {step[jumps].max():.1f}."
 )
 
 # %% [markdown]
 # One would call such jumps cuts, and for Frey Faces that would be wrong: look at the pairs. None leads to another scene.
-# What moved is the window around the face, and now and then the head. So a direct neighbour in time is often *not* the
-# most similar frame. We come back to that when we split the film.
+# What moved is the window around the face, and now and then the head or the expression. So a direct neighbour in time need
+# not be the most similar frame, and often it is not, as we shall see when we split the film.
 #
 # (data-tongue)=
 # ## Where does he put out his tongue?
@@ -676,7 +678,7 @@ gaps = np.unique(
 )
 reach = [np.median(nearest_in_film(frames, int(gap))) for gap in gaps]
 
-# %% mystnb={"figure": {"name": "fig-data-leak", "caption": "Left: the share of held-out frames whose nearest training frame is at most so far away. Held-out frames of the random split have much nearer neighbours than the test part of the split by time; its validation part, in between, lies between. Right: the median distance to the nearest frame that is at least so many frames away in the film. Near-copies are not only the direct neighbours: the curve goes on rising over hundreds of frames."}, "image": {"alt": "Left: three rising curves of shares against squared distance; the random split rises first, then validation by time, then test by time. Right: the median squared distance rises steadily with the gap in frames on a logarithmic axis."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-data-leak", "caption": "Left: the share of held-out frames whose nearest training frame is at most so far away. Held-out frames of the random split have much nearer neighbours than the test part of the split by time; its validation part, between the two in time, lies between them here as well. Right: the median distance to the nearest frame that is at least so many frames away in the film. Near-copies are not only the direct neighbours: the curve doubles over some thirty frames; and it goes on rising over hundreds, as expressions change."}, "image": {"alt": "Left: three rising curves of shares against squared distance; the random split rises first, then validation by time, then test by time. Right: the median squared distance rises with the gap in frames on a logarithmic axis, slowly between 30 and 100 frames and steeply at the end."}} tags=["hide-input"]
 _, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.1))
 curves = {
     "random: test": leak["random"].squared_distance,
@@ -732,7 +734,7 @@ pd.DataFrame({**spread, "time": once}).T.round(2)
 away = np.abs(random_parts.train[leak["random"].row] - random_parts.test)
 Markdown(
     f"These are squared errors, summed over the {film.shape[0] * film.shape[1]} pixels of a frame. The nearest training "
-    f"frame is {repeats['nearest, median'].mean():.2f} away in the median of random splits and "
+    f"frame is {repeats['nearest, median'].mean():.2f} away in the median (mean of {splits} random splits) and "
     f"{once['nearest, median']:.2f} in the split by time. In the random split it lies within 2 frames of the test frame in "
     f"{np.mean(away <= 2):.0%} of the cases, within 20 in {np.mean(away <= 20):.0%}. A model with a held-out squared error "
     f"near {repeats['nearest, mean'].mean():.1f} on a random split has shown no more than a good memory could."
@@ -747,7 +749,7 @@ Markdown(
 some, many = len(gaps) // 2, 3 * len(gaps) // 4
 Markdown(
     f"Two measurements tell them apart. In the validation part of the same split, just after the training frames, the median "
-    f"is {np.median(earlier.squared_distance):.2f}: far less, with no near-copies either. And wherever in the film a frame is, "
+    f"is {np.median(earlier.squared_distance):.2f}: far less, with few near-copies either. And wherever in the film a frame is, "
     f"its nearest other frame is {reach[0]:.2f} away in the median; not counting frames less than {gaps[some]} away in the film, "
     f"{reach[some]:.2f}; less than {gaps[many]} away, {reach[many]:.2f}; less than {gaps[-1]} away, {reach[-1]:.2f}. So "
     "shutting out near-copies about doubles the distance, and distance in the film goes on adding to it, because expressions "
@@ -779,7 +781,7 @@ pd.DataFrame(where, index=["frames", "out", "transition"]).T
 # ## What to remember
 #
 # - Grey digits are not coin tosses, but are scored as if they were; the loss has a floor that no model can go below.
-# - Faces vary little and along few directions, and $\sigma$ decides how many of them a model will use.
+# - Faces vary little, and $\sigma$ decides how many of their directions a model will use.
 # - A random split of a film rewards memory. The nearest training frame is the baseline to beat.
 # - Tongues are rare, come in a few runs, and their labels are ours: see `vaelib.data.tongue`.
 #

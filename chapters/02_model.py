@@ -144,7 +144,7 @@ model = run.model.double()
 # Equation {eq}`eq-joint` is a recipe: draw $z$, decode it, draw pixels. Instead of drawing we walk along the latent axis
 # in steps of equal probability.
 
-# %% mystnb={"figure": {"caption": "Everything that a model with one latent number can draw: the decoder's mean image along the axis, from small z (upper left) to large z (lower right), in steps of equal prior probability. Neighbours are alike, because the decoder is continuous.", "name": "fig-axis"}, "image": {"alt": "Two rows of ten images. From left to right one digit shape turns smoothly into another."}}
+# %% mystnb={"figure": {"caption": "What a model with one latent number draws: the decoder's mean image along the axis, from small z (upper left) to large z (lower right), in steps of equal prior probability; one draw in twenty lies further out than the first or the last picture. Neighbours are alike, because the decoder is continuous.", "name": "fig-axis"}, "image": {"alt": "Two rows of ten images. From left to right one digit shape turns smoothly into another."}}
 u = (torch.arange(20, dtype=torch.float64) + 0.5) / 20  # probability below z
 z = torch.special.ndtri(u).unsqueeze(-1)  # (20, 1): inverse Gaussian CDF
 plots.image_grid(model.mean_image(z), model.image_shape)
@@ -160,7 +160,7 @@ plt.show()
 #
 # Learning means: choose $\theta$ so that the images we have are probable, that is, maximise the average of
 # $\log p_\theta(x)$. With one latent number the integral is a sum over a fine grid, as in school. Probabilities of whole
-# images are far below what a computer can store, hence logarithms throughout.
+# images are too small for the 32-bit numbers that networks use, and those of larger images for any, hence logarithms throughout.
 
 # %%
 x = torch.from_numpy(data.prepare(run.config.data).test[:64]).double()  # (B, D)
@@ -186,8 +186,7 @@ Markdown(
 # %% [markdown]
 # ## Why not simply add it up?
 #
-# Because a grid with 4,001 points per axis has $4001^Z$ points: with $Z = 20$ latent numbers, $10^{72}$ decodings for a
-# single image. The next idea is to guess. Equation {eq}`eq-evidence` is an average over the prior, so draw $z_1, \dots,
+# Because a grid with 4,001 points per axis has $4001^Z$ points: with $Z = 20$ latent numbers, $10^{72}$ decodings. The next idea is to guess. Equation {eq}`eq-evidence` is an average over the prior, so draw $z_1, \dots,
 # z_N$ from $p(z)$ and take
 #
 # $$
@@ -275,7 +274,7 @@ for Z in sorted({1, 2, 5, latent_dim}):
     guess = guess_log_evidence(some, *fitted, z)  # (16, N)
     shortfall[Z] = (truth - guess).mean(0)  # (N,)
 
-# %% mystnb={"figure": {"caption": "Guessing from the prior. How many nats the estimate of the log-evidence falls short of the truth, against the number of prior draws, as a mean over 16 faces. With one latent dimension a thousand draws are enough; with each further dimension the guesses that matter become rarer. (A lucky first draw may overshoot.)", "name": "fig-naive"}, "image": {"alt": "Curves that fall with the number of draws. The one for a single latent dimension reaches zero, those for more dimensions end ever higher."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Guessing from the prior. How many nats the estimate of the log-evidence falls short of the truth, against the number of prior draws, as a mean over 16 faces. With one latent dimension a thousand draws are enough; with each further dimension the guesses that matter become rarer. (A lucky early draw may overshoot.)", "name": "fig-naive"}, "image": {"alt": "Curves that fall with the number of draws. Those for one and two latent dimensions reach zero, that for five nearly, that for ten ends far above."}} tags=["hide-input"]
 n = torch.logspace(0, math.log10(N), 60).long().unique()
 fig, ax = plt.subplots()
 for Z, gap in shortfall.items():
@@ -366,7 +365,8 @@ print("one guess gives the evidence:", torch.allclose(one_guess, ours))
 # :::
 #
 # With one latent number nothing is unknown, and {eq}`eq-decomposition` must add up to the last digit. All three terms are
-# sums over the grid:
+# sums over the grid. (In code this is an identity, as the posterior is computed from the evidence: what it shows is that the
+# grid holds all of $q$. The independent check of the ELBO follows, by sampling.)
 
 # %%
 from vaelib.objectives import gaussian_log_prob
@@ -424,8 +424,8 @@ Markdown(
 )
 
 # %% [markdown]
-# Maximising $\mathcal{L}$ over $\theta$ and $\phi$ together therefore does two things at once: it raises the evidence, and
-# it tightens the bound. One network that encodes every image (*amortised* inference) is what makes it cheap, and what
+# A higher $\mathcal{L}$ therefore means a higher evidence, a tighter bound, or both: $\phi$ can only tighten the bound,
+# $\theta$ moves both. (While the evidence climbs the bound may get looser for a time, as {numref}`fig-linear` will show.) One network that encodes every image (*amortised* inference) is what makes it cheap, and what
 # leaves the odd image badly served {cite:p}`cremer2018`.
 #
 # :::{admonition} Which sign is this?
@@ -597,7 +597,7 @@ for name, g in estimators.items():
     }
 pd.DataFrame.from_dict(rows, orient="index")
 
-# %% mystnb={"figure": {"caption": "Variance of three estimators of the same gradient (summed over its entries) against the number of draws that are averaged. All three fall like one over the number of draws, so the vertical distance is the number of draws that one reparameterised draw is worth.", "name": "fig-gradients"}, "image": {"alt": "Three parallel falling lines on logarithmic axes: the score function far above, the one with a baseline in between, the reparameterised one far below."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Variance of three estimators of the same gradient (summed over its entries) against the number of draws that are averaged. All three fall like one over the number of draws, so the vertical distance is the number of draws that one reparameterised draw is worth.", "name": "fig-gradients"}, "image": {"alt": "Three parallel falling lines on logarithmic axes: the score function far above, the one with a baseline far below it, the reparameterised one a little lower still."}} tags=["hide-input"]
 counts = [2**k for k in range(8)]
 fig, ax = plt.subplots()
 for name, g in estimators.items():
@@ -684,7 +684,7 @@ pd.DataFrame.from_dict(rows, orient="index")
 
 # %% [markdown]
 # A subtlety for later. Sampling the KL as well ({cite:t}`kingma2014`, equation 6) sounds like needless noise, and
-# early in training it is. But near the optimum the noise of the two terms cancels: with $q$ equal to the posterior,
+# far from the optimum it may be. But near the optimum the noise of the two terms cancels: with $q$ equal to the posterior,
 # $\log p(x, z) - \log q(z \mid x) = \log p(x)$ is the same number for every draw, as we saw with probabilistic PCA
 # {cite:p}`roeder2017`. For one face and $q$ the exact posterior:
 
@@ -797,8 +797,9 @@ print("equals torch.distributions:", torch.allclose(mine, theirs, atol=1e-6))
 # $$ (eq-grey-bound)
 #
 # The ELBO of a grey image is a valid bound on the average log-probability of its binarisations, with an encoder that sees
-# the grey original. It is *not* a bound on any log-density of the grey image itself, and must not be compared with numbers
-# from binarised MNIST, where the encoder sees $b$, or with Gaussian ones.
+# the grey original. It is not the ELBO of any density of grey images. (With the continuous Bernoulli of the same decoder it
+# bounds one, but lies at least $D \log 2$ nats too low, by {eq}`eq-area`.) It must not be compared with numbers from binarised
+# MNIST, where the encoder sees $b$, or with Gaussian ones.
 
 # %%
 prepared_grey = data.prepare(data.DataConfig(name=dataset))
@@ -909,7 +910,7 @@ plt.show()
 
 # %% [markdown]
 # A sigmoid is thus sensible. The report goes further and credits it with curing blurred and collapsed Frey faces
-# {cite:p}`report2025` (together with a smaller model and fewer latents, where it speaks of posterior collapse). Before believing that, look at the other constant in {eq}`eq-gaussian`.
+# {cite:p}`report2025` (together with a smaller model and fewer latents, where it speaks of posterior collapse). Before believing that, look at the constant in {eq}`eq-gaussian`, $\sigma$.
 
 # %% [markdown]
 # ## What sigma does to the balance of the two terms
@@ -944,7 +945,7 @@ log_norm = D * torch.log(2 * math.pi * sigmas**2)
 loss = 0.5 * (S / sigmas**2 + log_norm)  # without the KL
 best = sigmas[loss.argmin()]
 
-# %% mystnb={"figure": {"caption": "The reconstruction term of the loss for one and the same set of reconstructed faces, against sigma. The minimum lies at the root of the mean squared error (dotted). At sigma = 1, plain squared error, the same reconstructions cost hundreds of nats more, and the KL term weighs hundreds of times more against them.", "name": "fig-sigma"}, "image": {"alt": "A curve that falls steeply, has its minimum near 0.06, and rises slowly towards sigma of 2."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The reconstruction term of the loss for one and the same set of reconstructed faces, against sigma. The minimum lies at the root of the mean squared error (dotted). At sigma = 1, half the plain squared error, the same reconstructions cost over a thousand nats more, and the KL term weighs hundreds of times more against them.", "name": "fig-sigma"}, "image": {"alt": "A curve that falls steeply, has its minimum near 0.06, and rises slowly towards sigma of 2."}} tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(7, 2.9))
 ax.plot(sigmas, loss)
 ax.axvline((S / D).sqrt(), linestyle=":", color=plots.INK)
@@ -967,7 +968,7 @@ Markdown(
 # ### Sum or mean over pixels?
 #
 # Code in the wild averages over pixels as often as it sums. The likelihood of an image is a *product* over pixels, so its
-# logarithm is a **sum**; averaging divides the reconstruction by $D$ but not the KL:
+# logarithm is a **sum**; averaging divides the reconstruction by $D$ but not the KL. With $\ell_i = -\log p(x_i \mid z)$:
 #
 # $$
 # \underbrace{\frac{1}{D} \sum_i \ell_i + \mathrm{KL}}_{\text{mean over pixels}}
@@ -1138,7 +1139,7 @@ Markdown(
 )
 
 # %% [markdown]
-# Both gaps close. A wrong sign or a lost factor in the objective, the estimator or the training loop would have shown here.
+# Both gaps all but close. A wrong sign, or a factor lost in one of the two terms, would have shown here.
 
 # %% [markdown]
 # ## Which latent dimensions survive
@@ -1202,7 +1203,7 @@ for sigma, active, squared, kl in found:
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# With $\sigma = 1$, plain squared error, most of the latent dimensions are switched off *at the optimum*. That is posterior
+# With $\sigma = 1$, half the plain squared error, most of the latent dimensions are switched off *at the optimum*. That is posterior
 # collapse, and no sigmoid is needed to explain it: the variance of a direction must exceed $\sigma^2$ to be worth its code.
 # The model of {numref}`fig-linear` needed no cure, as it learned $\sigma$. The diagnosis of real, non-linear VAEs on these data follows
 # the same lines.
@@ -1247,7 +1248,7 @@ plt.show()
 # %% [markdown]
 # ## Bits per dimension, honestly
 #
-# A Gaussian density of pixels is measured in nats *relative to the unit of $x$*. It can be positive, it changes when pixels
+# A Gaussian log-density of pixels is measured in nats *relative to the unit of $x$*. It can be positive, it changes when pixels
 # are scaled by 255, and, worst of all, it can be driven up without limit: images have 256 grey levels, so a model that
 # puts narrower and narrower spikes on the levels gains $\log (1/\sigma)$ per pixel for ever. A **probability** of the
 # levels has none of these faults. Integrate the density over each level's bin; with $F$ the Gaussian distribution function
@@ -1281,11 +1282,12 @@ library = make_likelihood(config).double().log_prob(k[:, None] / 255, m)
 print("equals vaelib.likelihoods:", torch.allclose(library, P.log(), rtol=1e-5))
 
 # %% [markdown]
-# Its negative logarithm to base 2, per pixel, is the number of bits that a compressor built on the model would need: **bits
-# per dimension**. For a $\sigma$ much wider than a bin the two are related, because $P \approx p(x) \cdot \tfrac{1}{255}$:
+# Multiplied over the pixels and averaged over $z$, this is the probability $P(x)$ of a whole image. Its negative logarithm to
+# base 2, divided by the number of pixels $D$, is the number of bits per pixel that a compressor built on the model would need:
+# **bits per dimension**. For a $\sigma$ much wider than a bin density and probability are related, $P(x) \approx p(x) \cdot 255^{-D}$:
 #
 # $$
-# \text{bits per dimension} = -\frac{\log_2 P}{D} \;\approx\; -\frac{\log_2 p(x)}{D} + \log_2 255.
+# \text{bits per dimension} = -\frac{\log_2 P(x)}{D} \;\approx\; -\frac{\log_2 p(x)}{D} + \log_2 255.
 # $$ (eq-bits)
 #
 # To see them part, let a decoder memorise one face, $m = x$, and shrink $\sigma$:
@@ -1320,7 +1322,7 @@ plt.show()
 x_test = torch.from_numpy(prepared.test).double()
 held_out = ppca_log_evidence(x_test, W, b, sigma2).mean()
 Markdown(
-    f"Probabilistic PCA with {latent_dim} dimensions, held-out faces ({len(x_test)} of them): log p(x) = "
+    f"Probabilistic PCA with {latent_dim} dimensions, held-out faces ({len(x_test)} of them, drawn at random): log p(x) = "
     f"{held_out:.1f} nats = **{objectives.bits_per_dim(held_out, D, density=True):.2f} bits per dimension**. Uncompressed "
     "grey levels take 8."
 )
@@ -1331,7 +1333,7 @@ Markdown(
 # - $\log p(x) = \mathcal{L}(x) + \mathrm{KL}(q \,\Vert\, p(z \mid x))$, exactly. The ELBO is a bound because the unknown term
 #   cannot be negative.
 # - The {term}`reparameterisation` makes one draw per image enough; the KL to a Gaussian prior needs none.
-# - Cross-entropy on grey pixels bounds the log-probability of *binarised* images, not a density of grey ones.
+# - Cross-entropy on grey pixels is the log-probability of *binarised* images, on average, and no log-density of grey ones.
 # - For Gaussian pixels $\sigma$ is the weight between the terms. Its best value is the root of the mean squared error;
 #   $\sigma = 1$ and means over pixels are strong and silent choices, and can switch latent dimensions off.
 # - Sum over pixels, average over images, say nats or bits, and say whether a number is a bound.
@@ -1433,7 +1435,8 @@ for pixels in (3 * 64 * 64, 28 * 20):
 #
 # $K = 1$ is {eq}`eq-elbo`. The average weight is an unbiased estimate of $p(x)$, since $\mathbb{E}_q[p(x, z) / q(z \mid x)] =
 # \int p(x, z) \, \mathrm{d}z$; the logarithm is concave, so by Jensen's inequality the mean of the log lies below the log of
-# the mean. The gap $\log p(x) - \mathcal{L}_K$, in nats, over the test images:
+# the mean. The gap $\log p(x) - \mathcal{L}_K$, in nats, over the same 64 test images, from one estimate for each (so the row
+# $K = 1$ differs by chance from the exact gap further up):
 
 # %%
 bound = objectives.importance_weighted_bound

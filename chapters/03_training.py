@@ -15,7 +15,7 @@
 # see what a healthy loss curve looks like, which loss to expect after how many {term}`epochs <epoch>`, what the trained models draw, and
 # how much of all that was decided by one number, the step of the optimiser.
 #
-# The figures come from full runs on real data, those that carry a conclusion with several {term}`seeds <seed>`. You can change the settings below and run the
+# The figures come from full runs on real data; curves and tables of the recipes have several {term}`seeds <seed>`, pictures show seed 0. You can change the settings below and run the
 # chapter again: `papermill chapters/03_training.ipynb mine.ipynb -p latent_dim 5 -p epochs 2`.
 
 # %% tags=["parameters"]
@@ -110,8 +110,8 @@ all(torch.equal(a, b) for a, b in pairs)
 # - **report**: Adagrad {cite:p}`duchi2011` with a step of 0.001, two hidden layers with tanh, 30 epochs on MNIST and 300 on
 #   Frey Faces (the report says 30 to 50 and 300 to 500). The report does not say how wide its layers were; we take 500
 #   units for MNIST and 200 for Frey Faces, as Kingma and Welling did. Nor does it say which sigma its Gaussian decoder
-#   had, only that learning one for each pixel blurred the faces more. Plain squared error means $\sigma = 1$, so that is
-#   what we take.
+#   had, only that learning one for each pixel blurred the faces more. Half the squared error, summed over the pixels, is a
+#   Gaussian with $\sigma = 1$, so that is what we take.
 # - **kingma-welling**: the original protocol. One hidden layer (500 units for MNIST, 200 for Frey Faces), weights drawn
 #   from $\mathcal{N}(0, 0.01)$, a weak prior on the weights, Adagrad with a step of 0.01, batches of 100. The decoder for
 #   Frey Faces has a sigma for every pixel and passes its mean through a sigmoid. They chose the step among 0.01, 0.02 and
@@ -165,7 +165,7 @@ def worst(runs):
     return min(min(figures(group, "elbo")) for group in runs.values())
 
 
-# %% mystnb={"figure": {"name": "fig-training-digits", "caption": "The ELBO of the digits and its two terms during training; higher is better, and ELBO = reconstruction - KL. Lines are means over seeds, bands go from the worst to the best seed. For the report's and the modern recipe reconstruction and KL rise together (the report's KL after a first dip): the model buys better pictures with nats of information about each image. The original recipe starts with more nats than it needs. With a step of 0.001, Adagrad crawls."}, "image": {"alt": "Three panels of nats per image against epochs: ELBO, reconstruction and KL for the three recipes. All ELBO curves rise steeply and then flatten; the modern recipe is highest, the report's is lowest and still rising at its end."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-training-digits", "caption": "The ELBO of the digits and its two terms during training; higher is better, and ELBO = reconstruction - KL. Lines are means over seeds, bands go from the worst to the best seed. For the report's and the modern recipe reconstruction and KL rise together (the report's KL after a first dip): the model buys better pictures with nats of information about each image. The original recipe has its nats from the first epoch on: its KL hardly moves while the reconstruction improves. With a step of 0.001, Adagrad crawls."}, "image": {"alt": "Three panels of nats per image against epochs: ELBO, reconstruction and KL for the three recipes. All ELBO curves rise steeply and then flatten; the modern recipe is highest, the report's is lowest and still rising at its end."}} tags=["hide-input"]
 low = 1.35 * worst(digits)
 curves(digits, floor=(low, low))
 plt.show()
@@ -178,11 +178,11 @@ plt.show()
 # A word on the dashed line: it averages over an epoch's batches while the weights still move, so it lags behind the
 # weights that the solid line judges, and early on it lies far *below* it. For the two slower recipes it stays about a nat
 # below to the end, for another reason: MNIST's test images are a little easier than its training images, also for one and
-# the same weights. Neither is a sign of anything.
+# the same weights ({doc}`04_sweeps` has a table of that). Neither is a sign of anything.
 #
 # ## What loss should I see after n epochs?
 #
-# The question is asked under every public implementation. With pixels in $[0, 1]$, the cross-entropy *summed* over the
+# The question is asked under many a public implementation. With pixels in $[0, 1]$, the cross-entropy *summed* over the
 # 784 pixels, the KL summed over the latents, and both averaged over images, this is $-\mathrm{ELBO}$ on the test images, in
 # nats:
 
@@ -199,7 +199,7 @@ progress_table(digits, (1, 2, 5, 10, 20, 30))
 # They plotted the bound against the number of samples seen, on a logarithmic axis. {numref}`fig-training-samples` does
 # the same.
 
-# %% mystnb={"figure": {"name": "fig-training-samples", "caption": "The bound against the number of training samples seen, as in Kingma and Welling's Figure 2: train dashed, test solid, bands over seeds. On test images the modern recipe is ahead from the first epoch on. The report's curve resembles the original's moved to the right by a factor of ten or more; its step is ten times smaller."}, "image": {"alt": "ELBO in nats against samples seen on a logarithmic axis for the three recipes. The modern test curve is above the Kingma and Welling curve everywhere, the report's below both."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-training-samples", "caption": "The bound against the number of training samples seen, as in Kingma and Welling's Figure 2: train dashed, test solid, bands over seeds. On test images the modern recipe is ahead from the first epoch on. For the same bound the report's recipe needs fifteen to twenty times as many images as the original; its step is ten times smaller."}, "image": {"alt": "ELBO in nats against samples seen on a logarithmic axis for the three recipes. The modern test curve is above the Kingma and Welling curve everywhere, the report's below both."}} tags=["hide-input"]
 curves(digits, "samples_seen", floor=(low,), terms=("elbo",))
 plt.show()
 
@@ -230,7 +230,7 @@ Markdown(
 # report calls its own "sharp, digit-faithful"; by its recipe to the letter we cannot confirm that.
 
 
-# %% mystnb={"figure": {"name": "fig-training-digits-reconstructions", "caption": "Test digits and their reconstructions by the three recipes, seed 0. The modern recipe's are the crispest and most faithful, though it, too, closes the top of the 4. The report's are soft and not always faithful: look for the 4 that comes back as a 9, and for the 5s and 8s that are neither."}, "image": {"alt": "Four rows of the same test digits: the data, then the reconstructions by the report's, Kingma and Welling's and the modern recipe; the lower rows are progressively crisper, and in the report's row a 4 looks like a 9."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-training-digits-reconstructions", "caption": "Test digits and their reconstructions by the three recipes, seed 0. The modern recipe's are the crispest and most faithful, though it, too, closes the top of the 4. The report's are soft and not always faithful: look for the 4 that comes back as a 9, for the first 5, which comes back as no digit, and for the 8s, whose loops are blurred."}, "image": {"alt": "Four rows of the same test digits: the data, then the reconstructions by the report's, Kingma and Welling's and the modern recipe; the lower rows are progressively crisper, and in the report's row a 4 looks like a 9."}} tags=["hide-input"]
 def labelled(blocks, shape, columns=14):
     """Blocks of images below one another, each named beside its middle."""
     ax = plots.image_grid(np.concatenate(list(blocks.values())), shape, columns)
@@ -319,7 +319,7 @@ Markdown(
 # negative), and it depends on sigma as much as on the pictures.
 #
 # Two rows change nothing but sigma in the report's recipe, so that you see what sigma is to blame for: it is shared by all
-# pixels and learned, and starts either at the report's 1 or at 0.3, which is where the modern recipe starts, too.
+# pixels and learned, and starts either at the 1 that we took for the report or at 0.3, which is where the modern recipe starts, too.
 
 # %%
 from vaelib.likelihoods import LikelihoodConfig
@@ -355,7 +355,7 @@ final_table(frey)
 # pixels. The **KL** says how many nats $q(z|x)$ spends on a frame, and **active units** how many of the latents carry
 # anything at all: those whose posterior mean has a variance over the frames of more than 0.01 {cite:p}`burda2016`.
 
-# %% mystnb={"figure": {"name": "fig-training-faces-reconstructions", "caption": "Held-out frames and their reconstructions, seed 0. With a sigma of 1 the report's recipe draws one average face for every frame: it has collapsed. A sigma that starts at 0.3 brings some of the expressions back. In the fourth column the tongue is out: only the modern recipe rebuilds it, so its decoder can draw one."}, "image": {"alt": "Rows of the same held-out faces: the data, then the reconstructions. The row of the report's recipe repeats one blurred face; the other rows follow the expressions, the modern one most closely."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-training-faces-reconstructions", "caption": "Held-out frames and their reconstructions, seed 0. With a sigma of 1 the report's recipe draws one average face for every frame: it has collapsed. A sigma that starts at 0.3 brings some of the expressions back. In the fourth column the tongue is out: only the modern recipe rebuilds it, so its decoder can draw one."}, "image": {"alt": "Rows of the same held-out faces: the data, then the reconstructions. The two rows of the report's recipe whose sigma is fixed at 1 or starts there repeat one blurred face; the other three follow the expressions, the modern one most closely."}} tags=["hide-input"]
 random_split = {name: runs for name, runs in frey.items() if "time" not in name}
 frames = held_out(film, "random")
 labelled(reconstructed(random_split, frames), film.shape)
@@ -393,12 +393,12 @@ Markdown(
 #
 # Making sigma learnable is not enough, then. With a step of 0.001 Adagrad hardly moves it. From 1 it does not get low
 # enough in 300 epochs for a second direction to pay, and the model stays collapsed. From 0.3 it does not get much lower
-# either, but it starts where several directions pay. Two things must be right, sigma and the step that learns it; the
+# either, but it starts where several directions pay. Two things must be right, sigma and an optimiser that moves it; the
 # modern recipe starts at the same 0.3 and goes on to less than a tenth of it.
 #
 # ## When does training on so few images go wrong?
 
-# %% mystnb={"figure": {"name": "fig-training-faces", "caption": "The ELBO of the faces and its terms during training; train dashed, test solid, bands over seeds. Left out are the runs whose sigma is fixed at 1 or starts there. The modern recipe goes on improving on its training frames after the held-out frames have stopped: the distance between dashed and solid is what it learned by heart."}, "image": {"alt": "Three panels of nats per image against epochs for three ways of training on faces. For the modern recipe the dashed training curve keeps rising while the solid test curve levels off and then falls slightly."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-training-faces", "caption": "The ELBO of the faces and its terms during training; train dashed, test solid, bands over seeds. Left out are the two ways that collapse (the report's recipe with sigma fixed at 1 or starting there) and the split by time. The modern recipe goes on improving on its training frames after the held-out frames have stopped: the distance between dashed and solid is what it learned by heart."}, "image": {"alt": "Three panels of nats per image against epochs for three ways of training on faces. For the modern recipe the dashed training curve keeps rising while the solid test curve levels off and then falls slightly."}} tags=["hide-input"]
 hidden = ("report", "report, sigma from 1")
 shown = {n: runs for n, runs in random_split.items() if n not in hidden}
 bottom = min(0, worst(shown))
@@ -430,11 +430,11 @@ Markdown(
 # %% [markdown]
 # Two lessons. The bound overfits: the model learns its sigma on training frames, which it rebuilds ever better, and grows
 # too sure of its pixels elsewhere; a density makes it pay for that on every held-out frame. And the random split
-# flatters every figure, because neighbouring frames are near-copies. The split by time keeps neighbours apart, and its
-# last 200 frames lie 200 to 400 frames away from all training frames, with expressions that those hardly have
-# ({ref}`data-split`): it asks the harder and, for new pictures, the more honest question. Look at the last row of the table of the
+# flatters the bound and the squared error, as neighbouring frames are near-copies; but that is only a part of the difference
+# ({ref}`data-split`). The split by time keeps neighbours apart, and its
+# last 200 frames lie 200 to 400 frames away from all training frames, with expressions that those hardly have: it asks the harder and, for new pictures, the more honest question. Look at the last row of the table of the
 # film: by time, the model's bound is worse than the 8 bits of the raw file. Its sigma was learned on frames that it
-# rebuilds almost perfectly, and on frames it has never seen the like of it is far too sure of itself.
+# rebuilds almost perfectly, and of frames whose like it has never seen, it is far too sure.
 #
 # ## Which recipe should I use?
 
@@ -467,14 +467,14 @@ Markdown(
 # more latents active than the modern one, and still has the worse bound. Nats are a cost: what counts is what the decoder
 # makes of them, and the modern recipe's decoder makes more of fewer.
 #
-# The report's recipe is not wrong, it is *unfinished*: Adagrad divides its step by the root of all squared gradients so
-# far, so a step of 0.001, ten times below the smallest that Kingma and Welling tried, never gets far. Its curves still
+# On the digits the report's recipe is not wrong, it is *unfinished*: Adagrad divides its step by the root of the sum of all
+# squared gradients so far, so a step of 0.001, ten times below the smallest that Kingma and Welling tried, never gets far. Its curves still
 # rise when they stop. Kingma and Welling's recipe reaches useful bounds, and its curve, too, still rises when we stop it.
-# With a second layer, torch's own initial weights, batches of 128 and no prior on the weights the same Adagrad does better (the first
-# exercise), so one or more of these four hold it back.
+# With a second layer, torch's own initial weights, batches of 128 and no prior on the weights the same Adagrad is slower at first,
+# but after ten epochs a nat or so ahead, with one seed (the first exercise): one or more of these four may hold it back.
 #
 # The comparison is of whole recipes, as you would copy them. It does not say how much of the modern recipe's lead is due
-# to Adam, to SiLU, to the cosine or to the second layer; the exercises begin to take it apart.
+# to Adam, to SiLU, to the cosine, to the second layer or to the rest; the exercises begin to take it apart.
 #
 # ## Exercises
 #
@@ -544,13 +544,26 @@ final_table(train_groups({f"beta = {x.shape[1]}": [averaged]}))
 # How many seeds do you need to claim that one recipe beats another by half a nat on MNIST?
 # ```
 #
-# ```{solution} ex-training-seeds
+# ```{solution-start} ex-training-seeds
 # :class: dropdown
+# ```
 #
 # Take the standard deviation $s$ between seeds of one recipe. A difference of means over $n$ seeds each has a standard
-# error of $s \sqrt{2 / n}$; for half a nat to be more than three of them you need $n > 72\, s^2$ seeds. With the seeds
-# of the three recipes above that is one to three, depending on the recipe; but the test set is finite too, and its 10,000 images share their luck between
+# error of $s \sqrt{2 / n}$; for half a nat to be more than three of them you need $n > 72\, s^2$ seeds. For the three
+# recipes above that is:
+
+# %%
+{
+    name: int(72 * np.var(values, ddof=1)) + 1
+    for name, values in ends.items()
+    if len(values) > 1
+}
+
+# %% [markdown]
+# But three seeds know their $s$ only roughly. And the test set is finite too: its 10,000 images share their luck between
 # recipes, which is why differences are best taken image by image.
+#
+# ```{solution-end}
 # ```
 #
 # ```{exercise}

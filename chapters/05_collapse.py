@@ -75,8 +75,8 @@ book.banner(images, film)
 # ## What does a collapsed model look like?
 #
 # We take the report's recipe to the letter ({doc}`03_training` trained it already) and, beside it, the same without the
-# sigmoid on the decoder's mean. Both use plain squared error, which is a Gaussian likelihood with $\sigma = 1$ (the
-# decoder's).
+# sigmoid on the decoder's mean. Both use half the sum of squared errors, which is a Gaussian likelihood with $\sigma = 1$
+# (the decoder's).
 
 # %%
 by_chance = DataConfig(name=faces, split="random")
@@ -118,7 +118,7 @@ def symptoms(ill):
     axes[2].legend()
 
 
-# %% mystnb={"figure": {"name": "fig-collapse-symptoms", "caption": "The report's three symptoms. Left and middle: the encoder's means and log-variances of all latents and all held-out frames, over all seeds; both pile up at 0, the values of the prior. The axes end at 0.3 on either side, which cuts nothing off. Right: the KL during training, mean over seeds with the range as a band; note the logarithmic axis."}, "image": {"alt": "Two histograms with a peak at zero, narrower with the sigmoid than without it, and curves of the KL in nats against epochs that end far below one nat."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-collapse-symptoms", "caption": "Two of the report's three symptoms. Left and middle: the encoder's means and log-variances of all latents and all held-out frames, over all seeds; both pile up near 0, the values of the prior. The axes end at 0.3 on either side, which cuts nothing off. Right: the KL during training, mean over seeds with the range as a band; note the logarithmic axis."}, "image": {"alt": "Two histograms with a peak at or near zero, narrower with the sigmoid than without it, and curves of the KL in nats against epochs that end far below one nat."}} tags=["hide-input"]
 symptoms(ill)
 plt.show()
 
@@ -169,8 +169,8 @@ print("eigenvalues:", *spectrum[:6].round(2), "...")
 print("active:", theory.active, " KL:", round(theory.kl, 3), "nats")
 
 # %% [markdown]
-# A word on counting. An *active unit* is an axis of $z$ along which the {term}`posterior` means vary by more than 0.01
-# {cite:p}`burda2016`. One direction that lies askew to the axes makes several of them active. **Directions in use** are
+# A word on counting. An *active unit* is an axis of $z$ along which the {term}`posterior` means have a variance of more than
+# 0.01 {cite:p}`burda2016`. One direction that lies askew to the axes makes several of them active. **Directions in use** are
 # counted by the eigenvalues of the posterior means' covariance instead, with the same threshold, and do not depend on the
 # axes. That is why {term}`active units <active unit>` may be more than directions.
 #
@@ -268,7 +268,7 @@ counts.index.names = ["data", "sigma"]
 counts.convert_dtypes()
 
 
-# %% mystnb={"figure": {"name": "fig-collapse-sigma", "caption": "Latent directions in use against sigma. Line: theory, the number of eigenvalues above sigma squared, at most 20. Circles: linear VAEs. Crosses: tanh networks, on held-out images. The dotted line marks sigma = 1, plain squared error."}, "image": {"alt": "Three panels, one for each data set, with a falling staircase of predicted directions against sigma on a logarithmic axis, circles on it, and crosses on or below it."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-collapse-sigma", "caption": "Latent directions in use against sigma. Line: theory, the number of eigenvalues above sigma squared, at most 20. Circles: linear VAEs. Crosses: tanh networks, on held-out images. The dotted line marks sigma = 1, half the plain squared error."}, "image": {"alt": "Three panels, one for each data set, with a falling staircase of predicted directions against sigma on a logarithmic axis, circles on it, and crosses on or below it."}} tags=["hide-input"]
 def panel(ax, name):
     widths = np.geomspace(0.1, 4, 200)
     steps = [min(20, int((spectra[name] > s**2).sum())) for s in widths]
@@ -310,13 +310,13 @@ Markdown(
 # The linear VAEs see no image and draw no $z$: they climb the exact ELBO, a formula in the eigenvalues. That they agree
 # checks our algebra, and that descent from random weights finds the optimum. It says nothing yet of networks.
 #
-# The tanh networks do. A curved network may do with fewer directions, and often fewer nats, what a linear one does
-# with many: a turning head is one number, but moves the pixels along a curve that needs several principal directions. Look
-# at `toyfaces`: as $\sigma$ falls, theory asks for ever more directions, while those of the tanh networks grow far more
-# slowly. They do not stop at the number of factors, either: the code of a factor may be bent, too, and then a single factor
-# counts as more than one direction. (Directions of small variance are also learned last, and these networks trained for a
-# short time.) The theory of the linear model is therefore a good guide to *whether* a latent pays, and counts on the high
-# side.
+# The tanh networks do. They use fewer directions than a linear model would, and often pay fewer nats. A curved network may
+# need fewer: a turning head is one number, but moves the pixels along a curve that takes a linear model several principal
+# directions. (But directions of small variance are also learned last, and these networks trained for a short time. Whether
+# they draw as well with fewer, this table does not say.) Look at `toyfaces`: as $\sigma$ falls, theory asks for ever more
+# directions, while those of the tanh networks grow about half as fast. They do not stop at the number of factors, either: the
+# code of a factor may be bent, too, and then a single factor counts as more than one direction. The theory of the linear
+# model is therefore a good guide to *whether* a latent pays, and counts on the high side.
 #
 # ## Is it the sigmoid, sigma, the latents or the recipe?
 #
@@ -352,7 +352,8 @@ Markdown(
     f"{len(grid)} runs, {grid_epochs} epochs each, {grid_seeds} seeds for each "
     "combination. The *share explained* is one minus the held-out squared error "
     "over that of the average frame: 0 is the average face, 1 a perfect copy."
-    "\n\nFewer epochs need not end further from the optimum. The report's "
+    "\n\nA smaller model with fewer epochs need not end further from the "
+    "optimum (which of the two helps, this does not tell). The report's "
     f"recipe with a sigmoid, sigma at 1 and {max(grid_latents)} latents has "
     f"{it['directions']:.1f} directions in use here and an error of "
     f"{it['squared error']:.2f}; at full length it has "
@@ -360,7 +361,7 @@ Markdown(
     f"average frame costs {average:.2f}."
 )
 
-# %% mystnb={"figure": {"name": "fig-collapse-grid-directions", "caption": "Directions in use in every cell, mean over seeds. Read along a row: what the sigmoid and the number of latents do. Read down a column: what sigma and the recipe do. Along a row the number is limited by that of the latents, and otherwise changes far less than down a column. With sigma fixed at 1 and errors summed, the sigmoid wakes one direction, the one that theory grants, and no more; without it only some of the runs find that one."}, "image": {"alt": "A table of coloured squares: rows for the six ways to set sigma times two recipes, columns for sigmoid yes or no times four numbers of latents. The rows with sigma at 1 are dark everywhere: one direction at most."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-collapse-grid-directions", "caption": "Directions in use in every cell, mean over seeds. Read along a row: what the sigmoid and the number of latents do. Read down a column: what sigma and the recipe do. Along most rows the number is limited by that of the latents, and otherwise changes far less than down a column; the exception is the report's recipe with sigma learned from 0.3, where the sigmoid matters. With sigma fixed at 1 and errors summed, nearly every run with the sigmoid finds one direction, the one that theory grants, and no more; without it one run of 16 does."}, "image": {"alt": "A table of coloured squares: rows for the six ways to set sigma times two recipes, columns for sigmoid yes or no times four numbers of latents. The rows with sigma at 1 are dark everywhere: one direction at most."}} tags=["hide-input"]
 ROWS, COLUMNS = ["recipe", "sigma"], ["sigmoid", "latents"]
 in_rows = grid.sort_values("recipe", ascending=False, kind="stable")
 plots.cell_map(in_rows, ROWS, COLUMNS, "directions")
@@ -378,7 +379,7 @@ plt.show()
 
 # %% [markdown]
 # How much does each factor explain? In a full factorial the variance of a result over all runs splits into the part due to
-# each factor, to each pair of factors beyond that, and to the seeds:
+# each factor, to each pair of factors beyond that, to three or more together (*higher interactions*), and to the seeds:
 
 # %%
 from vaelib.factorial import explained
@@ -414,27 +415,30 @@ Markdown(
     f"matters most for the directions is: {top}. The last table holds the "
     "squared error with the sigmoid over that without it, means over latents "
     "and seeds. On its left side z is the posterior's mean, which is what a "
-    "reconstruction decodes, here and in most programs; on its right side z is "
-    "drawn from the posterior, as in training."
+    "reconstruction decodes in this book; on its right side z is drawn from "
+    "the posterior, as in training and in many programs' reconstructions. "
+    "(The report does not say which it shows.)"
 )
 
 # %% [markdown]
 # ## Which half of the report's explanation holds?
 #
-# Now at the full length of the report's recipe. To the two models of the first section we add two: the report's own cure
-# (a sigmoid, a smaller network of one layer of 50 units, five latents, still $\sigma = 1$), and a cure that it does not
-# name, one $\sigma$ for all pixels that is learned from 0.3 on, everything else as it was.
+# Now at the full length of the report's recipe. To the two models of the first section we add the report's own cure (a
+# sigmoid, a smaller network and fewer latents; 50 units in one layer, five latents and still $\sigma = 1$ are our choice),
+# and a cure that it does not name: one $\sigma$ for all pixels that is learned from 0.3 on, everything else as it was, once
+# with the sigmoid and once without.
 
 # %%
 from vaelib.collapse import REMEDIES
 
-THREE = "the report's three"
-cures_by_name = {THREE: "these three", "sigma learned": "sigma learned"}
+THREE, LEARNED = "the report's three", "sigma learned"
+cures_by_name = {
+    THREE: amended(report, REMEDIES["these three"]),
+    LEARNED: amended(report, REMEDIES[LEARNED]),
+    "sigma learned, without": amended(bare, REMEDIES[LEARNED]),
+}
 cured = train_groups(
-    {
-        name: repeated(amended(report, REMEDIES[remedy]), seeds)
-        for name, remedy in cures_by_name.items()
-    }
+    {name: repeated(cure, seeds) for name, cure in cures_by_name.items()}
 )
 full = {**ill, **cured}
 
@@ -502,8 +506,8 @@ def halves(runs):
 pd.DataFrame({name: halves(runs) for name, runs in full.items()})
 
 # %% [markdown]
-# Columns are models, means over seeds with the range, all on held-out frames. *Offset* is the part of the squared error
-# that one fixed picture makes: that by which the average reconstruction misses the average frame. *Sharpness* is the
+# Columns are models, means over seeds with the range (but for the pixels outside); all but the last two rows are on held-out
+# frames. *Offset* is the part of the squared error that one fixed picture makes: that by which the average reconstruction misses the average frame. *Sharpness* is the
 # steepness of edges in a reconstruction for its contrast, as a share of the data's. *Signal over noise* compares the mean
 # gradient of all weights at the first step with its scatter over batches; *jitter* is by how much the training bound moves
 # from one epoch to the next at the end. They test the report's "unstable pixel intensities and poor gradient signals".
@@ -511,6 +515,10 @@ pd.DataFrame({name: halves(runs) for name, runs in full.items()})
 # %% tags=["remove-input"]
 error = {n: np.mean(figures(runs, "squared_error")) for n, runs in full.items()}
 at_draws = {n: np.mean(list(map(drawn_error, g))) for n, g in ill.items()}
+sharp = {
+    n: np.mean([sharpness(run.model.reconstruct(test), test) for run in g])
+    for n, g in ill.items()
+}
 kl = {n: np.mean(figures(runs, "kl")) for n, runs in full.items()}
 Markdown(
     "At $\\sigma = 1$ the sigmoid changes the squared error from "
@@ -518,18 +526,24 @@ Markdown(
     f"frame costs {average:.2f}. With it the code costs "
     f"{kl['with a sigmoid']:.2f} nats a frame, without it "
     f"{kl['without']:.2f}. All three of the report's remedies: {kl[THREE]:.2f} "
-    f"nats and an error of {error[THREE]:.2f}. A learned sigma alone: "
-    f"{kl['sigma learned']:.2f} nats and {error['sigma learned']:.2f}."
+    f"nats and an error of {error[THREE]:.2f}. A learned sigma, with the "
+    f"sigmoid: {kl[LEARNED]:.2f} nats and {error[LEARNED]:.2f}; without it: "
+    f"{kl['sigma learned, without']:.2f} and "
+    f"{error['sigma learned, without']:.2f}."
 )
 
 # %% [markdown]
-# So the sigmoid does lower the error, by a third. It leaves the code empty, and the reconstructions no sharper. (In the
-# small models of the grid it wakes one direction, the one that theory grants at $\sigma = 1$, and no more.) Of the
+# So at $\sigma = 1$ the sigmoid does lower the error, by a third. It leaves the code empty, and the reconstructions no sharper. (In the
+# small models of the grid it nearly always wakes one direction, the one that theory grants at $\sigma = 1$, and no more.) Of the
 # report's reasons, one is seen: the gradient at the start does stand out more clearly with the sigmoid, whose first picture
-# is grey and not black. But the training is equally calm at its end, and few pixels leave their range.
+# is grey and not black. But the training is calm at its end in both, to a hundredth of a nat, and few pixels leave their range.
+#
+# A learned sigma wakes the code, with the sigmoid and without it. Without it the code costs more nats and the reconstructions are worse: the sigmoid
+# is of use there, too, but it is not what ends the collapse. It also saves time. In the short runs of the grid the same recipe without
+# it has few or no directions in use yet, and explains next to nothing, for more nats than with it.
 #
 # All three remedies together do wake something: the one direction that theory grants at this price, for a tenth of a nat.
-# (With two of the five seeds a second one is counted.) It is no cure: the reconstructions are hardly nearer to the frames
+# (With some seeds a second one is counted.) It is no cure: the reconstructions are hardly nearer to the frames
 # than the average frame is.
 #
 # Why, then, should the sigmoid lower the error of a model that draws one face anyway? The row *offset* says where the
@@ -541,7 +555,7 @@ Markdown(
 # training its draws of $z$ in 20 dimensions lie at a distance of about $\sqrt{20}$ from the origin. Its *mean* is the
 # origin, which the decoder has hardly ever been asked about; and that is where reconstructions are decoded.
 
-# %% mystnb={"figure": {"name": "fig-collapse-radius", "caption": "How far the picture that a collapsed decoder draws lies from the average frame, in squared error, against the distance of z from the origin; mean over 200 directions, bands over seeds. Grey: where 95 % of the draws of z lie in training. Reconstructions are decoded near 0."}, "image": {"alt": "Two curves against distance from the origin. With the sigmoid it is low everywhere; without it it is high at the origin, lowest inside the grey band around 4.4, and rises again beyond."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-collapse-radius", "caption": "How far the picture that a collapsed decoder draws lies from the average frame, in squared error, against the distance of z from the origin; mean over 200 directions, bands over seeds. Grey: where 95 % of the draws of z lie in training. Reconstructions are decoded near 0."}, "image": {"alt": "Two curves against distance from the origin. With the sigmoid it is low everywhere; without it it is high at the origin, lowest at about 4.2, inside the grey band, and rises again from there."}} tags=["hide-input"]
 from scipy.stats import chi
 
 radii = np.linspace(0, 1.6 * latent_dim**0.5, 30)
@@ -564,8 +578,7 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# Without the sigmoid and with Adagrad's small steps, the weights that lead from $z$ to the picture have not died out:
-# training has made the decoder right *on average over the noise*, not at its centre.
+# In these runs without the sigmoid, the weights that lead from $z$ to the picture have not died out: training has made the decoder right *on average over the noise*, not at its centre.
 
 # %% tags=["remove-input"]
 at_mean = error["with a sigmoid"] / error["without"]
@@ -583,15 +596,15 @@ Markdown(
     f"- these two, at full length: {at_mean:.2f} and {at_draw:.2f};\n"
     "- in the grid, the report's recipe with $\\sigma = 1$: "
     f"{in_grid('report', '1')};\n"
-    f"- the same with Adam: {in_grid('modern', '1')};\n"
-    "- with Adam and sigma learned from 0.3: "
+    f"- the modern recipe with $\\sigma = 1$: {in_grid('modern', '1')};\n"
+    "- the modern recipe with sigma learned from 0.3: "
     f"{in_grid('modern', 'learned from 0.3')}."
 )
 
 # %% [markdown]
 # So it is not one story. In the full runs most of the gain is at the posterior's mean. In the small models with the report's
-# recipe more is gained where $z$ is drawn, and with Adam at $\sigma = 1$ little in either place. With $\sigma$ learned from
-# 0.3 on the code is awake, and the sigmoid makes the model itself better, in both places alike.
+# recipe more is gained where $z$ is drawn, and with the modern one at $\sigma = 1$ little in either place. By the modern recipe
+# with $\sigma$ learned from 0.3 on the code is awake, and the sigmoid makes the model itself better, in both places alike.
 #
 # Of what the report saw, a part is seen here: with the sigmoid the error fell, and the one face came nearer to the frames.
 # The report also saw it grow sharper. Here the *sharpness* is the same with the sigmoid and without it. The collapse is
@@ -638,7 +651,7 @@ first = {n: [treated[n, 0]] for n in REMEDIES}
 plots.named_rows(rebuilt(first, frames), film.shape)
 plt.show()
 
-# %% mystnb={"figure": {"name": "fig-collapse-samples", "caption": "Samples of the same models: z from the prior, the decoder's mean. Of the collapsed models, those with the sigmoid or with five latents draw their one face neatly, the untreated one and the KL warm-up draw it with a grain, and the one with less capacity draws noise, too. Of those whose latents are awake, only the one with Bernoulli pixels, which has a sigmoid, draws faces; the others draw much noise, often black."}, "image": {"alt": "Rows of pictures drawn from the prior, one row for each remedy: one repeated face in the collapsed models, lost in noise in some pictures of the one with less capacity, dark and noisy pictures with free bits, a small beta or a learned or optimal sigma, and smooth faces with Bernoulli pixels."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-collapse-samples", "caption": "Samples of the same models: z from the prior, the decoder's mean. Of the collapsed models, those with the sigmoid or with five latents draw their one face neatly, the untreated one and the KL warm-up draw it with a grain, and the one with less capacity draws noise, too. Of those whose latents are awake, only the one with Bernoulli pixels, which has a sigmoid, draws faces throughout; the others draw much noise, often black."}, "image": {"alt": "Rows of pictures drawn from the prior, one row for each remedy: one repeated face in the collapsed models, lost in noise in some pictures of the one with less capacity, dark and noisy pictures with free bits, a small beta or a learned or optimal sigma, and smooth faces with Bernoulli pixels."}} tags=["hide-input"]
 drawn = {
     name: run.model.sample(14, torch.Generator().manual_seed(1))
     for name, (run,) in first.items()
@@ -662,7 +675,7 @@ def constant_kl(run):
 
 constant = [constant_kl(treated["less capacity", s]) for s in range(seeds)]
 Markdown(
-    "The code tells more than one bit (0.69 nats), in more than one direction, "
+    "The code costs more than one bit (0.69 nats), in more than one direction, "
     f"with: **{', '.join(works) or 'none'}**. It does not with: "
     f"**{', '.join(fails) or 'none'}**.\n\nNot all KL is a message. Of the "
     f"{means['KL']['less capacity']:.2f} nats of *less capacity*, "
@@ -695,18 +708,20 @@ Markdown(
 )
 
 # %% [markdown]
-# So a woken code is not yet a good sampler. The codes of 20 latents fill little of the prior after so short a training, and
-# between them a decoder without a sigmoid answers with anything. Here the sigmoid earns its place: not as a cure of the
+# So a woken code is not yet a good sampler. Presumably the codes of 20 latents fill little of the prior (the next chapter looks at
+# that), and between them a decoder without a sigmoid answers with anything. Here the sigmoid earns its place: not as a cure of the
 # collapse, but as a bound on what the decoder may say where it knows nothing. {numref}`fig-collapse-per-pixel-samples`
 # shows the optimal sigma with it. Samples are the subject of the next chapter.
 #
-# Why do the report's remedies bring no more than one direction? None of them is in {eq}`eq-collapse-price`. A warm-up
-# is not in it either: it changes the way, and the price at its end is the old one. Free bits make the latents carry what
+# Why do the report's remedies bring hardly more than one direction? None of them is in {eq}`eq-collapse-price`. A warm-up
+# is not in it either: it changes the way, and the price at its end is the old one. (A second direction is counted after it in most seeds,
+# but it is worth next to nothing.) Free bits make the latents carry what
 # is free, and the error falls, but the bound gets no better for it.
 #
 # So how *did* the report's collapse end? We cannot know. One reading would fit: with the sigmoid came another loss. Binary
-# cross-entropy needs a sigmoid, the report's section 3.3 names it as its reconstruction term, and here it does restore the
-# code. But we tried it only here, with Adam and one hidden layer, and not with the report's Adagrad and two.
+# cross-entropy needs a sigmoid, the report's section 3.3 names it as the reconstruction term of its Bernoulli decoder, and here
+# it does restore the code. Against it speaks that the report's conclusion puts the sigmoid into a Gaussian decoder. And in this
+# book we tried Bernoulli pixels on the film with Adam only, not with the report's Adagrad.
 #
 # ## Why does a sigma for each pixel blur?
 #
@@ -781,7 +796,7 @@ ratios_at = {
 }
 
 
-# %% mystnb={"figure": {"name": "fig-collapse-per-pixel", "caption": "Left: sigma of each pixel, averaged over held-out frames, by the model that says one for each, from 0.3 on. Middle: its squared error in each pixel over that of the model with the optimal sigma; above 1 it is worse. Right: the two against each other, one dot for each pixel; the crosses are the pair that starts at 0.05, a sigma for each pixel over one that is learned. Mean over seeds."}, "image": {"alt": "Two pictures of a face in false colours and a scatter plot. Sigma is highest at the edges of the head, then at the mouth and the nose; the error ratio is above 1 in most pixels and tends to grow with sigma."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-collapse-per-pixel", "caption": "Left: sigma of each pixel, averaged over held-out frames, by the model that says one for each, from 0.3 on. Middle: its squared error in each pixel over that of the model with the optimal sigma; above 1 it is worse. Right: the two against each other, one dot for each pixel; the crosses are the pair that starts at 0.05, a sigma for each pixel over one that is learned. Mean over seeds."}, "image": {"alt": "Two pictures of a face in false colours and a scatter plot. Sigma is highest at the edges of the head, then at the mouth, the eyes and the nose; the error ratio is above 1 in most pixels and tends to grow with sigma."}} tags=["hide-input"]
 _, axes = plt.subplots(1, 3, figsize=(7.2, 2.6), layout="constrained")
 pictures = (widths["optimal"], ratios_at["optimal"])
 for ax, values in zip(axes, pictures, strict=False):
@@ -849,7 +864,7 @@ Markdown("\n".join(lines))
 #
 # Once the one sigma has arrived, be it by the closed form or by gradient from a start nearby, the better bound comes with
 # the worse pictures. Part of the reason stands in {eq}`eq-gaussian`: the squared error of a pixel is divided by
-# $2 \sigma_i^2$. Where a pixel is hard to predict, at the edges of the head, then at the mouth and the nose, the decoder
+# $2 \sigma_i^2$. Where a pixel is hard to predict, at the edges of the head, then at the mouth, the eyes and the nose, the decoder
 # states a large $\sigma_i$, and from then on errors there hardly cost anything, so it has little reason to draw them
 # better. Where a pixel is easy, it states a small one and is paid for every bit of precision; the bound sums up both. The
 # error ratio does tend to grow with $\sigma_i$. But this is a part of the reason only. By this alone, easy pixels should come
@@ -863,8 +878,8 @@ Markdown("\n".join(lines))
 # ## Is this film more prone to collapse?
 #
 # The report says so, "because a large latent dimension is unnecessary to represent such a homogeneous dataset". By
-# {eq}`eq-collapse-price` it is prone for another reason: its *contrast* is low. Its pictures vary less, in squared grey
-# levels, than the digits do, and the price is in squared grey levels, too. (The report's digits never paid that price: its
+# {eq}`eq-collapse-price` it is prone for another reason: its *variance* is low. Its pictures differ less from one another, in
+# squared grey levels, than the digits do, and the price is in squared grey levels, too. (The report's digits never paid that price: its
 # model of MNIST has Bernoulli pixels. We ask what squared error with $\sigma = 1$ would do to them.)
 
 # %%
@@ -883,15 +898,15 @@ pd.DataFrame(kept_at, index=columns).T.round(1)
 
 # %% [markdown]
 # *At an equal share* is the price as the same share of the total variance as $\sigma = 1$ is for the digits: as if all
-# pictures had the contrast of the digits. (Measured: the tanh network, one seed.)
+# pictures had the total variance of the digits. (Measured: the tanh network, one seed.)
 #
-# And the number of latents? In {numref}`fig-collapse-grid-directions` the rows with $\sigma = 1$ are as dark with two
+# And the number of latents? In {numref}`fig-collapse-grid-directions` the rows with $\sigma = 1$ are at least as dark with two
 # latents as with twenty. Fewer latents do not make the others pay.
 #
 # ## Do few, similar frames make a model average?
 #
-# The report thinks so, "unless the model is carefully regularised". A model with a learned sigma and no regularisation at
-# all on the same frames says otherwise:
+# The report thinks so, "unless the model is carefully regularized". A model with a learned sigma, and with nothing but its KL to
+# regularise it, says otherwise on the same frames:
 
 # %%
 modern = faces_recipe(
@@ -912,8 +927,8 @@ Markdown(
 )
 
 # %% [markdown]
-# Few frames make this model learn them by heart, which is the opposite of averaging them. The average face is a matter of
-# the price of a latent, again.
+# Its error on the frames it has seen is about half of that on others: this model begins to learn them by heart, which is the
+# opposite of averaging them. The average face is a matter of the price of a latent, again.
 
 # %% [markdown]
 # ## Do the cures bring back the tongue?
@@ -990,16 +1005,16 @@ diagnose(unregularised[0], "the modern recipe")
 diagnose(pixelwise["optimal"][0], "sigma optimal, fewer epochs")
 
 # %% [markdown]
-# It names the likely causes with their evidence, the worst first, and what to try. It knows a sigma too large for the
+# It names the likely causes with their evidence, in the order in which they usually matter, and what to try. It knows a sigma too large for the
 # data's {term}`spectrum`, a KL that weighs too much, a mean over pixels, a warm-up that outlasts the training, an optimiser that
 # stopped early, dead units, and too little data; and says so if it finds none of them.
 #
 # Read *in use* against *worth* like this. Worth a latent are the directions that linear theory would keep at the model's
-# own $\sigma$ and $\beta$; where these are not fair ones, the number at fair ones stands beside it. If the first number is
-# far below the second, the price is too high. Fewer directions in use than are worth it are no fault in themselves, for a
-# curved network needs fewer, unless they are very few.
+# own $\sigma$ and $\beta$; where these are not fair ones, the number at fair ones stands beside it. If the worth at the
+# model's own is far below that at fair ones, the price is too high. Fewer directions in use than are worth it are no fault in
+# themselves, for a curved network may need fewer, unless they are very few.
 #
-# With a model and images of your own, say what was maximised, if you can: a $\beta$ that is not known is taken as 1, and the report says so.
+# With a model and images of your own, say what was maximised, if you can: a $\beta$ that is not known is taken as 1, and the diagnosis says so.
 #
 # ```python
 # from vaelib.diagnosis import diagnose_model
@@ -1020,22 +1035,23 @@ at_one, at_best = (
     for sigma in ("1", "optimal")
 )
 Markdown(
-    f"""| the report | we found, on held-out frames |
+    f"""| the report | we found (errors and KL on held-out frames unless said) |
 | --- | --- |
 | a missing sigmoid is the cause | KL with the sigmoid, at $\\sigma = 1$: {spread(figures(ill["with a sigmoid"], "kl"))} nats |
-| the sigmoid makes faces sharp | error at $\\sigma = 1$ without and with it: {error["without"]:.2f} and {error["with a sigmoid"]:.2f} at the posterior's mean, {at_draws["without"]:.2f} and {at_draws["with a sigmoid"]:.2f} where z is drawn |
+| the sigmoid makes faces sharp | sharpness at $\\sigma = 1$ without and with it: {sharp["without"]:.2f} and {sharp["with a sigmoid"]:.2f}; error {error["without"]:.2f} and {error["with a sigmoid"]:.2f} at the posterior's mean, {at_draws["without"]:.2f} and {at_draws["with a sigmoid"]:.2f} where z is drawn |
 | without it, pixel intensities are unstable | pixels outside [0, 1] with the optimal sigma and no sigmoid: {rebuilt_out:.1%} of the rebuilt, {drawn_out:.0%} of the samples' |
 | fewer latents cure | directions in use with {ends_of_grid[0]} and with {ends_of_grid[1]} latents, means over the grid: {at_one} at $\\sigma = 1$, {at_best} with the optimal one |
 | all three remedies cure | KL at $\\sigma = 1$: {spread(figures(cured[THREE], "kl"))} nats |
 | the film is prone as it needs few latents | directions that pay at $\\sigma = 1$: {prone[faces][1]} of the film's, {prone[dataset][1]} of the digits'; at equal contrast {prone[faces][2]} and {prone[dataset][2]} |
-| few, similar frames make it average | error without any regularisation: {part["train"]} in training, {part["test"]} held out |
+| few, similar frames make it average | error with no regulariser but the KL: {part["train"]} in training, {part["test"]} held out |
 | pixel variances blur | error {errors[beside]:.2f} against {errors["optimal"]:.2f} with one optimal sigma, bound {bits[beside]:.2f} against {bits["optimal"]:.2f} bits/dim |
 | the cures leave modes out | samples nearest to a tongue: {shares_out["sigma learned"]} %; frames: {in_film} |"""
 )
 
 # %% [markdown]
-# In words, for the published settings. One half of the report's explanation is right: the sigmoid makes the picture that
-# a model draws a better one. The other half is not: it does not end the collapse. The symptoms are as the report
+# In words, for the published settings. One half of the report's explanation is right in part: the sigmoid brings the picture that
+# a model draws nearer to the frames, though at $\sigma = 1$ no sharper. The other half is not: it does not end the collapse, and a learned
+# sigma does so without it. The symptoms are as the report
 # describes them, and they appear with the sigmoid as well as without it. What decides is sigma: it sets the price of a
 # latent, and $\sigma = 1$ is more than almost any direction of this film can pay. A better optimiser does not change
 # that, nor do fewer latents or a smaller network. The sigmoid is worth having for its own sake: it keeps pixels inside

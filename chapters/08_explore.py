@@ -10,12 +10,12 @@
 # (chapter-explore)=
 # # Play with the latent space
 #
-# Figures show what an author chose to show. This page lets you choose. It holds five *explorers*: trained models that you
-# can drag, draw on and sample from, here in the page. There is no server behind them and nothing to install: each one
-# carries its network's weights, and your browser does the arithmetic.
+# Figures show what an author chose to show. This page lets you choose. It holds six *explorers*, of five kinds: trained models
+# that you can drag, draw on and sample from, here in the page. There is no server behind them and nothing to install: all but
+# the dial, whose pictures are stored, carry their network's weights, and your browser does the arithmetic.
 #
 # All of them work with a mouse, with a finger and with the keyboard (Tab goes from control to control, arrow keys move).
-# Each section says what to try and what to look for, and ends in a question. The answers are at the end.
+# Each section says what to try and what to look for. At the end are exercises, with solutions.
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # digits: "mnist", "digits" or a path to your images
@@ -54,7 +54,7 @@ book.banner(images, film)
 #
 # Those of {doc}`03_training`, by its modern recipe, with seed 0: one with two {term}`latents <latent>` and one with twenty for each data
 # set. For the drawing pad a smaller network is trained, with layers of 256 units and not 500:
-# the pad carries encoder and {term}`decoder`, and the page should stay light.
+# the pad carries encoder and {term}`decoder`, and the page should stay light. (The dial has six models of its own.)
 
 # %%
 from vaelib.groups import train_groups
@@ -101,7 +101,8 @@ pad
 # - Go slowly from one class to its neighbour. Is there a border, or does one digit melt into the other?
 # - Press the buttons of the classes one by one. Which have a region of their own, which share one?
 # - Leave the dashed circles. Hardly any draw from the {term}`prior` falls outside the third (the line below the picture says how
-#   many), so training never needed that region to look like anything.
+#   many), but some codes do. Compare the picture where there are dots with the picture where there is none, of which training
+#   never asked anything.
 #
 # The film has no classes, so all its dots have one colour. Find out what the directions mean:
 
@@ -110,6 +111,8 @@ face_pad = widgets.manifold_pad(runs["plane of faces"][0])
 face_pad
 
 # %% [markdown]
+# (A few codes lie beyond its edge.)
+#
 # - Where does he look to the left, where to the right? Where does he smile?
 # - Is there a tongue anywhere?
 #
@@ -142,8 +145,8 @@ drawing = widgets.draw(runs["pad"][0])
 drawing
 
 # %% [markdown]
-# - Watch the bars: short ones belong to latents that the encoder is sure of. A bar as long as the shaded band around zero
-#   says nothing about your image.
+# - Watch the bars: short ones belong to latents that the encoder is sure of. A bar that just covers the shaded band around
+#   zero says nothing about your image.
 # - The numbers are the two terms of the ELBO, equation {eq}`eq-elbo`, of your drawing (the first is an average over eight
 #   draws of $z$). Which of them gets worse when you draw something that is not a digit?
 # - Draw a digit and cross it out. Does the reconstruction keep the stroke?
@@ -243,7 +246,7 @@ Markdown(
 #
 # ## How do I get this for my own model?
 #
-# In JupyterLab, a run is all that an explorer needs, and it talks to Python both ways: set `z` and the picture moves, drag
+# In JupyterLab, an explorer needs little more than a run, and it talks to Python both ways: set `z` and the picture moves, drag
 # the point and read `z` back. The first explorer of this page starts where this cell has put it:
 
 # %% tags=["nbval-check-output"]
@@ -312,7 +315,7 @@ Markdown(
 # :label: ex-explore-odd
 #
 # Which of these does the model of {ref}`the drawing pad <explore-draw>` like least: test images as they are, the same
-# turned upside down, shifted by a fifth of their width, or with black and white exchanged? Guess the order of their ELBOs
+# mirrored top to bottom, shifted by a fifth of their width, or with black and white exchanged? Guess the order of their ELBOs
 # first, and say which term will do most of the damage.
 # ```
 #
@@ -330,7 +333,7 @@ square = test.reshape(-1, *images.shape)
 shift = images.shape[1] // 5
 inputs = {
     "as they are": test,
-    "upside down": square.flip(1).flatten(1),
+    "mirrored": square.flip(1).flatten(1),
     "shifted": square.roll(shift, 2).flatten(1),
     "black and white exchanged": 1 - test,
 }
@@ -349,8 +352,8 @@ table.round(1)
 
 # %% [markdown]
 # All in nats per image, averaged over the test set. The reconstruction term does most of the damage: the decoder can only
-# draw what it has learned. But look at the KL, too: an encoder that meets what it never saw may answer with a code far from
-# the origin, very sure of itself. It was never told to say "I do not know".
+# draw what it has learned. But look at the KL, too: an encoder that meets what it never saw may answer with a code that is far
+# from the origin, or very sure of itself, or both. It was never told to say "I do not know".
 #
 # ```{solution-end}
 # ```

@@ -119,8 +119,8 @@ final_table(
 #   A line of algebra says so before any training, and a full factorial experiment agrees: {doc}`05_collapse`.
 # - **The tongue is missing because the {term}`prior` does not ask for it.** The decoder can draw it. Sampling from a
 #   distribution that fits the codes of the frames brings it back: {doc}`06_sampling`.
-# - **No one number of latents is best.** On the digits, by a recipe that gets on, the bound is level from 20 to 50; by the report's, with its
-#   small step, the best size is smaller, and larger ones blur: {doc}`04_sweeps`.
+# - **No one number of latents is best.** On the digits, by the modern recipe, the bound is level from 20 to 50; by the report's the best
+#   size is smaller, and larger ones blur: {doc}`04_sweeps`.
 # - Every claim of the report, tested one by one, with a verdict that is computed: {doc}`07_scorecard`.
 #
 # ## What is in it?
@@ -154,7 +154,7 @@ final_table(
 #
 # You can trust a number in this book as far as this: it was printed by the code beside it, in a full run on the real data
 # sets, verified by their checksums, with the seeds stated; the text around it was written after it. Published figures of
-# others carry a citation.
+# others carry a citation, or say that they come from public code.
 #
 # ## How do I run it?
 #

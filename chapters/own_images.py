@@ -94,7 +94,7 @@ train, held_back, test = (len(part) for part in parts)
 height, width = images.shape
 Markdown(
     f"There are **{len(images)} images** of {height} by {width} pixels: {train} to"
-    f" learn from, {held_back} to stop by, {test} for testing."
+    f" learn from, {held_back} for validation, {test} for testing."
 )
 
 # %% mystnb={"figure": {"name": "fig-own-images", "caption": "Some of the images, as the model will see them: grey, between 0 (black) and 1 (white)."}, "image": {"alt": "A grid of small grey images from the data set."}} tags=["remove-input"]
@@ -106,7 +106,7 @@ plt.show()
 # %% [markdown]
 # ## How do I train a model of them?
 #
-# With four lines. A *recipe* has all the settings that the mathematics leaves open; {ref}`chapter-training` compares them.
+# With a few lines. A *recipe* has all the settings that the mathematics leaves open; {ref}`chapter-training` compares them.
 
 # %%
 from vaelib.data import DataConfig
@@ -127,7 +127,7 @@ run = train_or_load(recipe)
 # `faces_recipe` is for pictures with real greys: its decoder is a Gaussian around each pixel, whose width sigma is learned.
 # If yours are all but black and white, as scanned writing is, take `digits_recipe`, whose decoder is a Bernoulli.
 
-# %% mystnb={"figure": {"name": "fig-own-loss", "caption": "The bound (ELBO) and its two terms during training: on the images learned from (dashed) and on the test images (solid). Where the solid ELBO turns down while the dashed one still rises, the model has begun to learn its images by heart."}, "image": {"alt": "Three panels against epochs: ELBO, reconstruction term and KL, each for training and test images."}} tags=["remove-input"]
+# %% mystnb={"figure": {"name": "fig-own-loss", "caption": "The bound (ELBO) and its two terms during training: on the images learned from (dashed) and on the test images (solid). Where dashed and solid part, the model has begun to learn its images by heart; where the solid one turns down, more training does harm."}, "image": {"alt": "Three panels against epochs: ELBO, reconstruction term and KL, each for training and test images."}} tags=["remove-input"]
 plots.loss_curves(run.history)
 plt.show()
 
@@ -143,12 +143,12 @@ diagnose(run)
 # The first line is the verdict; below it stand the measurements, and under them what is likely to be wrong and what to
 # try, if anything.
 #
-# Of the published page, the verdict is a fair one. A few hundred tiles are few: the model draws skies and textures, and
-# no roof that it has not seen. Take it at its word with your own pictures, and bring more of them.
+# For the published page the verdict is fair. A few hundred tiles are few: the samples below are plain or grainy greys, without
+# a roof, a leaf or a petal. Take it at its word with your own pictures, and bring more of them.
 #
 # ## Does it know its pictures?
 
-# %% mystnb={"figure": {"name": "fig-own-reconstructions", "caption": "Test images, which the model has never seen (above), and what it makes of their codes (below)."}, "image": {"alt": "A row of test images and, below each, its smoother reconstruction."}} tags=["remove-input"]
+# %% mystnb={"figure": {"name": "fig-own-reconstructions", "caption": "Test images, which the model has never seen (above), and what it makes of their codes (below)."}, "image": {"alt": "A row of test images and, below each, its reconstruction: plain tiles keep their grey, leaves and petals lose their shapes."}} tags=["remove-input"]
 x = torch.from_numpy(images.matrix(parts.test[:: max(1, test // 12)][:12]))
 pairs = torch.cat([x, run.model.reconstruct(x)])
 _, ax = plt.subplots(figsize=(7.2, 7.2 * 2 * (height + 1) / (12 * (width + 1))))
@@ -183,4 +183,5 @@ widgets.latent_sliders(run)
 # - **All alike?** Then the latents have collapsed. The verdict above names the likely cause.
 # - **Other settings?** Every line of the parameters above can be set from the command line:
 #   `papermill ... -p latent_dim 5 -p epochs 2000`. Without a notebook, on many settings at once:
-#   `vaelib train --recipe modern --data.name path/to/folder`.
+#   `vaelib sweep --recipe modern --data.name path/to/folder --model.likelihood.name gaussian --grid model.latent_dim=5,20`
+#   (for a folder it starts from `digits_recipe`; what you name goes on top).

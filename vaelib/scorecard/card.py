@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Claim", "Part", "above", "at_least", "at_most", "below", "markdown", "table", "verdict"]
+__all__ = ["Claim", "Part", "above", "at_least", "at_most", "below", "markdown", "not_above", "table", "verdict"]
 
 MARKS = {True: "✓", False: "✗", None: "?"}
 
@@ -64,6 +64,13 @@ def below(what: str, values: Values, others: Values, margin: float = 0.0, digits
     interval = _of_difference(_list(values), _list(others))
     text = _versus(what, values, others, interval, digits, margin)
     return Part(text, _beyond(interval.mirrored(), margin), _seeds(values, others))
+
+
+def not_above(what: str, values: Values, others: Values, margin: float = 0.0, digits: int = 2) -> Part:
+    """That the mean of `values` lies no more than `margin` above that of `others`."""
+    interval = _of_difference(_list(values), _list(others))
+    text = _versus(what, values, others, interval, digits) + f"; asked: {margin:g} or less"
+    return Part(text, _not(_beyond(interval, margin)), _seeds(values, others))
 
 
 def at_least(what: str, values: Values, limit: float, digits: int = 2) -> Part:
@@ -156,7 +163,7 @@ def _around(value: float, error: float, free: float) -> _Interval:
     return _Interval(value, value - half, value + half)
 
 
-def _versus(what: str, values: Values, others: Values, interval: _Interval, digits: int, margin: float) -> str:
+def _versus(what: str, values: Values, others: Values, interval: _Interval, digits: int, margin: float = 0) -> str:
     asked = f"; asked: by more than {margin:g}" if margin else ""
     both = " against ".join(f"{np.mean(group):.{digits}f}".replace("-", "−") for group in (values, others))
     return f"{what}: {both}, difference {interval.text(digits, '+')}{asked}"
