@@ -25,7 +25,7 @@ sizes: list[int] = [2, 5, 10, 20]  # numbers of latents to compare
 seeds: int = 5  # how often each model is trained, at most
 epochs: int = 0  # passes over the film; 0: each recipe's own number
 repairs: list[str] = ["narrow", "wide", "mixture", "flow"]  # to compare
-components: list[int] = [5, 10, 20, 40, 80, 160]  # mixtures to draw
+components: list[int] = [5, 10, 20, 40, 80, 160]  # sizes in one figure
 coder_latents: int = 40  # latents of the model that is judged in bits
 draws: int = 1000  # of z, to estimate the likelihood of an image
 

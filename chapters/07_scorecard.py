@@ -115,7 +115,7 @@ print(*parts, scorecard.verdict(parts), sep="\n")
 #   text of the part ("asked: ...") and in the code of the rule (`vaelib.scorecard.rules`), so that you can disagree with
 #   it. All but two were chosen before this table was computed: with five seeds on the film, differences of a hundredth became certain, and
 #   claims 4 and 5 now ask for one that could be seen (a twentieth of the edges, a tenth of a nat). Parts, too, were added after a first table had been seen, where it had asked
-#   too little: of the report's own recipe in claims 2, 7, 16 and 20, of full-length runs in 7, 8 and 9, of "never" in 18 and 19, of one change at a time in 3, 6, 21, 22 and 26. One
+#   too little: of the report's own recipe in claims 2, 7, 16 and 20, of full-length runs in 7, 8 and 9, of "never" in 18 and 19, of one change at a time in 3, 4, 6, 21, 22 and 26. One
 #   was taken out: claim 11 asks for blur where the bound is best, and no longer of the report's recipe at full length, whose bound is not best at 20.
 # - An interval over seeds says how much chance in training matters. It says nothing about other data.
 #
