@@ -798,7 +798,7 @@ print("equals torch.distributions:", torch.allclose(mine, theirs, atol=1e-6))
 #
 # The ELBO of a grey image is a valid bound on the average log-probability of its binarisations, with an encoder that sees
 # the grey original. It is not the ELBO of any density of grey images. (With the continuous Bernoulli of the same decoder it
-# bounds one, but lies at least $D \log 2$ nats too low, by {eq}`eq-area`.) It must not be compared with numbers from binarised
+# bounds the log-density, but lies at least $D \log 2$ nats too low, by {eq}`eq-area`.) It must not be compared with numbers from binarised
 # MNIST, where the encoder sees $b$, or with Gaussian ones.
 
 # %%
@@ -1333,7 +1333,8 @@ Markdown(
 # - $\log p(x) = \mathcal{L}(x) + \mathrm{KL}(q \,\Vert\, p(z \mid x))$, exactly. The ELBO is a bound because the unknown term
 #   cannot be negative.
 # - The {term}`reparameterisation` makes one draw per image enough; the KL to a Gaussian prior needs none.
-# - Cross-entropy on grey pixels is the log-probability of *binarised* images, on average, and no log-density of grey ones.
+# - Cross-entropy on grey pixels is minus the log-probability of *binarised* images, on average. It belongs to no density of grey
+#   ones.
 # - For Gaussian pixels $\sigma$ is the weight between the terms. Its best value is the root of the mean squared error;
 #   $\sigma = 1$ and means over pixels are strong and silent choices, and can switch latent dimensions off.
 # - Sum over pixels, average over images, say nats or bits, and say whether a number is a bound.

@@ -139,7 +139,7 @@ def curves_of_sizes(runs, recipe, axes, sizes, terms, against="epoch"):
     axes[0].set_ylabel(f"{recipe}\nnats per image")
 
 
-# %% mystnb={"figure": {"name": "fig-sweeps-curves", "caption": "The two terms of the bound on the digits during training, one colour for each number of latents; test solid, train dashed, bands over seeds. By the modern recipe the curves of 2, 3 and 5 latents lie apart, those of 20 and more on one another, and that of 10 near them. By the report's they cross: the reconstruction term of 20 latents and more lags behind and still rises, or has hardly begun; their KL starts high and hardly grows, or falls."}, "image": {"alt": "Four panels: reconstruction and KL against epochs for the report's and the modern recipe. The modern recipe's curves of 2, 3 and 5 latents are apart, those of 20 and more nearly coincide; the report's cross."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-sweeps-curves", "caption": "The two terms of the bound on the digits during training, one colour for each number of latents; test solid, train dashed, bands over seeds. By the modern recipe the curves of 2, 3 and 5 latents lie apart, those of 20 and more on one another, and that of 10 near them. By the report's they cross: the reconstruction term of 20 latents and more lags behind and still rises, or has hardly begun; their KL starts above that of smaller models and ends below that of 10."}, "image": {"alt": "Four panels: reconstruction and KL against epochs for the report's and the modern recipe. The modern recipe's curves of 2, 3 and 5 latents are apart, those of 20 and more nearly coincide; the report's cross."}} tags=["hide-input"]
 from matplotlib.ticker import MaxNLocator
 
 two = ("reconstruction", "kl")
@@ -459,7 +459,7 @@ Markdown(
 # means that test images are a little easier; only the modern models of 2 and 3 latents do better on training images, by half a nat at most.) On the film it is otherwise. By both recipes that learn
 # anything there the difference grows with the number of latents, by Kingma and Welling's up to 10 and by the modern one, far more, up to 20; beyond, it grows no further.
 # So on the digits the remark holds. On the film it depends on the word *superfluous*. Latents up to 20 still improve the test bound there, and it is they that widen the difference; those beyond, which are superfluous,
-# do not. ({doc}`07_scorecard` asks for more: that no number of latents overfits by more than 2 do. That does not hold on the film.)
+# do not. ({doc}`07_scorecard` asks another question: whether the largest model overfits by at most a nat more than that of 2 latents. On the film it does not hold.)
 #
 # That superfluous latents cost nothing does not follow on the digits either: by Kingma and Welling's recipe 200 have the worse bound on training and on test images alike.
 #

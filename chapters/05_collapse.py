@@ -20,7 +20,7 @@
 #
 # This chapter makes the model ill in the same way, predicts the illness from the data alone, then changes one thing at a
 # time, and all of them together, to find out which of them cures. At its end stands a tool that examines *your* model.
-# The report turns out to be right in one half of its explanation, and this page shows which.
+# The report turns out to be right in a part of its explanation, and this page shows which.
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # digits: "mnist", "digits" or a path to your images
@@ -310,7 +310,7 @@ Markdown(
 # The linear VAEs see no image and draw no $z$: they climb the exact ELBO, a formula in the eigenvalues. That they agree
 # checks our algebra, and that descent from random weights finds the optimum. It says nothing yet of networks.
 #
-# The tanh networks do. They use fewer directions than a linear model would, and often pay fewer nats. A curved network may
+# The tanh networks do. Where theory grants eight directions or more they use fewer, below that mostly as many, and they often pay fewer nats. A curved network may
 # need fewer: a turning head is one number, but moves the pixels along a curve that takes a linear model several principal
 # directions. (But directions of small variance are also learned last, and these networks trained for a short time. Whether
 # they draw as well with fewer, this table does not say.) Look at `toyfaces`: as $\sigma$ falls, theory asks for ever more
@@ -540,7 +540,7 @@ Markdown(
 #
 # A learned sigma wakes the code, with the sigmoid and without it. Without it the code costs more nats and the reconstructions are worse: the sigmoid
 # is of use there, too, but it is not what ends the collapse. It also saves time. In the short runs of the grid the same recipe without
-# it has few or no directions in use yet, and explains next to nothing, for more nats than with it.
+# it has few or no directions in use yet, and explains next to nothing.
 #
 # All three remedies together do wake something: the one direction that theory grants at this price, for a tenth of a nat.
 # (With some seeds a second one is counted.) It is no cure: the reconstructions are hardly nearer to the frames
@@ -1042,7 +1042,7 @@ Markdown(
 | without it, pixel intensities are unstable | pixels outside [0, 1] with the optimal sigma and no sigmoid: {rebuilt_out:.1%} of the rebuilt, {drawn_out:.0%} of the samples' |
 | fewer latents cure | directions in use with {ends_of_grid[0]} and with {ends_of_grid[1]} latents, means over the grid: {at_one} at $\\sigma = 1$, {at_best} with the optimal one |
 | all three remedies cure | KL at $\\sigma = 1$: {spread(figures(cured[THREE], "kl"))} nats |
-| the film is prone as it needs few latents | directions that pay at $\\sigma = 1$: {prone[faces][1]} of the film's, {prone[dataset][1]} of the digits'; at equal contrast {prone[faces][2]} and {prone[dataset][2]} |
+| the film is prone as it needs few latents | directions that pay at $\\sigma = 1$: {prone[faces][1]} of the film's, {prone[dataset][1]} of the digits'; at equal total variance {prone[faces][2]} and {prone[dataset][2]} |
 | few, similar frames make it average | error with no regulariser but the KL: {part["train"]} in training, {part["test"]} held out |
 | pixel variances blur | error {errors[beside]:.2f} against {errors["optimal"]:.2f} with one optimal sigma, bound {bits[beside]:.2f} against {bits["optimal"]:.2f} bits/dim |
 | the cures leave modes out | samples nearest to a tongue: {shares_out["sigma learned"]} %; frames: {in_film} |"""
@@ -1055,7 +1055,8 @@ Markdown(
 # describes them, and they appear with the sigmoid as well as without it. What decides is sigma: it sets the price of a
 # latent, and $\sigma = 1$ is more than almost any direction of this film can pay. A better optimiser does not change
 # that, nor do fewer latents or a smaller network. The sigmoid is worth having for its own sake: it keeps pixels inside
-# their range, and it mostly lowers the error, by a third at the full length of the report's recipe. It is not the cure.
+# their range, and it mostly lowers the error, by the report's recipe at full length by a third with $\sigma = 1$ and by a quarter with
+# a learned one. It is not the cure.
 # So choose $\sigma$, or $\beta$, with the data's spectrum in view, or have it learned, from a start and with a step that
 # let it arrive.
 #

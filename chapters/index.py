@@ -115,7 +115,7 @@ final_table(
 # ## What did we find?
 #
 # - **The collapse is decided by sigma**, the width of the {term}`decoder`'s Gaussian, and not by the sigmoid that the report
-#   credits. Plain squared error sets sigma to 1, and at that price hardly any direction of the film is worth a {term}`latent`.
+#   credits. Half the plain squared error sets sigma to 1, and at that price hardly any direction of the film is worth a {term}`latent`.
 #   A line of algebra says so before any training, and a full factorial experiment agrees: {doc}`05_collapse`.
 # - **The tongue is missing because the {term}`prior` does not ask for it.** The decoder can draw it. Sampling from a
 #   distribution that fits the codes of the frames brings it back: {doc}`06_sampling`.

@@ -124,6 +124,7 @@ def test_rules_on_the_number_of_latents_follow_the_figures():
     assert answers(rules.best_at("", rising, 20, [2])) == [False]
     assert answers(rules.no_overfitting("", rising)) == [False]
     assert answers(rules.no_overfitting("", falling)) == [True]
+    assert answers(rules.no_overfitting("", {2: [1.0, 1.1], 20: [0.5, 4.0]})) == [None]
     (part,) = rules.no_overfitting("", {2: [1.0], 20: [1.5]})
     assert part.holds and part.text.endswith("20 latents over 2: 1.50 against 1.00, difference +0.50; asked: 1 or less")
     assert rules.in_order("", {20: [1.0]}, {20: [1.0]}) == rules.no_overfitting("", {20: [1.0]}) == []
@@ -144,7 +145,10 @@ def test_rules_on_samples_follow_the_figures():
     assert answers(rules.looks_average("", [0.9, 1.0])) == [False]
     assert answers(rules.rare("", [0.0, 0.01], FILM)) == [True]
     assert answers(rules.rare("", [0.0, 0.03], FILM)) == [False]
-    assert "all below the interval of the film's share, 2.9 to 4.6" in rules.rare("", [0.0], FILM)[0].text
+    assert rules.rare("x", [0.0], FILM)[0].text.endswith(
+        "% of samples, below the interval of the film's share, 2.9 to 4.6"
+    )
+    assert rules.rare("x", [0.0, 0.0], FILM)[0].text.endswith("2.9 to 4.6, in every seed")
     assert answers(rules.never("", [0.0, 0.0], 20_000)) == [True]
     assert rules.never("x", [0.0, 1e-4], 20_000) == [
         Part("x: no tongue in 20,000 samples of each seed; the most is 2", False, 2)
@@ -163,7 +167,7 @@ def test_rules_on_collapse_follow_the_figures():
     assert answers(rules.collapsed(0.8, 2.0, 20.0)) == [False, False, False]
     assert answers(rules.woken("", [20.0], [12])) == [True]
     assert answers(rules.woken("", [20.0], [1])) == answers(rules.woken("", [0.5], [4])) == [False]
-    assert answers(rules.asleep("", [20.0], [12])) == [False]
+    assert answers(rules.asleep("", [20.0], [12])) == [False] and answers(rules.asleep("", [20.0], [1])) == [True]
     assert rules.asleep("x", [0.5], [4]) == [
         Part("x: KL 0.50 nats, 4.0 directions in use (asked: at most 0.69, or at most 1)", True)
     ]

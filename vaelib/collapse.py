@@ -41,7 +41,7 @@ Key = TypeVar("Key", bound=Hashable)
 
 FACTORS = ("sigma", "sigmoid", "latents", "recipe")
 SIGMAS = ("1", "1, mean over pixels", "learned from 1", "learned from 0.3", "per pixel", "optimal")
-"""Who sets sigma: fixed at 1 (plain squared error), the same with errors averaged over pixels, one value learned for
+"""Who sets sigma: fixed at 1 (half the squared error), the same with errors averaged over pixels, one value learned for
 all pixels from either start, one for each pixel said by the decoder from 1 on, or the closed form for the current
 errors."""
 

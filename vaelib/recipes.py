@@ -47,9 +47,7 @@ FACES: dict[Recipe, dict[str, Mapping[str, Any]]] = {
     "modern": {"model": {"hidden": (500,)}, "training": {"batch_size": 64, "epochs": 500}},
 }
 FACES_LIKELIHOOD: dict[Recipe, LikelihoodConfig] = {
-    "report": LikelihoodConfig(
-        name="gaussian", sigma="fixed", sigma_value=1.0
-    ),  # squared error, as it is written plainly
+    "report": LikelihoodConfig(name="gaussian", sigma="fixed", sigma_value=1.0),  # half the squared error
     "kingma-welling": LikelihoodConfig(name="gaussian", sigma="per-pixel", sigma_value=1.0),  # their appendix C.2
     "modern": LikelihoodConfig(name="gaussian", sigma="shared"),
 }

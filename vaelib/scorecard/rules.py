@@ -129,12 +129,15 @@ def rare(name: str, shares: Values, film: Share) -> list[Part]:
     """Claims 18, 19 and 26: tongues are rarer among samples than the interval of their share of the film allows."""
     percent = [100 * share for share in np.atleast_1d(shares)]
     interval = f"{100 * film.low:.1f} to {100 * film.high:.1f}"
-    text = f"{name}: tongues in {spread(percent)} % of samples, all below the interval of the film's share, {interval}"
+    every = ", in every seed" if len(percent) > 1 else ""
+    text = (
+        f"{name}: tongues in {spread(percent)} % of samples, below the interval of the film's share, {interval}{every}"
+    )
     return [Part(text, bool(max(percent) < 100 * film.low), len(percent))]
 
 
 def never(name: str, shares: Values, samples: int) -> list[Part]:
-    """Claims 18 and 19, to the letter: of so many samples of each seed none shows a tongue."""
+    """Claim 18, to the letter: of so many samples of each seed none shows a tongue."""
     counts = [round(share * samples) for share in np.atleast_1d(shares)]
     text = f"{name}: no tongue in {samples:,} samples of each seed; the most is {max(counts)}"
     return [Part(text, max(counts) == 0, len(counts))]
@@ -157,19 +160,15 @@ def collapsed(mean: Values, log_var: Values, kl: Values) -> list[Part]:
 
 
 def woken(name: str, kl: Values, directions: Values, seeds: int | None = None) -> list[Part]:
-    """Claims 24 and 26: the code tells more than a bit, in more than one direction."""
-    awake = bool(np.mean(kl) > BIT and np.mean(directions) > 1)
-    text = (
-        f"{name}: KL {np.mean(kl):.2f} nats, {np.mean(directions):.1f} directions in use (asked: over 0.69 and over 1)"
-    )
-    return [Part(text, awake, seeds or len(np.atleast_1d(kl)))]
+    """Claims 24 and 26: the code costs more than a bit, in more than one direction."""
+    text = f"{_code(name, kl, directions)} (asked: over 0.69 and over 1)"
+    return [Part(text, _awake(kl, directions), seeds or len(np.atleast_1d(kl)))]
 
 
 def asleep(name: str, kl: Values, directions: Values) -> list[Part]:
-    """Claim 6: without what is crucial the code tells no more than a bit, or in no more than one direction."""
-    (part,) = woken(name, kl, directions)
-    figures = part.text.partition(" (asked")[0]
-    return [part._replace(text=f"{figures} (asked: at most 0.69, or at most 1)", holds=not part.holds)]
+    """Claim 6: without what is crucial the code costs no more than a bit, or uses no more than one direction."""
+    text = f"{_code(name, kl, directions)} (asked: at most 0.69, or at most 1)"
+    return [Part(text, not _awake(kl, directions), len(np.atleast_1d(kl)))]
 
 
 def sigmoid_crucial(shares: Mapping[str, Mapping[str, float]], best: Mapping[str, float], seeds: int = 1) -> list[Part]:
@@ -201,6 +200,14 @@ def no_overfitting(name: str, gap: BySize) -> list[Part]:
     if few == many:
         return []
     return [not_above(f"{name}: ELBO of train less test (nats), {many} latents over {few}", gap[many], gap[few], 1.0)]
+
+
+def _awake(kl: Values, directions: Values) -> bool:
+    return bool(np.mean(kl) > BIT and np.mean(directions) > 1)
+
+
+def _code(name: str, kl: Values, directions: Values) -> str:
+    return f"{name}: KL {np.mean(kl):.2f} nats, {np.mean(directions):.1f} directions in use"
 
 
 def _fewest(figures: BySize) -> int:
