@@ -211,13 +211,14 @@ from vaelib.scorecard import CHECKPOINTS
 
 public = CHECKPOINTS if dataset == "frey" else {}
 of_public = [
-    f"with {z} latents {100 * model.tongues:.1f} % of samples, and the coverage "
-    f"is {model.coverage:.2f}"
+    f"with {z} latents in {100 * model.tongues:.1f} % of samples (coverage "
+    f"{model.coverage:.2f})"
     for z, model in public.items()
 ]
 Markdown(
     "By the published weights of a widely used re-implementation the tongue "
-    f"shows (judged by the label of the nearest frame alone) {'; '.join(of_public)}."
+    "shows, judged by the label of the nearest frame alone, "
+    f"{', '.join(of_public)}."
     if public
     else "No published weights belong to these data."
 )
