@@ -243,9 +243,6 @@ wider = {
 }
 judgement_table(wider)
 
-# %% [markdown]
-#
-
 
 # %% tags=["remove-input"]
 def change(repair, field):
@@ -1084,7 +1081,7 @@ pd.DataFrame.from_dict(
 ).round(2)
 
 # %% [markdown]
-# Where samples are faces, the two agree. Where they are not, the detector's word is worth nothing: a linear classifier has
+# Where samples are faces, each confirms nearly all that the other says. Where they are not, the detector's word is worth nothing: a linear classifier has
 # no notion of a picture that is neither.
 #
 # ```{solution-end}

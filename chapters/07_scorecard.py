@@ -938,7 +938,7 @@ Markdown(
 # On MNIST and Frey Faces, at the settings above:
 #
 # - **Much of what the report saw on the film is there.** The collapse looks as described (23), and the tongue is all but missing from samples of N(0, I) (18), and too
-#   rare in the one public implementation that we judged (19). Few latents do restrict diversity (1).
+#   rare in the one public implementation of which we have figures (19). Few latents do restrict diversity (1).
 # - **The causes that it names are mostly not the causes.** The sigmoid makes the one average face a better one (4)
 #   and the first gradients clearer (5), but it explains next to nothing of which models collapse (6), and a model
 #   stays collapsed with each of the report's three cures and with all of them (24). The Gaussian decoder draws rare frames as
