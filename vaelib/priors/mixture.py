@@ -23,9 +23,9 @@ CODES_AT_ONCE = 1000  # more would leave the cache
 class Mixture(Prior):
     """p(z) = sum_k w_k N(z; mean_k, L_k L_k^T), with weights w (K,), means (K, Z) and Cholesky factors L (K, Z, Z).
 
-    The log of each term is a polynomial of degree two in z, so one product of the monomials of all codes with the
-    `coefficients` (Z (Z + 1) / 2 + Z, K) gives all of them. It is taken in double precision: terms much larger than
-    their sum cancel.
+    The log of each term is a polynomial of degree two in z, so one product of the `coefficients`
+    (K, Z (Z + 1) / 2 + Z) with the monomials of all codes gives all of them. It is taken in double precision: terms
+    much larger than their sum cancel.
     """
 
     log_weights: Tensor
@@ -55,8 +55,8 @@ class Mixture(Prior):
         quadratic = precisions[:, rows, columns] * np.where(rows == columns, -0.5, -1.0)
         log_scales = np.log(inverses.diagonal(axis1=1, axis2=2)).sum(1) - 0.5 * z * np.log(2 * np.pi)
         constants = log_weights + log_scales - 0.5 * (linear * means).sum(1)
-        self.register_buffer("coefficients", torch.from_numpy(np.hstack([quadratic, linear]).T.copy()))
-        self.register_buffer("constants", torch.from_numpy(constants))
+        self.register_buffer("coefficients", torch.from_numpy(np.hstack([quadratic, linear])))
+        self.register_buffer("constants", torch.from_numpy(constants[:, None]))
 
     @classmethod
     def restored(cls, state: Mapping[str, Tensor]) -> Mixture:
@@ -70,10 +70,9 @@ class Mixture(Prior):
         return torch.cat([self._log_prob(part) for part in codes]).reshape(z.shape[:-1])
 
     def _log_prob(self, z: Tensor) -> Tensor:
-        rows, columns = torch.triu_indices(self.latent_dim, self.latent_dim, device=z.device)
-        exact = z.to(self.coefficients.dtype)
-        monomials = torch.cat([exact[:, rows] * exact[:, columns], exact], 1)
-        return torch.logsumexp(torch.addmm(self.constants, monomials, self.coefficients).to(z.dtype), -1)
+        exact = z.to(self.coefficients.dtype).T.contiguous()  # (Z, N): rows of the monomials are products of rows
+        monomials = torch.cat([*(exact[i] * exact[i:] for i in range(self.latent_dim)), exact])
+        return torch.logsumexp(torch.addmm(self.constants, self.coefficients, monomials).to(z.dtype), 0)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         k = torch.multinomial(self.log_weights.exp(), n, replacement=True, generator=generator)
