@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CHAPTERS ?=
 # They start first, so that no core is idle at the end.
-LONGEST := $(addprefix chapters/,04_sweeps.py 03_training.py 06_sampling.py 07_scorecard.py 05_collapse.py)
+LONGEST := $(addprefix chapters/,04_sweeps.py 03_training.py 06_sampling.py 07_scorecard.py 05_collapse.py 08_explore.py 02_model.py)
 PYTEST ?= -n auto --dist loadgroup
 BENCH ?=
 

@@ -320,6 +320,7 @@ Markdown(
 #
 # Two rows change nothing but sigma in the report's recipe, so that you see what sigma is to blame for: it is shared by all
 # pixels and learned, and starts either at the 1 that we took for the report or at 0.3, which is where the modern recipe starts, too.
+# (The one that starts at 1 has three seeds at most: they are all alike.)
 
 # %%
 from vaelib.likelihoods import LikelihoodConfig
@@ -342,7 +343,9 @@ ways = {
 }
 
 # %%
-frey = train_groups({n: repeated(way, face_seeds) for n, way in ways.items()})
+alike = {"report, sigma from 1": min(face_seeds, 3)}
+times = dict.fromkeys(ways, face_seeds) | alike
+frey = train_groups({n: repeated(way, times[n]) for n, way in ways.items()})
 recipe_table(frey)
 
 # %%

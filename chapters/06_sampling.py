@@ -810,7 +810,7 @@ Markdown(
 # a probability of grey levels {eq}`eq-discretised` and a model made for that game: the modern recipe with the discretised
 # logistic, whose scale the decoder states for each pixel of each image; with 40 latents; with a KL weight that grows to 1
 # over the first quarter of 800 epochs, so that latents come into use before they cost their full price; and with the weights of that epoch after the first quarter
-# that was best on the validation frames.
+# that was best on the validation frames. Training stops when a hundred epochs in a row have brought no better one.
 
 # %%
 logistic = LikelihoodConfig(
@@ -819,7 +819,7 @@ logistic = LikelihoodConfig(
 wide_base = modern(coder_latents, likelihood=logistic, epochs=epochs or 800)
 compressor = wide_base.replace(
     objective=ObjectiveConfig(warmup_epochs=(epochs or 800) / 4),
-    training=wide_base.training.replace(patience=epochs or 800),
+    training=wide_base.training.replace(patience=(epochs or 800) // 8 or 1),
 )
 
 # %%

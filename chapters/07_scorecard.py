@@ -1135,7 +1135,7 @@ coder = faces_recipe(
 )
 coder = coder.replace(
     objective=ObjectiveConfig(warmup_epochs=length / 4),
-    training=coder.training.replace(patience=length),
+    training=coder.training.replace(patience=length // 8 or 1),
 )
 
 # %%

@@ -167,7 +167,7 @@ SIGMAS = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05)
 def with_sigma(sigma):
     fixed = LikelihoodConfig(name="gaussian", sigma="fixed", sigma_value=sigma)
     config = faces_recipe(
-        "modern", film_data, epochs=epochs or 200, likelihood=fixed
+        "modern", film_data, epochs=epochs or 120, likelihood=fixed
     )
     return config.replace(model=config.model.replace(hidden=(200,)))
 

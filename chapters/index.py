@@ -162,7 +162,7 @@ final_table(
 # git clone https://github.com/recreating-vae/recreating-vae && cd recreating-vae
 # make book       # build these pages from the executed notebooks: no data, no torch
 # make test       # set everything up and run all tests
-# make chapters   # run all chapters on the real data (an hour or a little more on two cores)
+# make chapters   # run all chapters on the real data (about an hour on two cores)
 # ```
 #
 # Every chapter has its settings in one cell at its top and can be run again with yours. With no data at hand, two bundled
