@@ -1179,7 +1179,7 @@ nll, nll_error = log_likelihood_of_all(one_layer.model, binary_x, samples)
 # draws, measures on 1,000 of them how far 5,000 new draws lie from that, and adds it; the second figure is the standard error of this step.
 #
 # {doc}`06_sampling` repaired the prior after training: a mixture of Gaussians, fitted to codes. Does that repair pay on digits, in {term}`nats <nat>`? It
-# takes the codes of 25,000 training images, of which the last 5,000 choose between two sizes.
+# takes the codes of 25,000 training images, of which the last 5,000 choose among three sizes; of each size it averages two fits.
 
 # %%
 from vaelib.priors import fit_mixture
@@ -1189,14 +1189,12 @@ seen_x = images.matrix(parts_of.train[:25_000])
 seen_x = torch.bernoulli(torch.from_numpy(seen_x), generator=draw)
 codes = latents(one_layer.model, seen_x)
 fitted, choosing = codes.split([len(codes) - len(codes) // 5, len(codes) // 5])
-few_components = max(1, len(fitted) // 400)
-mixture = fit_mixture(
-    fitted, choosing, (few_components, 2 * few_components), fits=1
-)
+numbers = {max(1, len(fitted) // each) for each in (1600, 800, 400)}
+mixture = fit_mixture(fitted, choosing, sorted(numbers), fits=2)
 mixed_nll, mixed_error = log_likelihood_of_all(
     with_prior(one_layer.model, mixture.prior), binary_x, samples
 )
-mixture.components, -mixed_nll, mixed_error
+mixture.components, mixture.scores, -mixed_nll, mixed_error
 
 # %% tags=["hide-input"]
 from vaelib.sampling import bits_all
