@@ -82,6 +82,7 @@ def main_picture(place):
 
 def agrees(place, run, z):
     """The decoded picture is torch's, up to the stated error and the 256 levels of a screen."""
+    place.page.evaluate(SETTLE)  # a picture is drawn in the frame after its z
     expected = run.model.mean_image(torch.tensor([z], dtype=torch.float32))[0].clamp(0, 1).numpy()
     found = np.array(main_picture(place).evaluate(PIXELS))
     assert np.abs(found - expected).max() < PIXEL + 0.5 / 255
