@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vaelib import __version__
+from vaelib import __version__, store
 from vaelib.cli import main
 from vaelib.data import DataConfig
 from vaelib.models import ModelConfig
@@ -167,6 +167,28 @@ def test_nothing_is_deleted_unasked(vaelib, small, folder, monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO())
     status, _, err = vaelib("runs rm noise")
     assert status == 2 and "say --yes" in err and len(list(folder.glob("noise*"))) == 1
+
+
+def test_only_runs_of_the_store_are_deleted(vaelib, small, folder, tmp_path, monkeypatch):
+    """A project that holds a manifest.json, as browser extensions and web apps do, is no run."""
+    vaelib(f"train {small}")
+    project = tmp_path / "project"
+    (project / "src").mkdir(parents=True)
+    (project / "manifest.json").write_text("{}")
+    (folder / "noise-link").symlink_to(project)
+    monkeypatch.chdir(project)
+    for name in (".", "..", "", " ", "../project", str(project), f"{project}/", "./", "noise-link"):
+        assert main(["runs", "rm", name, "--yes"]) == 2, name
+    assert (project / "src").is_dir() and (project / "manifest.json").exists()
+    assert len(list(folder.glob("noise-z2-*"))) == 1
+
+
+def test_a_run_that_is_being_trained_is_not_deleted(vaelib, small, folder):
+    vaelib(f"train {small}")
+    (path,) = folder.glob("noise-z2-*")
+    with store.exclusive(path):
+        status, out, err = vaelib(f"runs rm {path.name} --yes")
+    assert status == 1 and "deleted" not in out and path.is_dir() and "another process" in err
 
 
 def test_a_bug_is_one_line_with_a_way_to_its_traceback(vaelib, monkeypatch):

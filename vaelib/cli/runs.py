@@ -58,14 +58,31 @@ def remove(*runs: str, yes: bool = False) -> None:
     """
     if not runs:
         raise ConfigError("runs rm needs the name of a run (vaelib runs list)")
-    paths = [find(run) for run in runs]
+    paths = [_in_store(run) for run in runs]
     if not yes and not _agreed(paths):
         raise ConfigError("nothing was deleted: say --yes")
     for path in paths:
-        with store.exclusive(path):
-            shutil.rmtree(path, ignore_errors=True)
+        with store.exclusive(path, wait=False):
+            if path.exists():
+                shutil.rmtree(path)
             path.with_name(CHECKPOINT.format(path.name)).unlink(missing_ok=True)
         print(f"deleted {path.name}")
+
+
+def _in_store(name: str) -> Path:
+    """The run with that name, or the only one whose name has `name` in it, among the store's own entries.
+
+    Nothing else is ever deleted: no path, however it is written, and nothing that only looks like a run.
+
+    Raises:
+        ConfigError: the name is empty, is a path, is that of a link, or is that of no run or of several.
+    """
+    if not name.strip() or name in (".", "..") or Path(name).name != name or "/" in name or "\\" in name:
+        raise ConfigError(f"{name!r} is not the name of a run: only runs in {store_directory()} are deleted, by name")
+    path = _named(name)
+    if path.is_symlink():
+        raise ConfigError(f"{path.name} is a link to another folder: delete it there")
+    return path
 
 
 def find(name: str) -> Path:
@@ -76,6 +93,10 @@ def find(name: str) -> Path:
     """
     if (Path(name) / store.MANIFEST).exists():
         return Path(name).absolute()
+    return _named(name)
+
+
+def _named(name: str) -> Path:
     paths = {path.name: path for path in _paths()}
     if name in paths:
         return paths[name]
