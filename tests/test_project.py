@@ -90,6 +90,20 @@ def test_light_core_imports_without_torch():
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
+def test_the_same_tests_are_collected_every_time():
+    """xdist's workers each collect the tests, seconds apart, and refuse to start where two lists differ."""
+
+    def collected(seed):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
+        ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        return ran.stdout.splitlines()[:-1]
+
+    first, second = collected("1"), collected("2")
+    assert len(first) > 500 and first == second
+    assert [name for name in first if "\\x" in name] == []  # the bytes of a value
+
+
 def test_workflows_pass_actionlint():
     actionlint = Path(sys.executable).parent / ("actionlint.exe" if os.name == "nt" else "actionlint")
     files = sorted(str(path) for path in (ROOT / ".github" / "workflows").iterdir())
