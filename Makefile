@@ -7,13 +7,14 @@ LONGEST := $(addprefix chapters/,04_sweeps.py 03_training.py 06_sampling.py 07_s
 PYTEST ?= -n auto --dist loadgroup
 BENCH ?=
 
-.PHONY: help book pdf test browser setup chapters bench serve clean distclean
+.PHONY: help book pdf test browser setup chapters explorers bench serve clean distclean
 
 help:
 	@echo "make book      build the site from the executed notebooks (no data, no torch)"
-	@echo "make test      lint, check types, run all tests"
+	@echo "make test      lint, check types and the packages' layers, run all tests"
 	@echo "make setup     install what running the chapters needs"
 	@echo "make chapters  execute the chapters in full on real data (CHAPTERS=chapters/03_training.py for one)"
+	@echo "make explorers bundle the explorers' JavaScript again, after a change (needs node)"
 	@echo "make bench     measure the speed beside pythae's and the machine's limit (BENCH='--threads 1' for options)"
 	@echo "make pdf       the site as one PDF (needs Chromium)"
 	@echo "make serve     build the site and serve it on http://localhost:8000"
@@ -30,11 +31,12 @@ book: .venv/.book
 	@echo "Open $(CURDIR)/_build/html/index.html"
 
 pdf: book .venv/.pdf browser
-	$(BIN)/python -m vaelib.book.pdf
+	$(BIN)/python -m vaebook.build.pdf
 
 test: .venv/.test browser
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST)
 
 # The tests look at the pages in a Chromium: Debian's, where it may be installed. Without one they are skipped, or, in
@@ -48,7 +50,12 @@ browser:
 setup: .venv/.chapters
 
 chapters: .venv/.chapters
-	$(BIN)/python -m vaelib.book execute $(or $(CHAPTERS),--jobs 2 --first $(LONGEST))
+	$(BIN)/vaebook execute $(or $(CHAPTERS),--jobs 2 --first $(LONGEST))
+
+# What the explorers run in the page: one text each, of the modules beside it. Needs node; the texts are committed.
+explorers:
+	sh vaebook/explorers/js/bundle.sh explorers
+	sh vaebook/explorers/js/bundle.sh playground
 
 bench: .venv/.bench
 	$(BIN)/python -m bench $(BENCH)
@@ -57,7 +64,7 @@ serve: book
 	$(BIN)/python -m http.server --directory _build/html 8000
 
 clean:
-	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf _build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 
 distclean: clean
 	rm -rf .venv *.egg-info

@@ -5,6 +5,7 @@
   const VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]';
   const modules = new Map(); // source of a module -> promise of what it exports
   const models = new Map(); // id -> Model
+  const worn = new Set(); // styles that the page has
   let stored; // id -> stored model, parsed when the first view comes near
 
   const same = (a, b) =>
@@ -69,16 +70,22 @@
     return typeof made === "function" ? made() : made;
   }
 
+  function wear(style) {
+    if (!style || worn.has(style)) return;
+    worn.add(style);
+    document.head.append(Object.assign(document.createElement("style"), { textContent: style }));
+  }
+
   async function render(script) {
     const model = modelOf(JSON.parse(script.textContent).model_id);
     const el = document.createElement("div");
     script.after(el);
+    el.model = model; // for other scripts of the page, and for tests
     if (!model.get("_esm")) {
       el.textContent = "This control needs Python: open the chapter in Jupyter to use it.";
       return;
     }
-    if (model.get("_css"))
-      el.before(Object.assign(document.createElement("style"), { textContent: model.get("_css") }));
+    wear(model.get("_css"));
     if (!modules.has(model.get("_esm"))) modules.set(model.get("_esm"), load(model.get("_esm")));
     const widget = await modules.get(model.get("_esm"));
     const given = { model, signal: new AbortController().signal, experimental: {} };
@@ -87,7 +94,7 @@
     await widget.render?.({ ...given, el });
   }
 
-  // The text comes first: an explorer starts when the page has loaded and the reader comes near it, or prints.
+  // The text comes first: an explorer starts when the page has loaded and the reader comes near it.
   addEventListener("load", () => {
     const comes = (entries) => {
       for (const entry of entries) if (entry.isIntersecting) start(entry);
@@ -100,8 +107,5 @@
       if (waiting.delete(target)) render(script).catch((error) => console.error(error));
     }
     for (const place of waiting.keys()) near.observe(place);
-    addEventListener("beforeprint", () => {
-      for (const target of [...waiting.keys()]) start({ target });
-    });
   });
 })();

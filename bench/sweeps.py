@@ -7,10 +7,10 @@ import tempfile
 import time
 from typing import Any
 
+from vaebook.experiments.recipes import faces_recipe
 from vaelib.data import DataConfig, load
-from vaelib.recipes import faces_recipe
 from vaelib.runs import RUNS_DIR_VARIABLE
-from vaelib.sweep import train_all
+from vaelib.sweeps import train_all
 
 __all__ = ["measure"]
 

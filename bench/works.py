@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vaelib.data import DATA_DIR_VARIABLE, DataConfig, DataError, prepare
-from vaelib.data.files import cache_dir
+from vaelib.data.fetch import cache_dir
 
 __all__ = ["CONTENDERS", "WORKS", "Work", "images"]
 

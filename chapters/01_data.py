@@ -36,7 +36,7 @@ from importlib.util import find_spec
 from IPython import get_ipython
 
 if find_spec("vaelib") is None:
-    source = "git+https://github.com/recreating-vae/recreating-vae"
+    source = "git+https://github.com/recreating-vae/recreating-vae@v0.2.0"
     wanted = f"'vaelib[train] @ {source}' anywidget"
     get_ipython().run_line_magic("pip", f"install -q {wanted}")
 
@@ -46,10 +46,11 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
-from vaelib import book, plots
+from vaebook import figures, page
+from vaelib import plots
 from vaelib.data import load
 
-book.parameters(globals(), at_least={"examples": 1, "seed": 0, "splits": 1})
+page.parameters(globals(), at_least={"examples": 1, "seed": 0, "splits": 1})
 if faces == "auto":
     faces = "frey" if dataset == "mnist" else "toyfaces"
 plots.use_style()
@@ -69,7 +70,7 @@ def rows_named(ax, names, height):
 
 
 # %% tags=["remove-input"]
-book.banner(load(dataset), load(faces))
+page.banner(page.load(dataset, grey=True), page.load(faces, grey=True))
 
 # %% [markdown]
 # ## What is a picture, to a computer?
@@ -81,7 +82,7 @@ images, film = load(dataset), load(faces)
 pd.DataFrame(
     {
         "pictures": [len(images), len(film)],
-        "height x width": [f"{h} x {w}" for h, w in (images.shape, film.shape)],
+        "height x width": [f"{h} x {w}" for h, w, *_ in (images.shape, film.shape)],
         "type of a pixel": [images.images.dtype, film.images.dtype],
         "megabytes": [round(d.images.nbytes / 1e6, 1) for d in (images, film)],
     },
@@ -171,7 +172,7 @@ plt.show()
 # %% [markdown]
 # A mean picture is also the simplest "model" there is: whatever you are asked to draw, draw the mean. It is what a model
 # falls back to when it has learned nothing about the single picture, and we shall meet this very face again in
-# [Chapter 3](chapter-training).
+# [the chapter on training](chapter-training).
 #
 # ## How grey are the pixels?
 
@@ -273,7 +274,7 @@ Markdown(
 # So a Bernoulli model suits {term}`binarised <binarisation>` digits, is a stretch for grey ones, and is wrong for faces, which get a *Gaussian*
 # model instead: a mean for each pixel and a spread around it. {cite:t}`loaiza2019` call the Bernoulli model of grey pixels
 # a pervasive error. It is so usual that we use it as well, in order to compare our numbers with everybody else's, and
-# [Chapter 2](chapter-model) says what it still means.
+# [the chapter on the model](chapter-model) says what it still means.
 #
 # (data-floor)=
 # ## What loss can no model go below?
@@ -316,7 +317,7 @@ right.legend()
 plt.show()
 
 # %% [markdown]
-# Two more numbers give the scale; keep all three in mind when you watch a loss fall in [Chapter 3](chapter-training). A
+# Two more numbers give the scale; keep all three in mind when you watch a loss fall in [the chapter on training](chapter-training). A
 # model that knows nothing says $y = 1/2$ for every pixel. A model that knows only the mean picture, and treats the pixels
 # as independent coins, says each pixel's mean:
 
@@ -375,7 +376,7 @@ Markdown(
     f"what it pays for the grey picture: the model of means above pays {binary_loss:.1f} nats for binarised test pictures and "
     f"{independent:.1f} for grey ones. Nobody can foresee the tosses, and their own uncertainty, the *entropy* of the coins, "
     f"is the same {best:.1f} nats. (A model that sees the tosses, as an encoder does, can repeat them for nothing, but must then "
-    "pay for what its code tells of them: that is the KL of Chapter 2.)"
+    "pay for what its code tells of them: that is the KL, which the chapter on the model derives.)"
 )
 
 # %% [markdown]
@@ -401,7 +402,7 @@ pd.DataFrame([digit_values[:8], face_values[:8]], names, range(1, 9)).round(2)
 # %% mystnb={"figure": {"name": "fig-data-spectrum", "caption": "Left: the variance along each principal component, largest first. The dotted lines are levels of sigma squared, see the text. Right: the share of all variance in the first so many components. For nine tenths of their variance the faces need about half as many directions as the digits."}, "image": {"alt": "Left: eigenvalues falling on a logarithmic axis over 100 components, digits above faces; horizontal lines at 1 and at about 0.05. Right: cumulative shares that rise towards 1, faces faster than digits."}} tags=["hide-input"]
 _, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2))
 for name, values in ((digits_title, digit_values), (faces_title, face_values)):
-    plots.spectrum(values[:100], left, label=name)
+    figures.spectrum(values[:100], left, label=name)
     cumulative = np.concatenate([[0], np.cumsum(values) / values.sum()])
     right.plot(cumulative[:101], label=name)
 for ax in (left, right):
@@ -437,7 +438,7 @@ Markdown(
 
 # %% [markdown]
 # Why does a book on autoencoders care? The Gaussian model of the faces has a spread, $\sigma$: how far a pixel may be from
-# the model's answer. [Chapter 2](chapter-model) shows, after {cite:t}`tipping1999` and {cite:t}`lucas2019`, that a linear
+# the model's answer. [The chapter on the model](chapter-model) shows, after {cite:t}`tipping1999` and {cite:t}`lucas2019`, that a linear
 # model uses a direction only if its variance exceeds $\sigma^2$. Whatever varies less is taken for noise and given up. So
 # we can already count how many directions each choice of $\sigma$ leaves to such a model:
 
@@ -463,7 +464,7 @@ Markdown(
 columns = 14
 chosen = np.linspace(0, len(film) - 1, 8 * columns).round().astype(int)
 ax = plots.image_grid(film.images[chosen], columns=columns)
-height, width = film.shape
+height, width = film.shape[:2]
 rows_named(ax, chosen[::columns], height)
 ax.set_ylabel("first frame of the row")
 plt.show()
@@ -533,12 +534,12 @@ Markdown(
 # - **in**: everything else, also frames in which the mouth only opens and is dark inside.
 
 # %%
-from vaelib.data.tongue import OUT, TRANSITION, runs, tongue
+from vaebook.experiments.tongue import OUT, TRANSITION, stretches, tongue
 
 state = tongue(film)  # (N,): 0 in, 1 transition, 2 out
 labelled = {OUT: "out", TRANSITION: "transition"}
 found = sorted(
-    (*run, label) for label in labelled for run in runs(state == label)
+    (*run, label) for label in labelled for run in stretches(state == label)
 )
 pd.DataFrame(
     [[first, last, last - first + 1] for first, last, _ in found],
@@ -554,7 +555,7 @@ def window(first, last, columns=12):
     return first + np.arange(-(-(last + 3 - first) // columns) * columns)
 
 
-near = np.concatenate([window(*run) for run in runs(state) or [(2, 9)]])
+near = np.concatenate([window(*run) for run in stretches(state) or [(2, 9)]])
 near = near[near < len(film)]
 ax = plots.image_grid(film.images[near], columns=12)
 rose, indigo = plots.COLOURS["rose"], plots.COLOURS["indigo"]
@@ -573,14 +574,26 @@ plt.show()
 out, between = np.sum(state == OUT), np.sum(state == TRANSITION)
 Markdown(
     f"The tongue is out in **{out}** of {len(film):,} frames, **{out / len(film):.1%}**; with the {between} frames in "
-    f"transition it is {out + between}, {(out + between) / len(film):.1%}. They form {len(runs(state))} runs, so the film "
-    f"holds {len(runs(state))} events rather than {out} independent examples."
+    f"transition it is {out + between}, {(out + between) / len(film):.1%}. They form {len(stretches(state))} runs, so the film "
+    f"holds {len(stretches(state))} events rather than {out} independent examples."
 )
 
 # %% [markdown]
-# This is a judgement by eye, by one pair of eyes. Its doubtful frames are the first and the last of each run, where pixels
+# This is a judgement by eye. Its doubtful frames are the first and the last of each run, where pixels
 # this coarse do not tell a tongue from a lip: where we could not decide between *out* and *in*, the label is *transition*.
 # We advise to leave transitions out of whatever you measure, or to report figures with and without them.
+#
+# A second pair of eyes read Frey Faces again, without knowing the first reading. Both are in the library; this book uses
+# the first:
+
+# %% tags=["nbval-check-output"]
+from vaebook.experiments.tongue import agreement
+
+agreement()
+
+# %% [markdown]
+# The readings differ in two frames, where the third run begins and ends, and the second reader was unsure of six. Cohen's
+# kappa is 1 where two readers agree in everything, and 0 where they agree as often as chance would have it.
 #
 # ### Did we miss some?
 #
@@ -589,7 +602,7 @@ Markdown(
 # frame may not be compared with its own neighbours, or each run would merely find itself.
 
 # %%
-from vaelib.data.neighbours import best_match
+from vaebook.experiments.pictures import best_match
 
 top, bottom = round(0.61 * height), round(0.93 * height)  # of the mouth
 left, right = round(0.25 * width), round(0.80 * width)
@@ -645,7 +658,7 @@ Markdown(
 # memory: for each test frame, take the **nearest training frame**, and count the squared distance to it as the error.
 
 # %%
-from vaelib.data.neighbours import nearest
+from vaebook.experiments.pictures import nearest
 
 random_parts, time_parts = film.split("random", seed), film.split("time")
 leak = {
@@ -670,7 +683,7 @@ rows_named(ax, rows, height)
 plt.show()
 
 # %%
-from vaelib.data.neighbours import nearest_in_film
+from vaebook.experiments.pictures import nearest_in_film
 
 earlier = nearest(frames[time_parts.validation], frames[time_parts.train])
 gaps = np.unique(
@@ -783,7 +796,7 @@ pd.DataFrame(where, index=["frames", "out", "transition"]).T
 # - Grey digits are not coin tosses, but are scored as if they were; the loss has a floor that no model can go below.
 # - Faces vary little, and $\sigma$ decides how many of their directions a model will use.
 # - A random split of a film rewards memory. The nearest training frame is the baseline to beat.
-# - Tongues are rare, come in a few runs, and their labels are ours: see `vaelib.data.tongue`.
+# - Tongues are rare, come in a few runs, and their labels are ours: see `vaebook.experiments.tongue`.
 #
 # ## Exercises
 #

@@ -49,7 +49,7 @@ from importlib.util import find_spec
 from IPython import get_ipython
 
 if find_spec("vaelib") is None:
-    source = "git+https://github.com/recreating-vae/recreating-vae"
+    source = "git+https://github.com/recreating-vae/recreating-vae@v0.2.0"
     wanted = f"'vaelib[train] @ {source}' anywidget"
     get_ipython().run_line_magic("pip", f"install -q {wanted}")
 
@@ -62,9 +62,11 @@ import torch
 from IPython.display import Markdown
 from torch.nn import functional as F
 
-from vaelib import book, data, plots
+import vaelib as vae
+from vaebook import page
+from vaelib import data, plots
 
-settings = book.parameters(
+settings = page.parameters(
     globals(),
     at_least={
         "latent_dim": 1,
@@ -79,16 +81,16 @@ if faces == "auto":
 plots.use_style()
 
 # %% tags=["remove-cell"]
-face_images = data.load(faces)
+face_images = page.load(faces, grey=True)
 most = min(len(face_images.split().train), face_images.images[0].size) - 1
 if latent_dim > most:
-    raise book.ParameterError(
+    raise page.ParameterError(
         f"parameter latent_dim={latent_dim} cannot be used: expected at most {most}, "
         f"fewer than the pixels and the training images of {face_images.name}"
     )
 
 # %% tags=["remove-input"]
-book.banner(data.load(dataset), face_images)
+page.banner(page.load(dataset, grey=True), face_images)
 
 # %% [markdown]
 # ## Notation
@@ -126,14 +128,14 @@ book.banner(data.load(dataset), face_images)
 # (each grey pixel was replaced once by a coin toss).
 
 # %%
-from vaelib.models import ModelConfig
-from vaelib.runs import RunConfig, train_or_load
+from vaelib.models import VAEConfig
+from vaelib.runs import RunConfig
 from vaelib.training import TrainingConfig
 
-run = train_or_load(
+run = vae.train(
     RunConfig(
         data=data.DataConfig(name=dataset, pixels="static"),
-        model=ModelConfig(latent_dim=1, hidden=(200,)),
+        model=VAEConfig(latent_dim=1, hidden=(200,)),
         training=TrainingConfig(epochs=epochs),
         seed=seed,
     )
@@ -369,7 +371,7 @@ print("one guess gives the evidence:", torch.allclose(one_guess, ours))
 # grid holds all of $q$. The independent check of the ELBO follows, by sampling.)
 
 # %%
-from vaelib.objectives import gaussian_log_prob
+from vaelib.posteriors import gaussian_log_prob
 
 with torch.no_grad():
     mean_1d, log_var_1d = model.encode(x)  # (B, 1), (B, 1)
@@ -491,15 +493,15 @@ pd.DataFrame.from_dict(rows, orient="index")
 # %% tags=["nbval-check-output"]
 from torch.distributions import kl_divergence
 
-from vaelib import objectives
+from vaelib import objectives, posteriors
 
 m = torch.linspace(-3, 3, 60).reshape(20, 3)
 log_v = torch.linspace(-4, 2, 60).reshape(20, 3)
 mine = gaussian_kl(m, log_v)
 theirs = kl_divergence(Normal(m, torch.exp(0.5 * log_v)), Normal(0, 1))
 print("equals torch.distributions:", torch.allclose(mine, theirs, atol=1e-6))
-library = objectives.gaussian_kl(m, log_v)
-print("equals vaelib.objectives:", torch.equal(mine, library))
+library = posteriors.gaussian_kl(m, log_v)
+print("equals vaelib.posteriors:", torch.equal(mine, library))
 
 # %% [markdown]
 # ## Gradients through a draw
@@ -542,8 +544,8 @@ def reparameterise(mean, log_var, samples=1, generator=None):
 
 # %% tags=["nbval-check-output"]
 mine = reparameterise(m, log_v, 5, generator.manual_seed(1))
-library = objectives.reparameterise(m, log_v, 5, generator.manual_seed(1))
-print("equals vaelib.objectives:", torch.equal(mine, library))
+library = posteriors.reparameterise(m, log_v, 5, generator.manual_seed(1))
+print("equals vaelib.posteriors:", torch.equal(mine, library))
 
 # %% [markdown]
 # Both are unbiased. The difference is their noise, and the linear model lets us measure it against the true gradient: for
@@ -1058,7 +1060,7 @@ def linear_vae(sigma="shared", sigma_value=0.3):
     pixels = LikelihoodConfig(
         name="gaussian", mean="identity", sigma=sigma, sigma_value=sigma_value
     )
-    config = ModelConfig(latent_dim=latent_dim, hidden=(), likelihood=pixels)
+    config = VAEConfig(latent_dim=latent_dim, hidden=(), likelihood=pixels)
     return VAE(config, (D,)).double()
 
 

@@ -33,7 +33,7 @@ from importlib.util import find_spec
 from IPython import get_ipython
 
 if find_spec("vaelib") is None:
-    source = "git+https://github.com/recreating-vae/recreating-vae"
+    source = "git+https://github.com/recreating-vae/recreating-vae@v0.2.0"
     wanted = f"'vaelib[train] @ {source}' anywidget"
     get_ipython().run_line_magic("pip", f"install -q {wanted}")
 
@@ -43,19 +43,26 @@ import numpy as np
 import torch
 from IPython.display import Markdown
 
-from vaelib import book, plots
-from vaelib.data import DataConfig, load
-from vaelib.tables import final_table, progress_table, recipe_table, spread
+from vaebook import figures, page
+from vaebook.tables import (
+    final_table,
+    mean_and_range,
+    progress_table,
+    recipe_table,
+)
+from vaelib import plots
+from vaelib.data import DataConfig
 
 least = {"latent_dim": 1, "epochs": 0, "seeds": 1, "face_seeds": 1}
-book.parameters(globals(), at_least=least)
+page.parameters(globals(), at_least=least)
 if faces == "auto":
     faces = "frey" if dataset == "mnist" else "toyfaces"
 plots.use_style()
 
 # %% tags=["remove-input"]
-images, film = load(dataset), load(faces)
-book.banner(images, film)
+enough = 140  # so that the test part fills the rows of the figures
+images, film = page.load(dataset, images=enough), page.load(faces, images=enough)
+page.banner(images, film)
 
 # %% [markdown]
 # ## What does training do?
@@ -82,21 +89,20 @@ def one_epoch(model, x, generator, batch_size=128, step=1e-3):
 # clear errors around it. Given the same seed, both end with the same weights:
 
 # %%
-from vaelib.models import VAE, ModelConfig
-from vaelib.objectives import ObjectiveConfig, loss_function
+from vaelib.models import VAE, ObjectiveConfig, VAEConfig
 from vaelib.training import TrainingConfig, fit
 
 
 def new_model():
     torch.manual_seed(0)
-    return VAE(ModelConfig(latent_dim=2, hidden=(50,)), images.shape)
+    return VAE(VAEConfig(latent_dim=2, hidden=(50,)), images.shape)
 
 
 # %% tags=["nbval-check-output"]
 x = torch.from_numpy(images.matrix()[:1000])
 by_hand, by_library = new_model(), new_model()
 one_epoch(by_hand, x, torch.Generator().manual_seed(0))
-loss = loss_function(by_library, ObjectiveConfig())
+loss = by_library.losses(ObjectiveConfig())
 fit(by_library, loss, x, TrainingConfig(epochs=1, device="cpu"), seed=0)
 pairs = zip(by_hand.parameters(), by_library.parameters(), strict=True)
 all(torch.equal(a, b) for a, b in pairs)
@@ -123,8 +129,14 @@ all(torch.equal(a, b) for a, b in pairs)
 # store yet, each with every seed, one process on each core.
 
 # %%
-from vaelib.groups import figures, repeated, train_groups
-from vaelib.recipes import RECIPES, digits_recipe, faces_recipe
+from vaebook.experiments.recipes import (
+    RECIPES,
+    digits_recipe,
+    faces_recipe,
+    metric,
+    seeds_of,
+    train_groups,
+)
 
 settings = {"latent_dim": latent_dim, "epochs": epochs or None}
 split = "60000/10000" if dataset == "mnist" else None
@@ -134,7 +146,7 @@ digits_data = DataConfig(name=dataset, split=split)
 configs = {
     name: digits_recipe(name, digits_data, **settings) for name in RECIPES
 }
-digits = train_groups({name: repeated(c, seeds) for name, c in configs.items()})
+digits = train_groups({name: seeds_of(c, seeds) for name, c in configs.items()})
 recipe_table(digits)
 
 # %% [markdown]
@@ -162,7 +174,7 @@ def curves(runs, against="epoch", floor=(), terms=TERMS):
 
 def worst(runs):
     """The lowest test bound with which a run of these groups ended."""
-    return min(min(figures(group, "elbo")) for group in runs.values())
+    return min(min(metric(group, "elbo")) for group in runs.values())
 
 
 # %% mystnb={"figure": {"name": "fig-training-digits", "caption": "The ELBO of the digits and its two terms during training; higher is better, and ELBO = reconstruction - KL. Lines are means over seeds, bands go from the worst to the best seed. For the report's and the modern recipe reconstruction and KL rise together (the report's KL after a first dip): the model buys better pictures with nats of information about each image. The original recipe has its nats from the first epoch on: its KL hardly moves while the reconstruction improves. With a step of 0.001, Adagrad crawls."}, "image": {"alt": "Three panels of nats per image against epochs: ELBO, reconstruction and KL for the three recipes. All ELBO curves rise steeply and then flatten; the modern recipe is highest, the report's is lowest and still rising at its end."}} tags=["hide-input"]
@@ -210,7 +222,7 @@ def samples_to_reach(run, bound):
     return reached["samples_seen"].iloc[0] if len(reached) else np.inf
 
 
-goal = min(figures(digits["report"], "elbo"))
+goal = min(metric(digits["report"], "elbo"))
 counts = {
     name: np.median([samples_to_reach(run, goal) for run in digits[name]]) / 1e6
     for name in RECIPES
@@ -231,14 +243,6 @@ Markdown(
 
 
 # %% mystnb={"figure": {"name": "fig-training-digits-reconstructions", "caption": "Test digits and their reconstructions by the three recipes, seed 0. The modern recipe's are the crispest and most faithful, though it, too, closes the top of the 4. The report's are soft and not always faithful: look for the 4 that comes back as a 9, for the first 5, which comes back as no digit, and for the 8s, whose loops are blurred."}, "image": {"alt": "Four rows of the same test digits: the data, then the reconstructions by the report's, Kingma and Welling's and the modern recipe; the lower rows are progressively crisper, and in the report's row a 4 looks like a 9."}} tags=["hide-input"]
-def labelled(blocks, shape, columns=14):
-    """Blocks of images below one another, each named beside its middle."""
-    ax = plots.image_grid(np.concatenate(list(blocks.values())), shape, columns)
-    rows = np.array([len(block) / columns for block in blocks.values()])
-    middles = (rows.cumsum() - rows / 2) * (shape[0] + 1) - 1
-    ax.set_yticks(middles, list(blocks))
-
-
 def reconstructed(runs, x):
     models = {name: group[0].model for name, group in runs.items()}
     made = {name: model.reconstruct(x) for name, model in models.items()}
@@ -250,7 +254,7 @@ def held_out(data, split, count=14):
     return torch.from_numpy(data.matrix(test[:: len(test) // count][:count]))
 
 
-labelled(reconstructed(digits, held_out(images, split)), images.shape)
+figures.named_rows(reconstructed(digits, held_out(images, split)), images.shape)
 plt.show()
 
 # %% [markdown]
@@ -266,7 +270,7 @@ def sampled(runs, count=28):
     }
 
 
-labelled(sampled(digits), images.shape)
+figures.named_rows(sampled(digits), images.shape)
 plt.show()
 
 # %% [markdown]
@@ -308,7 +312,7 @@ plt.show()
 Markdown(
     "Two latents are not enough for good digits: this model's test −ELBO is "
     f"{-flat_digits.metrics['test']['elbo']:.1f} nats, where {latent_dim} "
-    f"latents reach {-np.mean(figures(digits['modern'], 'elbo')):.1f}."
+    f"latents reach {-np.mean(metric(digits['modern'], 'elbo')):.1f}."
 )
 
 # %% [markdown]
@@ -345,7 +349,7 @@ ways = {
 # %%
 alike = {"report, sigma from 1": min(face_seeds, 3)}
 times = dict.fromkeys(ways, face_seeds) | alike
-frey = train_groups({n: repeated(way, times[n]) for n, way in ways.items()})
+frey = train_groups({n: seeds_of(way, times[n]) for n, way in ways.items()})
 recipe_table(frey)
 
 # %%
@@ -361,7 +365,7 @@ final_table(frey)
 # %% mystnb={"figure": {"name": "fig-training-faces-reconstructions", "caption": "Held-out frames and their reconstructions, seed 0. With a sigma of 1 the report's recipe draws one average face for every frame: it has collapsed. A sigma that starts at 0.3 brings some of the expressions back. In the fourth column the tongue is out: only the modern recipe rebuilds it, so its decoder can draw one."}, "image": {"alt": "Rows of the same held-out faces: the data, then the reconstructions. The two rows of the report's recipe whose sigma is fixed at 1 or starts there repeat one blurred face; the other three follow the expressions, the modern one most closely."}} tags=["hide-input"]
 random_split = {name: runs for name, runs in frey.items() if "time" not in name}
 frames = held_out(film, "random")
-labelled(reconstructed(random_split, frames), film.shape)
+figures.named_rows(reconstructed(random_split, frames), film.shape)
 plt.show()
 
 
@@ -369,7 +373,7 @@ plt.show()
 def sigma_of(name):
     """The shared sigma that the runs of a group ended with."""
     nothing = torch.zeros(1)
-    return spread(
+    return mean_and_range(
         [r.model.likelihood.sigma(nothing).item() for r in frey[name]]
     )
 
@@ -380,11 +384,11 @@ from_average = np.square(test_x - train_x.mean(0)).sum(1).mean()
 Markdown(
     "Guessing the average training frame would cost a squared error of "
     f"{from_average:.2f}. The report's recipe with $\\sigma = 1$ costs "
-    f"{spread(figures(frey['report'], 'squared_error'))}, with a KL of "
-    f"{spread(figures(frey['report'], 'kl'))} nats. A learned sigma that starts "
+    f"{mean_and_range(metric(frey['report'], 'squared_error'))}, with a KL of "
+    f"{mean_and_range(metric(frey['report'], 'kl'))} nats. A learned sigma that starts "
     f"at 1 ends at {sigma_of('report, sigma from 1')}; one that starts at 0.3 "
     f"ends at {sigma_of('report, sigma from 0.3')}, with a squared error of "
-    f"{spread(figures(frey['report, sigma from 0.3'], 'squared_error'))}. The "
+    f"{mean_and_range(metric(frey['report, sigma from 0.3'], 'squared_error'))}. The "
     f"modern recipe's ends at {sigma_of('modern')}."
 )
 
@@ -422,12 +426,12 @@ modern, timed = frey["modern"], frey["modern, split by time"]
 best = [best_epoch(run) for run in modern]
 Markdown(
     "The modern recipe's held-out bound is highest at epoch "
-    f"{spread(best, 0)} and ends {spread([fell(run) for run in modern], 1)} "
+    f"{mean_and_range(best, 0)} and ends {mean_and_range([fell(run) for run in modern], 1)} "
     "nats below that, while its squared error ends at "
-    f"{spread(figures(modern, 'squared_error'))} on held-out frames and "
-    f"{spread(figures(modern, 'squared_error', 'train'))} on training frames. "
+    f"{mean_and_range(metric(modern, 'squared_error'))} on held-out frames and "
+    f"{mean_and_range(metric(modern, 'squared_error', 'train'))} on training frames. "
     "On the split by time, which holds out the end of the film, the held-out "
-    f"squared error is {spread(figures(timed, 'squared_error'))}."
+    f"squared error is {mean_and_range(metric(timed, 'squared_error'))}."
 )
 
 # %% [markdown]
@@ -446,7 +450,7 @@ final_table(digits)
 
 
 # %% tags=["remove-input"]
-ends = {name: figures(digits[name], "elbo") for name in RECIPES}
+ends = {name: metric(digits[name], "elbo") for name in RECIPES}
 means = {name: np.mean(values) for name, values in ends.items()}
 Markdown(
     "On the digits the modern recipe ends "

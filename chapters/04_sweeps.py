@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -39,7 +47,7 @@ from importlib.util import find_spec
 from IPython import get_ipython
 
 if find_spec("vaelib") is None:
-    source = "git+https://github.com/recreating-vae/recreating-vae"
+    source = "git+https://github.com/recreating-vae/recreating-vae@v0.2.0"
     wanted = f"'vaelib[train] @ {source}' anywidget"
     get_ipython().run_line_magic("pip", f"install -q {wanted}")
 
@@ -50,25 +58,23 @@ import pandas as pd
 import torch
 from IPython.display import Markdown
 
-from vaelib import book, plots
-from vaelib.data import DataConfig, load, prepare
-from vaelib.tables import final_table, spread
+from vaebook import figures, page
+from vaebook.tables import final_table, mean_and_range
+from vaelib import plots
+from vaelib.data import DataConfig, prepare
 
 counts = ("latents", "face_latents", "repeat")
-least = {"seeds": 1, "likelihood_draws": 2, "points": 50}
+least = {"seeds": 1, "likelihood_draws": 2, "points": 100}
 least |= {"sweep_epochs": 1, "face_epochs": 0}
-book.parameters(globals(), at_least=dict.fromkeys(counts, 1) | least)
+page.parameters(globals(), at_least=dict.fromkeys(counts, 1) | least)
 if faces == "auto":
     faces = "frey" if dataset == "mnist" else "toyfaces"
 plots.use_style()
 
 # %% tags=["remove-input"]
-images, film = load(dataset), load(faces)
-if images.labels is None:
-    raise book.ParameterError(
-        f"dataset={dataset!r} has no labels: it needs some"
-    )
-book.banner(images, film)
+images = page.load(dataset, images=1000, labels=True, grey=True)
+film = page.load(faces, images=140, grey=True)
+page.banner(images, film)
 
 # %% [markdown]
 # ## Which runs?
@@ -77,18 +83,22 @@ book.banner(images, film)
 # drawn, and 20, which the report names the best.
 
 # %%
-from vaelib.groups import figures, repeated, train_groups
-from vaelib.recipes import RECIPES, digits_recipe, faces_recipe
-from vaelib.sizes import by_size, planned, share_in_order
+from vaebook.experiments.recipes import (
+    RECIPES,
+    digits_recipe,
+    faces_recipe,
+    metric,
+    seeds_of,
+    train_groups,
+)
+from vaebook.experiments.sizes import by_size, planned, share_in_order
 
 sizes, face_sizes = (sorted({2, 20, *z}) for z in (latents, face_latents))
 split = "60000/10000" if dataset == "mnist" else None
 digits_data = DataConfig(name=dataset, split=split)
 film_data = DataConfig(name=faces, split="random")
 often = {"epochs": sweep_epochs, "seeds": seeds, "repeat": repeat}
-
 digits = train_groups(planned(digits_recipe, digits_data, sizes, **often))
-
 older = [recipe for recipe in RECIPES if recipe != "modern"]
 of_film = faces_recipe, film_data, face_sizes
 often = {"epochs": face_epochs or None, "seeds": seeds}
@@ -128,7 +138,7 @@ def histories(runs, recipe, size):
     return [run.history for run in runs[recipe, size]]
 
 
-size_colours = plots.size_colours({*sizes, *face_sizes})
+size_colours = figures.size_colours({*sizes, *face_sizes})
 
 
 def curves_of_sizes(runs, recipe, axes, sizes, terms, against="epoch"):
@@ -139,14 +149,14 @@ def curves_of_sizes(runs, recipe, axes, sizes, terms, against="epoch"):
     axes[0].set_ylabel(f"{recipe}\nnats per image")
 
 
-# %% mystnb={"figure": {"name": "fig-sweeps-curves", "caption": "The two terms of the bound on the digits during training, one colour for each number of latents; test solid, train dashed, bands over seeds. By the modern recipe the curves of 2, 3 and 5 latents lie apart, those of 20 and more on one another, and that of 10 near them. By the report's they cross: the reconstruction term of 20 latents and more lags behind and still rises, or has hardly begun; their KL starts above that of smaller models and ends below that of 10."}, "image": {"alt": "Four panels: reconstruction and KL against epochs for the report's and the modern recipe. The modern recipe's curves of 2, 3 and 5 latents are apart, those of 20 and more nearly coincide; the report's cross."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The two terms of the bound on the digits during training, one colour for each number of latents; test solid, train dashed, bands over seeds. By the modern recipe the curves of 2, 3 and 5 latents lie apart, those of 20 and more on one another, and that of 10 near them. By the report's they cross: the reconstruction term of 20 latents and more lags behind and still rises, or has hardly begun; their KL starts above that of smaller models and ends below that of 10.", "name": "fig-sweeps-curves"}, "image": {"alt": "Four panels: reconstruction and KL against epochs for the report's and the modern recipe. The modern recipe's curves of 2, 3 and 5 latents are apart, those of 20 and more nearly coincide; the report's cross."}} tags=["hide-input"]
 from matplotlib.ticker import MaxNLocator
 
 two = ("reconstruction", "kl")
 figure, axes = plt.subplots(2, 2, figsize=(7.2, 4.8), layout="constrained")
 for row, recipe in zip(axes, ("report", "modern"), strict=True):
     curves_of_sizes(digits, recipe, row, sizes, two)
-    (worst, *_) = figures(digits[recipe, 2], "reconstruction")
+    (worst, *_) = metric(digits[recipe, 2], "reconstruction")
     row[0].set_ylim(bottom=1.3 * worst)
 for ax in axes.flat:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -205,7 +215,7 @@ def ends(runs, shown, recipes=RECIPES):
             for part, style in STYLES.items():
                 values = by_size(runs, recipe, name, part, sign)
                 label = recipe if part == "test" else None
-                plots.against_latents(values, ax, label, colours[recipe], style)
+                figures.against_latents(values, ax, label, colours[recipe], style)
         ax.set_title(title)
     legend(figure, axes[0], STYLES)
     return axes
@@ -220,7 +230,7 @@ def legend(figure, ax, styles):
     figure.legend(*handles, loc="outside lower center", ncols=columns)
 
 
-# %% mystnb={"figure": {"name": "fig-sweeps-bound", "caption": "The bound on the digits at the end of training and its two terms, against the number of latents; test solid, train dashed, a dot for each seed. Lower is better on the left and in the middle. The modern recipe's curves are nearly level from 10 or 20 latents on, the report's turn at 5 to 10, Kingma and Welling's at 20 to 50, while their KL still grows."}, "image": {"alt": "Three panels: negative ELBO, negative reconstruction and KL against the number of latents on a logarithmic axis, for three recipes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The bound on the digits at the end of training and its two terms, against the number of latents; test solid, train dashed, a dot for each seed. Lower is better on the left and in the middle. The modern recipe's curves are nearly level from 10 or 20 latents on, the report's turn at 5 to 10, Kingma and Welling's at 20 to 50, while their KL still grows.", "name": "fig-sweeps-bound"}, "image": {"alt": "Three panels: negative ELBO, negative reconstruction and KL against the number of latents on a logarithmic axis, for three recipes."}} tags=["hide-input"]
 SHOWN = (("−ELBO", "elbo", -1), ("−reconstruction", "reconstruction", -1))
 axes = ends(digits, (*SHOWN, ("KL", "kl", 1)))
 axes[0].set_ylabel("nats per image")
@@ -229,7 +239,7 @@ plt.show()
 
 # %% tags=["hide-input"]
 def mean_of(runs, recipe, figure, size, part="test"):
-    return float(np.mean(figures(runs[recipe, size], figure, part)))
+    return float(np.mean(metric(runs[recipe, size], figure, part)))
 
 
 def verdict_on_best(runs, recipe, part="test"):
@@ -248,7 +258,7 @@ def verdict_on_best(runs, recipe, part="test"):
 def seeds_differ(runs, recipe):
     """The largest difference between the bounds of seeds, nats."""
     groups = [group for (name, _), group in runs.items() if name == recipe]
-    repeats = [figures(group, "elbo") for group in groups if len(group) > 1]
+    repeats = [metric(group, "elbo") for group in groups if len(group) > 1]
     return f"{max(map(np.ptp, repeats)):.2f}" if repeats else "one seed"
 
 
@@ -284,7 +294,7 @@ checked |= {("modern", 2): 1, ("modern", 20): seeds, ("modern", 50): 1}
 full_epochs = None if dataset == "mnist" else 2 * sweep_epochs
 longer = train_groups(
     {
-        (recipe, size): repeated(
+        (recipe, size): seeds_of(
             digits_recipe(
                 recipe, digits_data, latent_dim=size, epochs=full_epochs
             ),
@@ -299,7 +309,7 @@ longer = train_groups(
 def bound_of(runs, key):
     if key not in runs:
         return ""
-    return spread([-value for value in figures(runs[key], "elbo")], 1)
+    return mean_and_range([-value for value in metric(runs[key], "elbo")], 1)
 
 
 table = final_table({f"{n}, {z} latents": g for (n, z), g in longer.items()})
@@ -348,7 +358,7 @@ Markdown(
 # For faces the reconstruction term depends on sigma as much as on the pictures, so {numref}`fig-sweeps-faces` shows the
 # squared error in its place; the bound is in bits per dimension, which does not depend on the scale of the pixels.
 
-# %% mystnb={"figure": {"name": "fig-sweeps-faces", "caption": "The same for the film: the bound on the bits per pixel, the squared error of reconstructions, and the KL; test solid, train dashed, a dot for each seed. The report's recipe has collapsed: more latents change next to nothing. The other two have most of their gain by 10 or 20 latents, and Kingma and Welling's loses some of it again with 50."}, "image": {"alt": "Three panels: bits per dimension, squared error and KL against 2 to 50 latents, for three recipes on the film."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The same for the film: the bound on the bits per pixel, the squared error of reconstructions, and the KL; test solid, train dashed, a dot for each seed. The report's recipe has collapsed: more latents change next to nothing. The other two have most of their gain by 10 or 20 latents, and Kingma and Welling's loses some of it again with 50.", "name": "fig-sweeps-faces"}, "image": {"alt": "Three panels: bits per dimension, squared error and KL against 2 to 50 latents, for three recipes on the film."}} tags=["hide-input"]
 axes = ends(
     frey,
     (
@@ -382,8 +392,8 @@ bounds_of = by_size(frey, "modern", "elbo", sign=-1)
 Markdown(
     f"By the modern recipe, with {listed(face_sizes)} latents, the squared "
     f"error of the film is {on_film('squared_error', 2)} and the KL "
-    f"{on_film('kl', 1)} nats. −ELBO is {spread(bounds_of[20], 1)} nats with "
-    f"20 latents and {spread(bounds_of[face_sizes[-1]], 1)} with "
+    f"{on_film('kl', 1)} nats. −ELBO is {mean_and_range(bounds_of[20], 1)} nats with "
+    f"20 latents and {mean_and_range(bounds_of[face_sizes[-1]], 1)} with "
     f"{face_sizes[-1]}."
 )
 
@@ -400,7 +410,7 @@ Markdown(
 # latent variables did not result in overfitting, which is explained by the regularizing nature of the variational bound"
 # {cite:p}`kingma2014`. {numref}`fig-sweeps-samples` repeats the figure with their recipe.
 
-# %% mystnb={"figure": {"name": "fig-sweeps-samples", "caption": "Kingma and Welling's Figure 2, by their recipe: the bound against the number of training images seen, train dashed, test solid. On the digits 50 latents start behind 20 and nearly catch up, 100 and 200 do not; on the film 20 start behind 2 and overtake them, and so do 50, later."}, "image": {"alt": "Two panels, digits and film: ELBO against samples seen on a logarithmic axis, one colour for each number of latents."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Kingma and Welling's Figure 2, by their recipe: the bound against the number of training images seen, train dashed, test solid. On the digits 50 latents start behind 20 and nearly catch up, 100 and 200 do not; on the film 20 start behind 2 and overtake them, and so do 50, later.", "name": "fig-sweeps-samples"}, "image": {"alt": "Two panels, digits and film: ELBO against samples seen on a logarithmic axis, one colour for each number of latents."}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.4), layout="constrained")
 name = "kingma-welling"
 worst = 1.4 * min(map(min, by_size(digits, name, "elbo").values()))
@@ -425,7 +435,7 @@ def overfit(runs, recipe, size):
 pd.DataFrame(
     {
         f"{recipe}, {runs[recipe, 2][0].config.data.name}": {
-            size: spread(overfit(runs, recipe, size), 1)
+            size: mean_and_range(overfit(runs, recipe, size), 1)
             for size in sizes
             if (recipe, size) in runs
         }
@@ -476,12 +486,12 @@ from vaelib.evaluation import active_units, kl_per_dim
 test_x = torch.from_numpy(prepare(digits_data).test)
 film_x = torch.from_numpy(prepare(film_data).test)
 
-# %% mystnb={"figure": {"name": "fig-sweeps-active", "caption": "Left: latents that the digits' models use, of those that they have; the dotted line is all of them. Middle: the same on the film. Right: the KL of each latent of the modern models of the digits, largest first. With 20 latents and more there are about ten large values and then a drop by orders of magnitude. Lines that cannot be seen lie on the dotted one."}, "image": {"alt": "Three panels: active units against the number of latents for digits and film, and the KL of each latent on logarithmic axes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Left: latents that the digits' models use, of those that they have; the dotted line is all of them. Middle: the same on the film. Right: the KL of each latent of the modern models of the digits, largest first. With 20 latents and more there are about ten large values and then a drop by orders of magnitude. Lines that cannot be seen lie on the dotted one.", "name": "fig-sweeps-active"}, "image": {"alt": "Three panels: active units against the number of latents for digits and film, and the KL of each latent on logarithmic axes."}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 3, figsize=(7.2, 3.1), layout="constrained")
 for ax, (runs, tried) in zip(axes, sets, strict=False):
     for recipe in RECIPES:
         active = by_size(runs, recipe, "active_units")
-        plots.against_latents(active, ax, recipe, colours[recipe])
+        figures.against_latents(active, ax, recipe, colours[recipe])
     ax.plot(tried, tried, ":", color=plots.INK)
     ax.set_yscale("symlog", linthresh=1)  # 0 has a place, too
     ax.set(ylim=(0, None), title=runs["modern", 2][0].config.data.name)
@@ -489,7 +499,7 @@ axes[0].set_ylabel("active units")
 legend(figure, axes[0], {"all of them": ":"})
 for size in sizes:
     kl = kl_per_dim(digits["modern", size][0].model, test_x)
-    plots.kl_profile(kl, axes[2], str(size), size_colours[size])
+    figures.kl_profile(kl, axes[2], str(size), size_colours[size])
 small = {"fontsize": 6, "title_fontsize": 6, "handlelength": 1}
 axes[2].legend(title="latents", loc="lower left", **small)
 axes[2].set_title("modern")
@@ -503,7 +513,7 @@ plt.show()
 
 
 # %%
-from vaelib.latents import keep_latents
+from vaebook.experiments.sizes import keep_latents
 from vaelib.objectives import elbo
 
 
@@ -577,7 +587,7 @@ likelihoods = {
 }
 
 
-# %% mystnb={"figure": {"name": "fig-sweeps-likelihood", "caption": "Left: \u2212ELBO (solid) and the importance-sampled \u2212log p(x) (dotted) of the same test digits. Middle and right: how far \u2212ELBO lies above \u2212log p(x), for digits and film. Seed 0."}, "image": {"alt": "Three panels against the number of latents: negative ELBO and negative log-likelihood of digits, and the gap between them for digits and film."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Left: \u2212ELBO (solid) and the importance-sampled \u2212log p(x) (dotted) of the same test digits. Middle and right: how far \u2212ELBO lies above \u2212log p(x), for digits and film. Seed 0.", "name": "fig-sweeps-likelihood"}, "image": {"alt": "Three panels against the number of latents: negative ELBO and negative log-likelihood of digits, and the gap between them for digits and film."}} tags=["hide-input"]
 def of_likelihoods(which, recipe, value):
     return {
         z: [value(*pair)]
@@ -595,10 +605,10 @@ for recipe in RECIPES:
     }.items():
         lines = of_likelihoods("digits", recipe, value)
         label = recipe if style == "-" else None
-        plots.against_latents(lines, axes[0], label, style=style, **look)
+        figures.against_latents(lines, axes[0], label, style=style, **look)
     for ax, which in zip(axes[1:], judged, strict=True):
         gap = of_likelihoods(which, recipe, lambda nll, bound, _: bound - nll)
-        plots.against_latents(gap, ax, **look)
+        figures.against_latents(gap, ax, **look)
         ax.set_title(f"gap, {which}")
 axes[0].set(ylabel="nats per image", title="digits")
 legend(figure, axes[0], {"−ELBO": "-", "−log p(x)": ":"})
@@ -640,7 +650,7 @@ Markdown(
 # modern counterpart is {numref}`fig-training-manifold-digits`.)
 
 
-# %% mystnb={"figure": {"name": "fig-sweeps-manifold-digits", "caption": "Decoded means over the latent plane, Kingma and Welling's recipe, two latents, seed 0: their Figure 4b. Each cell holds the same share of the prior. Nines at the upper left, zeros at the upper right, twos along the bottom; in the middle grey blends that are no digit, and at the lower right specks."}, "image": {"alt": "A grid of digits: 9 at the upper left, 0 at the upper right, 2 along the bottom, unreadable grey blends in the middle, glaring shapes on a speckled ground at the lower right."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Decoded means over the latent plane, Kingma and Welling's recipe, two latents, seed 0: their Figure 4b. Each cell holds the same share of the prior. Nines at the upper left, zeros at the upper right, twos along the bottom; in the middle grey blends that are no digit, and at the lower right specks.", "name": "fig-sweeps-manifold-digits"}, "image": {"alt": "A grid of digits: 9 at the upper left, 0 at the upper right, 2 along the bottom, unreadable grey blends in the middle, glaring shapes on a speckled ground at the lower right."}} tags=["hide-input"]
 def decoder_of(run):
     return lambda z: run.model.mean_image(torch.from_numpy(z).float()).numpy()
 
@@ -650,7 +660,7 @@ plots.manifold_grid(
 )
 plt.show()
 
-# %% mystnb={"figure": {"name": "fig-sweeps-manifold-faces", "caption": "The same for the film: their Figure 4a. It is one face throughout. What changes most is grain and contrast: smooth and light at the upper right, dark and noisy at the lower left."}, "image": {"alt": "A grid of one face, smooth and light at the upper right, with growing contrast and grain towards the lower left; pose and expression hardly change."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The same for the film: their Figure 4a. It is one face throughout. What changes most is grain and contrast: smooth and light at the upper right, dark and noisy at the lower left.", "name": "fig-sweeps-manifold-faces"}, "image": {"alt": "A grid of one face, smooth and light at the upper right, with growing contrast and grain towards the lower left; pose and expression hardly change."}} tags=["hide-input"]
 plots.manifold_grid(decoder_of(frey["kingma-welling", 2][0]), film.shape, 10)
 plt.show()
 
@@ -678,26 +688,26 @@ def seeded(seed=1):
     return torch.Generator().manual_seed(seed)
 
 
-# %% mystnb={"figure": {"name": "fig-sweeps-samples-report", "caption": "The report's Figure 4 by the report's recipe: samples from the prior, one row for each number of latents."}, "image": {"alt": "Rows of generated digits, one row for each number of latents from 2 to 200, by the report's recipe."}} tags=["hide-input"]
-plots.named_rows(drawn(digits, "report", sizes), images.shape)
+# %% mystnb={"figure": {"caption": "The report's Figure 4 by the report's recipe: samples from the prior, one row for each number of latents.", "name": "fig-sweeps-samples-report"}, "image": {"alt": "Rows of generated digits, one row for each number of latents from 2 to 200, by the report's recipe."}} tags=["hide-input"]
+figures.named_rows(drawn(digits, "report", sizes), images.shape)
 plt.show()
 
-# %% mystnb={"figure": {"name": "fig-sweeps-samples-modern", "caption": "The same by the modern recipe. With two latents round and blurred, but mostly digits; with 10 and more crisp strokes, not all of which make a digit."}, "image": {"alt": "Rows of generated digits, one row for each number of latents from 2 to 200, by the modern recipe."}} tags=["hide-input"]
-plots.named_rows(drawn(digits, "modern", sizes), images.shape)
+# %% mystnb={"figure": {"caption": "The same by the modern recipe. With two latents round and blurred, but mostly digits; with 10 and more crisp strokes, not all of which make a digit.", "name": "fig-sweeps-samples-modern"}, "image": {"alt": "Rows of generated digits, one row for each number of latents from 2 to 200, by the modern recipe."}} tags=["hide-input"]
+figures.named_rows(drawn(digits, "modern", sizes), images.shape)
 plt.show()
 
-# %% mystnb={"figure": {"name": "fig-sweeps-samples-original", "caption": "Kingma and Welling's Figure 5 by their recipe after this short training. A few specks already with 2 latents, more from 5 on, inverted backgrounds from 10."}, "image": {"alt": "Rows of generated digits, one for each number of latents, by Kingma and Welling's recipe."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Kingma and Welling's Figure 5 by their recipe after this short training. A few specks already with 2 latents, more from 5 on, inverted backgrounds from 10.", "name": "fig-sweeps-samples-original"}, "image": {"alt": "Rows of generated digits, one for each number of latents, by Kingma and Welling's recipe."}} tags=["hide-input"]
 in_figure_5 = [z for z in (2, 5, 10, 20) if ("kingma-welling", z) in digits]
-plots.named_rows(drawn(digits, "kingma-welling", in_figure_5), images.shape)
+figures.named_rows(drawn(digits, "kingma-welling", in_figure_5), images.shape)
 plt.show()
 
-# %% mystnb={"figure": {"name": "fig-sweeps-samples-faces", "caption": "Faces drawn from the prior by the modern recipe, one row for each number of latents. The expressions differ little, and no tongue is seen."}, "image": {"alt": "Rows of generated faces, one row for each number of latents."}} tags=["hide-input"]
-plots.named_rows(drawn(frey, "modern", face_sizes), film.shape)
+# %% mystnb={"figure": {"caption": "Faces drawn from the prior by the modern recipe, one row for each number of latents. The expressions differ little, and no tongue is seen.", "name": "fig-sweeps-samples-faces"}, "image": {"alt": "Rows of generated faces, one row for each number of latents."}} tags=["hide-input"]
+figures.named_rows(drawn(frey, "modern", face_sizes), film.shape)
 plt.show()
 
 # %% [markdown]
 # Then the numbers. *Varied* and *blurry* need measures, and each measure has a blind spot, so there are several
-# (all in `vaelib.appearance`):
+# (all in `vaebook.experiments.pictures`):
 #
 # - **variety**: the mean squared distance between two pictures, as a share of that between two real ones. Blur lowers it.
 # - **directions**: in how many directions pictures differ, $(\sum_i \lambda_i)^2 / \sum_i \lambda_i^2$ over the eigenvalues
@@ -715,7 +725,7 @@ plt.show()
 # For example, the edges of a step between two greys and of the same step blurred:
 
 # %% tags=["nbval-check-output"]
-from vaelib.appearance import edge_energy
+from vaebook.experiments.pictures import edge_energy
 
 step, blurred = [0, 0, 1, 1], [0, 1 / 3, 2 / 3, 1]
 edge_energy([step, blurred], (1, 4)).round(2)
@@ -736,7 +746,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 
-from vaelib.sizes import appearance_table
+from vaebook.experiments.sizes import appearance_table
 
 train_rows = images.split(split).train[:20_000]
 reader = make_pipeline(PCA(50), KNeighborsClassifier(10)).fit(
@@ -780,7 +790,7 @@ def draw_measures(table, names, rows, kinds=KINDS):
             for kind, style in kinds.items():
                 values = measured(table, recipe, kind, name)
                 label = recipe if style == "-" else None
-                plots.against_latents(values, ax, label, colours[recipe], style)
+                figures.against_latents(values, ax, label, colours[recipe], style)
         ax.set_title(name)
         if name in ("variety", "directions", "edges", "fine detail"):
             ax.axhline(1, color=plots.INK, linewidth=0.8, linestyle=":")
@@ -789,15 +799,15 @@ def draw_measures(table, names, rows, kinds=KINDS):
     legend(figure, axes.flat[0], kinds)
 
 
-# %% mystnb={"figure": {"name": "fig-sweeps-variety", "caption": "How varied pictures of digits are, against the number of latents: samples from the prior (solid) and reconstructions of other test images (dashed). Variety and directions are relative to the test images (dotted)."}, "image": {"alt": "Four panels against the number of latents: variety, directions, coverage and classes, for samples and reconstructions of three recipes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "How varied pictures of digits are, against the number of latents: samples from the prior (solid) and reconstructions of other test images (dashed). Variety and directions are relative to the test images (dotted).", "name": "fig-sweeps-variety"}, "image": {"alt": "Four panels against the number of latents: variety, directions, coverage and classes, for samples and reconstructions of three recipes."}} tags=["hide-input"]
 draw_measures(of_digits, ("variety", "directions", "coverage", "classes"), 2)
 plt.show()
 
-# %% mystnb={"figure": {"name": "fig-sweeps-sharpness", "caption": "How sharp the same pictures are; edges and fine detail relative to the test images (dotted)."}, "image": {"alt": "Three panels against the number of latents: edges, fine detail and legibility, for samples and reconstructions of three recipes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "How sharp the same pictures are; edges and fine detail relative to the test images (dotted).", "name": "fig-sweeps-sharpness"}, "image": {"alt": "Three panels against the number of latents: edges, fine detail and legibility, for samples and reconstructions of three recipes."}} tags=["hide-input"]
 draw_measures(of_digits, ("edges", "fine detail", "legibility"), 1)
 plt.show()
 
-# %% mystnb={"figure": {"name": "fig-sweeps-appearance-faces", "caption": "How varied and how sharp pictures of the film are: samples from the prior (solid) and reconstructions of validation frames (dashed); relative to the test frames (dotted)."}, "image": {"alt": "Four panels against the number of latents: variety, coverage, edges and fine detail of faces, for samples and reconstructions of three recipes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "How varied and how sharp pictures of the film are: samples from the prior (solid) and reconstructions of validation frames (dashed); relative to the test frames (dotted).", "name": "fig-sweeps-appearance-faces"}, "image": {"alt": "Four panels against the number of latents: variety, coverage, edges and fine detail of faces, for samples and reconstructions of three recipes."}} tags=["hide-input"]
 draw_measures(of_faces, ("variety", "coverage", "edges", "fine detail"), 2)
 plt.show()
 
@@ -824,7 +834,7 @@ def sharpness_table(table, pairs):
         for kind in ("reconstructions", "samples"):
             for name in ("edges", "legibility"):
                 values = measured(table, recipe, kind, name)[size]
-                row[f"{kind}, {name}"] = spread(values)
+                row[f"{kind}, {name}"] = mean_and_range(values)
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -883,7 +893,7 @@ Markdown(
 # of real images, $z \sim q(z|x)$, instead of draws from the prior. Together those codes form the *aggregate posterior*. If the
 # two were the same distribution, so would be the pictures.
 
-# %% mystnb={"figure": {"name": "fig-sweeps-mismatch", "caption": "The same decoder, fed with draws from the prior (solid) and with codes of other test images (dash-dotted). Where the two lines part, the prior asks for pictures that the model never learned to draw."}, "image": {"alt": "Three panels against the number of latents: coverage, edges and legibility of digits from the prior and from codes of real images."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The same decoder, fed with draws from the prior (solid) and with codes of other test images (dash-dotted). Where the two lines part, the prior asks for pictures that the model never learned to draw.", "name": "fig-sweeps-mismatch"}, "image": {"alt": "Three panels against the number of latents: coverage, edges and legibility of digits from the prior and from codes of real images."}} tags=["hide-input"]
 TWO_CODES = {"samples": "-", "codes": "-."}
 draw_measures(of_digits, ("coverage", "edges", "legibility"), 1, TWO_CODES)
 plt.show()
@@ -946,7 +956,7 @@ pd.DataFrame(
 
 
 # %% tags=["hide-input"]
-from vaelib.sizes import to_converge
+from vaebook.experiments.sizes import to_converge
 
 rows = {}
 for runs, whole, x in ((longer, images, test_x), (frey, film, film_x)):
@@ -954,16 +964,16 @@ for runs, whole, x in ((longer, images, test_x), (frey, film, film_x)):
     for recipe in RECIPES:
         group = runs[recipe, 20]
         epochs, seen, steps = zip(*map(to_converge, group), strict=True)
-        error = figures(group, "squared_error")
+        error = metric(group, "squared_error")
         rows[f"{recipe}, {whole.name}"] = {
-            "epochs": spread(epochs, 0),
-            "images seen (thousand)": spread([n / 1e3 for n in seen], 0),
-            "steps": spread(steps, 0),
-            "−ELBO": spread([-v for v in figures(group, "elbo")], 1),
-            "−reconstruction": spread(
-                [-v for v in figures(group, "reconstruction")], 1
+            "epochs": mean_and_range(epochs, 0),
+            "images seen (thousand)": mean_and_range([n / 1e3 for n in seen], 0),
+            "steps": mean_and_range(steps, 0),
+            "−ELBO": mean_and_range([-v for v in metric(group, "elbo")], 1),
+            "−reconstruction": mean_and_range(
+                [-v for v in metric(group, "reconstruction")], 1
             ),
-            "squared error, share of guessing": spread(
+            "squared error, share of guessing": mean_and_range(
                 [e / guess for e in error], 3
             ),
         }
@@ -989,8 +999,8 @@ pd.DataFrame.from_dict(rows, orient="index")
 #   to the nearest other class; near 1 means small clusters far apart, 0 clusters that touch.
 
 # %%
-from vaelib.evaluation import posterior
-from vaelib.latents import embed, separation
+from vaebook.experiments.sizes import embed, separation
+from vaelib.evaluation import encode
 from vaelib.models import VAE
 
 shown_x = test_x[:points]
@@ -1000,9 +1010,9 @@ untrained = VAE(digits["modern", 20][0].config.model, images.shape)
 longest = digits | longer  # at full length, where there is such a run
 spaces = {
     "pixels": shown_x,
-    "untrained encoder, 20": posterior(untrained, shown_x)[0],
+    "untrained encoder, 20": encode(untrained, shown_x)[0],
     **{
-        f"{recipe}, {size}": posterior(run.model, shown_x)[0]
+        f"{recipe}, {size}": encode(run.model, shown_x)[0]
         for (recipe, size), (run, *_) in sorted(longest.items(), reverse=True)
         if recipe in ("report", "modern") and size in (2, 20)
     },
@@ -1014,7 +1024,7 @@ clouds = {  # two latents are a plane already
 }
 
 
-# %% mystnb={"figure": {"name": "fig-sweeps-tsne", "caption": "Test digits, coloured by class. Above, the modern recipe: the raw plane of a model with two latents, the first two principal components of the codes of 20 latents, and t-SNE of the same codes (the report's Figure 3c). Below, t-SNE of the codes of the report's own recipe, of an encoder that was never trained, and of the raw pixels, with no VAE at all. Models of 20 latents, but for the first panel; seed 0."}, "image": {"alt": "Six scatter plots of digits in ten colours. In t-SNE of the modern codes most classes have a patch of their own; 5 has a second, smaller one elsewhere, and 4 touches 9. In that of the report's codes 6 is in two pieces, and 4, 9 and 7 run into one another. In that of the pixels 4 and 9 melt into one. With the untrained encoder only 0, 1 and 3 stand out from a mixture; the principal components overlap."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Test digits, coloured by class. Above, the modern recipe: the raw plane of a model with two latents, the first two principal components of the codes of 20 latents, and t-SNE of the same codes (the report's Figure 3c). Below, t-SNE of the codes of the report's own recipe, of an encoder that was never trained, and of the raw pixels, with no VAE at all. Models of 20 latents, but for the first panel; seed 0.", "name": "fig-sweeps-tsne"}, "image": {"alt": "Six scatter plots of digits in ten colours. In t-SNE of the modern codes most classes have a patch of their own; 5 has a second, smaller one elsewhere, and 4 touches 9. In that of the report's codes 6 is in two pieces, and 4, 9 and 7 run into one another. In that of the pixels 4 and 9 melt into one. With the untrained encoder only 0, 1 and 3 stand out from a mixture; the principal components overlap."}} tags=["hide-input"]
 codes = spaces["modern, 20"]
 six = {
     "2 latents, as they are": spaces["modern, 2"].numpy(),
@@ -1101,7 +1111,7 @@ pd.DataFrame.from_dict(table, orient="index").fillna("")
 #
 # On lines that fall by one nat of distortion for each nat of rate, dotted here:
 
-# %% mystnb={"figure": {"name": "fig-sweeps-plane", "caption": "Distortion against rate of the digits' models, joined in order of the number of latents; on a dotted line all models have the same ELBO. Down and to the left is better."}, "image": {"alt": "Distortion against rate: chains of points that descend to the right; the modern recipe's ends in a knot, the report's turns back upwards."}}
+# %% mystnb={"figure": {"caption": "Distortion against rate of the digits' models, joined in order of the number of latents; on a dotted line all models have the same ELBO. Down and to the left is better.", "name": "fig-sweeps-plane"}, "image": {"alt": "Distortion against rate: chains of points that descend to the right; the modern recipe's ends in a knot, the report's turns back upwards."}}
 figure, ax = plt.subplots(figsize=(5, 3.6), layout="constrained")
 for recipe in RECIPES:
     rate = [mean_of(digits, recipe, "kl", z) for z in sizes]
@@ -1130,7 +1140,7 @@ plt.show()
 # :class: dropdown
 # ```
 
-# %% mystnb={"figure": {"name": "fig-sweeps-noise", "caption": "The same draws from one Gaussian, arranged by t-SNE with two perplexities. There are no clusters in the data; with a small perplexity the picture has many."}, "image": {"alt": "Two scatter plots of the same noise: with perplexity 3 many small clumps, with perplexity 30 one even disc."}}
+# %% mystnb={"figure": {"caption": "The same draws from one Gaussian, arranged by t-SNE with two perplexities. There are no clusters in the data; with a small perplexity the picture has many.", "name": "fig-sweeps-noise"}, "image": {"alt": "Two scatter plots of the same noise: with perplexity 3 many small clumps, with perplexity 30 one even disc."}}
 noise = np.random.default_rng(0).normal(size=(400, 20))
 figure, axes = plt.subplots(1, 2, figsize=(6.2, 3.2), layout="constrained")
 for ax, perplexity in zip(axes, (3, 30), strict=True):

@@ -41,7 +41,7 @@ from importlib.util import find_spec
 from IPython import get_ipython
 
 if find_spec("vaelib") is None:
-    source = "git+https://github.com/recreating-vae/recreating-vae"
+    source = "git+https://github.com/recreating-vae/recreating-vae@v0.2.0"
     wanted = f"'vaelib[train] @ {source}' anywidget"
     get_ipython().run_line_magic("pip", f"install -q {wanted}")
 
@@ -52,24 +52,30 @@ import pandas as pd
 import torch
 from IPython.display import Markdown
 
-from vaelib import book, plots
-from vaelib.data import DataConfig, load, prepare
-from vaelib.grid import amended
-from vaelib.groups import figures, repeated, train_groups
-from vaelib.recipes import faces_recipe
-from vaelib.tables import final_table, spread
+from vaebook import figures, page
+from vaebook.experiments.recipes import (
+    faces_recipe,
+    metric,
+    seeds_of,
+    train_groups,
+)
+from vaebook.tables import final_table, mean_and_range
+from vaelib import plots
+from vaelib.config import amended
+from vaelib.data import DataConfig, prepare
 
 counts_from_one = "latent_dim seeds remedy_epochs keep "
 counts_from_one += "grid_epochs grid_latents grid_seeds"
 smallest = {"epochs": 0, **dict.fromkeys(counts_from_one.split(), 1)}
-book.parameters(globals(), at_least=smallest)
+page.parameters(globals(), at_least=smallest)
 if faces == "auto":
     faces = "frey" if dataset == "mnist" else "toyfaces"
 plots.use_style()
 
 # %% tags=["remove-input"]
-images, film = load(dataset), load(faces)
-book.banner(images, film)
+images = page.load(dataset, images=140, grey=True)
+film = page.load(faces, images=140, grey=True)
+page.banner(images, film)
 
 # %% [markdown]
 # ## What does a collapsed model look like?
@@ -86,14 +92,14 @@ report = faces_recipe(
 bare = amended(report, {"model.likelihood.mean": "identity"})
 ill = train_groups(
     {
-        "with a sigmoid": repeated(report, seeds),
-        "without": repeated(bare, seeds),
+        "with a sigmoid": seeds_of(report, seeds),
+        "without": seeds_of(bare, seeds),
     }
 )
 final_table(ill)
 
 # %% tags=["hide-input"]
-from vaelib.evaluation import posterior
+from vaelib.evaluation import encode
 
 prepared = prepare(by_chance)
 train, test = map(torch.from_numpy, (prepared.train, prepared.test))
@@ -104,14 +110,14 @@ RANGE = (-0.3, 0.3)  # of the histograms
 def symptoms(ill):
     _, axes = plt.subplots(1, 3, figsize=(7.2, 2.6), layout="constrained")
     for name, runs in ill.items():
-        codes = [posterior(run.model, test) for run in runs]
+        codes = [encode(run.model, test) for run in runs]
         for ax, part in zip(axes, (0, 1), strict=False):
             values = torch.cat([code[part].flatten() for code in codes])
             look = {"histtype": "step", "density": True, "label": name}
             ax.hist(values, 60, range=RANGE, color=COLOURS[name], **look)
         history = [run.history["test_kl"].clip(lower=1e-3) for run in runs]
         epoch = runs[0].history["epoch"]
-        plots.spread(epoch, history, name, axes[2], COLOURS[name])
+        plots.band(epoch, history, name, axes[2], COLOURS[name])
     axes[0].set(xlabel=r"$\mu$", ylabel="density", yscale="log")
     axes[1].set(xlabel=r"$\log \sigma^2$", yscale="log")
     axes[2].set(xlabel="epoch", ylabel="KL (nats)", yscale="log")
@@ -131,7 +137,7 @@ def rebuilt(runs, frames):
 
 
 frames = test[:: max(1, len(test) // 14)][:14]
-plots.named_rows(rebuilt(ill, frames), film.shape)
+figures.named_rows(rebuilt(ill, frames), film.shape)
 plt.show()
 
 # %% [markdown]
@@ -177,7 +183,7 @@ print("active:", theory.active, " KL:", round(theory.kl, 3), "nats")
 # Beside theory stand the two trained models and the average frame:
 
 # %% tags=["remove-input"]
-from vaelib.diagnosis import directions_in_use, expected_error
+from vaelib.evaluation import directions_in_use, expected_error
 
 
 def in_use(runs, x=test):
@@ -193,9 +199,9 @@ rows = {
 }
 for name, runs in ill.items():
     rows[f"trained, {name}"] = (
-        spread(in_use(runs), 0),
-        spread(figures(runs, "kl")),
-        spread(figures(runs, "squared_error")),
+        mean_and_range(in_use(runs), 0),
+        mean_and_range(metric(runs, "kl")),
+        mean_and_range(metric(runs, "squared_error")),
     )
 pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
@@ -220,8 +226,8 @@ Markdown(
 # them: pose, light, gaze, smile, and now and then a tongue.
 
 # %%
-from vaelib.collapse import sigma_run, train_cells
-from vaelib.linear import train_linear
+from vaebook.experiments.collapse import sigma_run, train_cells
+from vaebook.experiments.linear import train_linear
 
 digits_data = DataConfig(
     name=dataset, split="60000/10000" if dataset == "mnist" else None
@@ -303,7 +309,7 @@ Markdown(
     f"networks keep no more directions than that in {fewer.sum()} of "
     f"{len(fewer)}. From the largest sigma of toyfaces to the smallest, theory "
     f"asks for {asked[0]} to {asked[1]} directions, and the tanh networks use "
-    f"{used[0]} to {used[1]}; {len(load('toyfaces').factors)} factors draw it."
+    f"{used[0]} to {used[1]}; {len(page.load('toyfaces').factors)} factors draw it."
 )
 
 # %% [markdown]
@@ -317,6 +323,34 @@ Markdown(
 # directions, while those of the tanh networks grow about half as fast. They do not stop at the number of factors, either: the
 # code of a factor may be bent, too, and then a single factor counts as more than one direction. The theory of the linear
 # model is therefore a good guide to *whether* a latent pays, and counts on the high side.
+#
+# ## Can I watch a model collapse, and wake?
+#
+# Yes, here: the card below trains a small VAE in your browser, on 512 digits of 8 by 8 pixels. Press *Run*. Then turn sigma
+# up to 2: within a few hundred steps the KL falls to zero, and all posteriors become the prior. Turn it down to 0.1 and the
+# latents wake again, without a fresh start. Beside the number of directions in use stands the number that linear
+# theory predicts: so many directions of these digits vary by more than $\beta\sigma^2$.
+
+# %%
+from vaebook import explorers
+
+explorers.playground()
+
+# %% [markdown]
+# ```{exercise}
+# :label: ex-collapse-playground
+#
+# Give the model 8 latents. Before you move sigma through 0.4, 0.5, 0.7 and 0.9, say how many directions it will use at each:
+# the chart of the data's variances has the line at $\beta\sigma^2$. What does a beta of 4 do to the answers?
+# ```
+#
+# ```{solution} ex-collapse-playground
+# :class: dropdown
+#
+# Count the dots above the line: the count falls as sigma grows, and the model follows it within a few hundred steps.
+# Only the product $\beta\sigma^2$ decides, so a beta of 4 does what a doubled sigma does: the answer at sigma 0.4 becomes
+# the one that you found near 0.8.
+# ```
 #
 # ## Is it the sigmoid, sigma, the latents or the recipe?
 #
@@ -333,7 +367,7 @@ Markdown(
 # with each other rather than with the full runs above, which have two layers.
 
 # %%
-from vaelib.collapse import FACTORS, factorial, results
+from vaebook.experiments.collapse import FACTORS, factorial, results
 
 cells = factorial(
     by_chance, train.shape[1], grid_epochs, grid_latents, grid_seeds
@@ -347,7 +381,7 @@ same_as_full = {"sigma": "1", "sigmoid": "yes", "recipe": "report"}
 same_as_full["latents"] = max(grid_latents)
 its_runs = (grid[list(same_as_full)] == pd.Series(same_as_full)).all(axis=1)
 it = grid[its_runs][["directions", "squared error"]].mean()
-in_full = np.mean(figures(ill["with a sigmoid"], "squared_error"))
+in_full = np.mean(metric(ill["with a sigmoid"], "squared_error"))
 Markdown(
     f"{len(grid)} runs, {grid_epochs} epochs each, {grid_seeds} seeds for each "
     "combination. The *share explained* is one minus the held-out squared error "
@@ -364,17 +398,17 @@ Markdown(
 # %% mystnb={"figure": {"name": "fig-collapse-grid-directions", "caption": "Directions in use in every cell, mean over seeds. Read along a row: what the sigmoid and the number of latents do. Read down a column: what sigma and the recipe do. Along most rows the number is limited by that of the latents, and otherwise changes far less than down a column; the exception is the report's recipe with sigma learned from 0.3, where the sigmoid matters. With sigma fixed at 1 and errors summed, nearly every run with the sigmoid finds one direction, the one that theory grants, and no more; without it one run of 16 does."}, "image": {"alt": "A table of coloured squares: rows for the six ways to set sigma times two recipes, columns for sigmoid yes or no times four numbers of latents. The rows with sigma at 1 are dark everywhere: one direction at most."}} tags=["hide-input"]
 ROWS, COLUMNS = ["recipe", "sigma"], ["sigmoid", "latents"]
 in_rows = grid.sort_values("recipe", ascending=False, kind="stable")
-plots.cell_map(in_rows, ROWS, COLUMNS, "directions")
+figures.cell_map(in_rows, ROWS, COLUMNS, "directions")
 plt.show()
 
 # %% mystnb={"figure": {"name": "fig-collapse-grid-error", "caption": "The share of the held-out squared error that is explained, in every cell, mean over seeds. Below zero a model is worse than the average frame; the colours do not tell by how much, as they start at zero."}, "image": {"alt": "The same table of coloured squares, with shares from minus 1.04 to 0.71. All below zero have the darkest colour; most of them have sigma at 1."}} tags=["hide-input"]
-plots.cell_map(in_rows, ROWS, COLUMNS, "share explained", digits=2)
+figures.cell_map(in_rows, ROWS, COLUMNS, "share explained", digits=2)
 plt.show()
 
 # %% mystnb={"figure": {"name": "fig-collapse-effects", "caption": "Main effects: every run is a dot, the line joins the means of the levels of one factor over all others."}, "image": {"alt": "Four panels with dots and a line of means: the line moves most with sigma, then with the recipe, little with the sigmoid and hardly at all with the number of latents."}} tags=["hide-input"]
 size = {"figsize": (7.2, 3.2), "layout": "constrained"}
 _, axes = plt.subplots(1, 4, sharey=True, width_ratios=(6, 2, 4, 2), **size)
-plots.main_effects(grid, FACTORS, "share explained", axes)
+figures.main_effects(grid, FACTORS, "share explained", axes)
 plt.show()
 
 # %% [markdown]
@@ -382,7 +416,7 @@ plt.show()
 # each factor, to each pair of factors beyond that, to three or more together (*higher interactions*), and to the seeds:
 
 # %%
-from vaelib.factorial import explained
+from vaebook.experiments.collapse import explained
 
 grid["log KL"] = np.log10(grid["KL"].clip(lower=1e-3))
 responses = ["log KL", "directions", "share explained", "bits/dim"]
@@ -429,7 +463,7 @@ Markdown(
 # with the sigmoid and once without.
 
 # %%
-from vaelib.collapse import REMEDIES
+from vaebook.experiments.collapse import REMEDIES
 
 THREE, LEARNED = "the report's three", "sigma learned"
 cures_by_name = {
@@ -438,24 +472,13 @@ cures_by_name = {
     "sigma learned, without": amended(bare, REMEDIES[LEARNED]),
 }
 cured = train_groups(
-    {name: repeated(cure, seeds) for name, cure in cures_by_name.items()}
+    {name: seeds_of(cure, seeds) for name, cure in cures_by_name.items()}
 )
 full = {**ill, **cured}
 
 # %% tags=["remove-input"]
-from vaelib.appearance import edge_energy
-
-
-def share_outside(run):
-    """Of all rebuilt pixels those below black or above white."""
-    made = run.model.reconstruct(test)
-    return ((made < 0) | (made > 1)).float().mean().item()
-
-
-def sharpness(made, like):
-    """Steepness of edges for the contrast, as a share of the data's."""
-    ours, theirs = (edge_energy(x.numpy(), film.shape) for x in (made, like))
-    return ours.mean() / theirs.mean()
+from vaebook.experiments.collapse import gradient_signal, jitter, share_outside
+from vaebook.experiments.pictures import sharpness
 
 
 def offset(run):
@@ -465,41 +488,21 @@ def offset(run):
 
 
 # %% tags=["remove-input"]
-def drawn_error(run):
-    return expected_error(run.model, test)
-
-
-def jitter(run):
-    """The median change of the training bound from epoch to epoch."""
-    late = run.history["train_elbo"].to_numpy()[-50:]
-    return float(np.median(np.abs(np.diff(late)))) if len(late) > 1 else 0.0
-
-
-# %% tags=["remove-input"]
-from vaelib.collapse import gradient_signal
-from vaelib.models import VAE
-
-
-def signal(run):
-    """Of the gradient at the start of training."""
-    torch.manual_seed(run.config.seed)
-    start = VAE(run.config.model, film.shape)
-    return gradient_signal(start, train, run.config)
-
-
-# %% tags=["remove-input"]
 def halves(runs):
     made = [run.model.reconstruct(test) for run in runs]
+    outside = [share_outside(run.model, test) for run in runs]
+    drawn = [expected_error(run.model, test) for run in runs]
+    first = [gradient_signal(run.config, train, film.shape) for run in runs]
     return {
-        "directions": spread(in_use(runs), 0),
-        "KL": spread(figures(runs, "kl")),
-        "squared error": spread(figures(runs, "squared_error")),
-        "of it, offset": spread(list(map(offset, runs))),
-        "squared error, z drawn": spread(list(map(drawn_error, runs))),
-        "sharpness": spread([sharpness(m, test) for m in made]),
-        "pixels outside [0, 1]": f"{np.mean(list(map(share_outside, runs))):.2%}",
-        "signal / noise at start": spread(list(map(signal, runs))),
-        "jitter (nats)": spread(list(map(jitter, runs))),
+        "directions": mean_and_range(in_use(runs), 0),
+        "KL": mean_and_range(metric(runs, "kl")),
+        "squared error": mean_and_range(metric(runs, "squared_error")),
+        "of it, offset": mean_and_range(list(map(offset, runs))),
+        "squared error, z drawn": mean_and_range(drawn),
+        "sharpness": mean_and_range([sharpness(m, test, film.shape) for m in made]),
+        "pixels outside [0, 1]": f"{np.mean(outside):.2%}",
+        "signal / noise at start": mean_and_range(first),
+        "jitter (nats)": mean_and_range(list(map(jitter, runs))),
     }
 
 
@@ -513,13 +516,18 @@ pd.DataFrame({name: halves(runs) for name, runs in full.items()})
 # from one epoch to the next at the end. They test the report's "unstable pixel intensities and poor gradient signals".
 
 # %% tags=["remove-input"]
-error = {n: np.mean(figures(runs, "squared_error")) for n, runs in full.items()}
-at_draws = {n: np.mean(list(map(drawn_error, g))) for n, g in ill.items()}
-sharp = {
-    n: np.mean([sharpness(run.model.reconstruct(test), test) for run in g])
+error = {n: np.mean(metric(runs, "squared_error")) for n, runs in full.items()}
+at_draws = {
+    n: np.mean([expected_error(run.model, test) for run in g])
     for n, g in ill.items()
 }
-kl = {n: np.mean(figures(runs, "kl")) for n, runs in full.items()}
+sharp = {
+    n: np.mean(
+        [sharpness(run.model.reconstruct(test), test, film.shape) for run in g]
+    )
+    for n, g in ill.items()
+}
+kl = {n: np.mean(metric(runs, "kl")) for n, runs in full.items()}
 Markdown(
     "At $\\sigma = 1$ the sigmoid changes the squared error from "
     f"{error['without']:.2f} to {error['with a sigmoid']:.2f}, where the average "
@@ -571,7 +579,7 @@ def distance(run):
 
 _, ax = plt.subplots(figsize=(6, 2.8), layout="constrained")
 for name, runs in ill.items():
-    plots.spread(radii, list(map(distance, runs)), name, ax, COLOURS[name])
+    plots.band(radii, list(map(distance, runs)), name, ax, COLOURS[name])
 ax.axvspan(*chi(latent_dim).interval(0.95), color=plots.INK, alpha=0.1)
 ax.set(xlabel=r"$|z|$", ylabel="squared distance", ylim=(0, None))
 ax.legend()
@@ -625,7 +633,7 @@ Markdown(
 #   changed this, too.
 
 # %%
-from vaelib.collapse import cures, small, with_sigma
+from vaebook.experiments.collapse import cures, small, with_sigma
 
 patient = with_sigma(
     small("modern", by_chance, remedy_epochs), "1", train.shape[1]
@@ -636,7 +644,7 @@ remedies = results(treated, ["remedy", "seed"])
 shown = {"directions": 0, "active units": 0, "KL": 2}
 shown |= {"squared error": 2, "bits/dim": 2}
 table = {
-    name: {c: spread(rows[c].tolist(), digits) for c, digits in shown.items()}
+    name: {c: mean_and_range(rows[c].tolist(), digits) for c, digits in shown.items()}
     for name, rows in remedies.groupby("remedy", sort=False)
 }
 table["Bernoulli pixels"]["bits/dim"] = ""  # no likelihood of grey pixels
@@ -648,7 +656,7 @@ pd.DataFrame(table).T
 
 # %% mystnb={"figure": {"name": "fig-collapse-remedies", "caption": "Held-out frames as the treated models rebuild them, seed 0."}, "image": {"alt": "Rows of faces, one for each remedy. The rows of the untreated model, the sigmoid, less capacity, fewer latents, these three and the KL warm-up repeat nearly one face. With free bits the face changes a little; the other rows follow the data's first row, the optimal sigma most closely."}} tags=["hide-input"]
 first = {n: [treated[n, 0]] for n in REMEDIES}
-plots.named_rows(rebuilt(first, frames), film.shape)
+figures.named_rows(rebuilt(first, frames), film.shape)
 plt.show()
 
 # %% mystnb={"figure": {"name": "fig-collapse-samples", "caption": "Samples of the same models: z from the prior, the decoder's mean. Of the collapsed models, those with the sigmoid or with five latents draw their one face neatly, the untreated one and the KL warm-up draw it with a grain, and the one with less capacity draws noise, too. Of those whose latents are awake, only the one with Bernoulli pixels, which has a sigmoid, draws faces throughout; the others draw much noise, often black."}, "image": {"alt": "Rows of pictures drawn from the prior, one row for each remedy: one repeated face in the collapsed models, lost in noise in some pictures of the one with less capacity, dark and noisy pictures with free bits, a small beta or a learned or optimal sigma, and smooth faces with Bernoulli pixels."}} tags=["hide-input"]
@@ -656,7 +664,7 @@ drawn = {
     name: run.model.sample(14, torch.Generator().manual_seed(1))
     for name, (run,) in first.items()
 }
-plots.named_rows(drawn, film.shape)
+figures.named_rows(drawn, film.shape)
 plt.show()
 
 
@@ -669,7 +677,7 @@ works, fails = list(means.index[awake]), list(means.index[~awake])
 
 def constant_kl(run):
     """The KL of a posterior with the average mean and log-variance."""
-    mean, log_var = (part.mean(0) for part in posterior(run.model, test))
+    mean, log_var = (part.mean(0) for part in encode(run.model, test))
     return 0.5 * (mean.square() + log_var.exp() - 1 - log_var).sum().item()
 
 
@@ -748,7 +756,7 @@ def begun(way, value):
 
 
 pixelwise = train_groups(
-    {name: repeated(begun(*way), seeds) for name, way in ways.items()}
+    {name: seeds_of(begun(*way), seeds) for name, way in ways.items()}
 )
 
 
@@ -756,18 +764,18 @@ pixelwise = train_groups(
 @torch.no_grad()
 def sigma_of(run):
     """For each held-out frame and pixel, or one for all."""
-    outputs = run.model.decode(posterior(run.model, test)[0])
+    outputs = run.model.decode(encode(run.model, test)[0])
     return run.model.likelihood.sigma(outputs)
 
 
 def compared(runs):
     made = [run.model.reconstruct(test) for run in runs]
     return {
-        "−ELBO (bits/dim)": spread(figures(runs, "bits_per_dim")),
-        "squared error": spread(figures(runs, "squared_error")),
-        "sharpness, rebuilt": spread([sharpness(m, test) for m in made]),
-        "KL (nats)": spread(figures(runs, "kl"), 1),
-        "sigma, mean": spread([sigma_of(r).mean().item() for r in runs], 3),
+        "−ELBO (bits/dim)": mean_and_range(metric(runs, "bits_per_dim")),
+        "squared error": mean_and_range(metric(runs, "squared_error")),
+        "sharpness, rebuilt": mean_and_range([sharpness(m, test, film.shape) for m in made]),
+        "KL (nats)": mean_and_range(metric(runs, "kl"), 1),
+        "sigma, mean": mean_and_range([sigma_of(r).mean().item() for r in runs], 3),
     }
 
 
@@ -820,14 +828,14 @@ blocks = rebuilt(two, frames)
 for name, (run, *_) in two.items():
     seed = torch.Generator().manual_seed(1)
     blocks[f"{name}, samples"] = run.model.sample(14, seed)
-plots.named_rows(blocks, film.shape)
+figures.named_rows(blocks, film.shape)
 plt.show()
 
 # %% tags=["remove-input"]
 from scipy.stats import spearmanr
 
 bits, errors = (
-    {n: np.mean(figures(runs, key)) for n, runs in pixelwise.items()}
+    {n: np.mean(metric(runs, key)) for n, runs in pixelwise.items()}
     for key in ("bits_per_dim", "squared_error")
 )
 
@@ -912,17 +920,17 @@ pd.DataFrame(kept_at, index=columns).T.round(1)
 modern = faces_recipe(
     "modern", by_chance, latent_dim=latent_dim, epochs=epochs or None
 )
-unregularised = train_groups({"modern": repeated(modern, seeds)})["modern"]
+unregularised = train_groups({"modern": seeds_of(modern, seeds)})["modern"]
 
 # %% tags=["remove-input"]
 part = {
-    p: spread(figures(unregularised, "squared_error", p))
+    p: mean_and_range(metric(unregularised, "squared_error", p))
     for p in ("train", "test")
 }
 Markdown(
     f"Its squared error is {part['train']} on training frames and "
     f"{part['test']} on held-out ones, where the average frame costs "
-    f"{average:.2f}; its code costs {spread(figures(unregularised, 'kl'), 1)} "
+    f"{average:.2f}; its code costs {mean_and_range(metric(unregularised, 'kl'), 1)} "
     "nats."
 )
 
@@ -940,7 +948,7 @@ Markdown(
 # %%
 from scipy.spatial.distance import cdist
 
-from vaelib.data.tongue import IN, tongue
+from vaebook.experiments.tongue import IN, tongue
 
 tongue_shown = tongue(film) != IN
 labels = tongue_shown[film.split("random").train]
@@ -967,7 +975,7 @@ per_cent = {
     name: [100 * tongues(run.model) for run in runs]
     for name, runs in found.items()
 }
-shares_out = {name: spread(shares, 1) for name, shares in per_cent.items()}
+shares_out = {name: mean_and_range(shares, 1) for name, shares in per_cent.items()}
 truth = tongue_shown[film.split("random").test]
 said = nearest_shows(test)
 in_film = f"{100 * tongue_shown.mean():.1f} %"
@@ -1018,7 +1026,7 @@ diagnose(pixelwise["optimal"][0], "sigma optimal, fewer epochs")
 #
 # ```python
 # from vaelib.diagnosis import diagnose_model
-# from vaelib.objectives import ObjectiveConfig
+# from vaelib.models import ObjectiveConfig
 #
 # beta = ObjectiveConfig(beta=1.0)
 # print(diagnose_model(model, train, held_out, history, objective=beta))
@@ -1037,11 +1045,11 @@ at_one, at_best = (
 Markdown(
     f"""| the report | we found (errors and KL on held-out frames unless said) |
 | --- | --- |
-| a missing sigmoid is the cause | KL with the sigmoid, at $\\sigma = 1$: {spread(figures(ill["with a sigmoid"], "kl"))} nats |
+| a missing sigmoid is the cause | KL with the sigmoid, at $\\sigma = 1$: {mean_and_range(metric(ill["with a sigmoid"], "kl"))} nats |
 | the sigmoid makes faces sharp | sharpness at $\\sigma = 1$ without and with it: {sharp["without"]:.2f} and {sharp["with a sigmoid"]:.2f}; error {error["without"]:.2f} and {error["with a sigmoid"]:.2f} at the posterior's mean, {at_draws["without"]:.2f} and {at_draws["with a sigmoid"]:.2f} where z is drawn |
 | without it, pixel intensities are unstable | pixels outside [0, 1] with the optimal sigma and no sigmoid: {rebuilt_out:.1%} of the rebuilt, {drawn_out:.0%} of the samples' |
 | fewer latents cure | directions in use with {ends_of_grid[0]} and with {ends_of_grid[1]} latents, means over the grid: {at_one} at $\\sigma = 1$, {at_best} with the optimal one |
-| all three remedies cure | KL at $\\sigma = 1$: {spread(figures(cured[THREE], "kl"))} nats |
+| all three remedies cure | KL at $\\sigma = 1$: {mean_and_range(metric(cured[THREE], "kl"))} nats |
 | the film is prone as it needs few latents | directions that pay at $\\sigma = 1$: {prone[faces][1]} of the film's, {prone[dataset][1]} of the digits'; at equal total variance {prone[faces][2]} and {prone[dataset][2]} |
 | few, similar frames make it average | error with no regulariser but the KL: {part["train"]} in training, {part["test"]} held out |
 | pixel variances blur | error {errors[beside]:.2f} against {errors["optimal"]:.2f} with one optimal sigma, bound {bits[beside]:.2f} against {bits["optimal"]:.2f} bits/dim |

@@ -36,7 +36,7 @@ from importlib.util import find_spec
 from IPython import get_ipython
 
 if find_spec("vaelib") is None:
-    source = "git+https://github.com/recreating-vae/recreating-vae"
+    source = "git+https://github.com/recreating-vae/recreating-vae@v0.2.0"
     wanted = f"'vaelib[train] @ {source}' anywidget"
     get_ipython().run_line_magic("pip", f"install -q {wanted}")
 
@@ -47,16 +47,25 @@ import pandas as pd
 import torch
 from IPython.display import Image, Markdown
 
-from vaelib import book, plots
-from vaelib.data import DataConfig, load
-from vaelib.tables import spread
+from vaebook import page
+from vaebook.experiments.sampling import REPAIRS
+from vaebook.figures import named_rows
+from vaebook.tables import mean_and_range
+from vaelib import plots
+from vaelib.data import DataConfig
 
-book.parameters(globals(), at_least={"sizes": 1, "seeds": 1, "epochs": 0})
+least = {"sizes": 1, "seeds": 1, "epochs": 0, "components": 1}
+least |= {"coder_latents": 1, "draws": 2}
+page.parameters(globals(), at_least=least, choices={"repairs": REPAIRS})
+if len(set(components)) < 2:
+    raise page.ParameterError(
+        f"components={components}: a figure compares two sizes or more"
+    )
 plots.use_style()
 
 # %% tags=["remove-input"]
-film = load(dataset)
-book.banner(film)
+film = page.load(dataset, images=140, grey=True)
+page.banner(film)
 
 # %% [markdown]
 # ## How do we know a tongue when we see one?
@@ -66,12 +75,12 @@ book.banner(film)
 # tongues among thousands of samples we need a machine that looks: a logistic regression on the pixels, fitted to all frames.
 
 # %%
-from vaelib.data.tongue import IN, OUT, tongue
-from vaelib.sampling import share, tongue_detector, tongues
+from vaebook.experiments.pictures import proportion
+from vaebook.experiments.tongue import IN, OUT, tongue, tongue_detector, tongues
 
 detector = tongue_detector(film)
 shown = tongue(film) != IN
-in_film = share(shown)
+in_film = proportion(shown)
 
 
 # %% mystnb={"figure": {"name": "fig-sampling-tongues", "caption": "Frames that show the tongue, from all runs of it, and, last, what the detector looks at: its weights, as a picture (bright pixels speak for a tongue where it is white, dark ones where it is black)."}, "image": {"alt": "Rows of faces with the tongue out, from separate stretches of the film, and a picture of weights that is brightest and darkest about the mouth, and dark at the nose."}} tags=["hide-input"]
@@ -102,7 +111,7 @@ Markdown(
 # purpose: samples of a good model of this film are mixtures of what this film shows. For another film, another face, the
 # detector is worthless; and so it is for pictures that are no faces. In the samples of one model below, hardly any of which looks
 # like a frame, it sees nearly as many tongues as in the film. So we ask for two witnesses: a picture shows the tongue if the
-# detector says so *and* the frame nearest to it shows one (`vaelib.sampling.tongues`).
+# detector says so *and* the frame nearest to it shows one (`vaebook.experiments.tongue.tongues`).
 #
 # ## What do the models draw?
 #
@@ -111,9 +120,8 @@ Markdown(
 # others choose the size of a mixture and when to stop, below, and 200 test.
 
 # %%
-from vaelib.groups import repeated, train_groups
+from vaebook.experiments.recipes import faces_recipe, seeds_of, train_groups
 from vaelib.likelihoods import LikelihoodConfig
-from vaelib.recipes import faces_recipe
 
 by_chance = DataConfig(name=dataset, split="random")
 length = {"epochs": epochs or None}
@@ -127,7 +135,7 @@ def modern(latent_dim, data=by_chance, **settings):
 
 # %%
 by_size = train_groups(
-    {z: repeated(modern(z), seeds if z >= 10 else few) for z in sizes}
+    {z: seeds_of(modern(z), seeds if z >= 10 else few) for z in sizes}
 )
 largest = max(sizes)
 narrower = LikelihoodConfig(name="gaussian", sigma_value=0.3)
@@ -138,27 +146,17 @@ others = {
     ),
     "kingma-welling": faces_recipe("kingma-welling", by_chance, **length),
 }
-others = train_groups({n: repeated(c, seeds) for n, c in others.items()})
+others = train_groups({n: seeds_of(c, seeds) for n, c in others.items()})
 
 
 # %% mystnb={"figure": {"name": "fig-sampling-prior", "caption": "Faces drawn with z from the prior N(0, I), seed 0, two rows for each model. The report's recipe draws one face, and the original recipe mostly noise. The modern recipe with few latents draws clean faces of little variety; with many latents they vary more, and some fall apart. Look for a tongue."}, "image": {"alt": "Rows of generated faces, two for each model. Those of the report's recipe are all the same, those of the original recipe noisy; those of the modern recipe vary, and with many latents some are distorted."}} tags=["hide-input"]
-def labelled(blocks, columns=14):
-    """Blocks of images below one another, each named beside its middle."""
-    ax = plots.image_grid(
-        np.concatenate(list(blocks.values())), film.shape, columns
-    )
-    rows = np.array([len(block) / columns for block in blocks.values()])
-    middles = (rows.cumsum() - rows / 2) * (film.shape[0] + 1) - 1
-    ax.set_yticks(middles, list(blocks))
-
-
 def drawn(model, count=28, seed=1):
     return model.sample(count, torch.Generator().manual_seed(seed)).numpy()
 
 
 blocks = {name: drawn(runs[0].model) for name, runs in others.items()}
 blocks |= {f"modern, z = {z}": drawn(r[0].model) for z, r in by_size.items()}
-labelled(blocks)
+named_rows(blocks, film.shape)
 plt.show()
 
 # %% [markdown]
@@ -177,7 +175,13 @@ plt.show()
 # - **variety**: the mean squared distance between two samples, over that between two frames.
 
 # %%
-from vaelib.sampling import judgement_table, judgements
+from vaebook.experiments.sampling import judge_runs, judgement_table
+
+
+def judged(runs, repair="none"):
+    """What each run draws, a row for each."""
+    return pd.DataFrame(judge_runs([(run, repair) for run in runs]))
+
 
 groups = {name: (runs, "none") for name, runs in others.items()}
 groups |= {f"modern, z = {z}": (runs, "none") for z, runs in by_size.items()}
@@ -185,7 +189,7 @@ judgement_table(groups)
 
 # %% tags=["remove-input"]
 every = [run for runs in by_size.values() for run in runs]
-shares = {z: judgements(runs)["tongue"] for z, runs in by_size.items()}
+shares = {z: judged(runs)["tongue"] for z, runs in by_size.items()}
 counts = [20_000 * value for values in shares.values() for value in values]
 Markdown(
     f"In brackets: the range over seeds. Of the {len(every)} modern models, "
@@ -200,16 +204,16 @@ Markdown(
 # None in 20,000 is not never. Wilson's interval says how rare it may still be:
 
 # %% tags=["nbval-check-output"]
-never = share(np.zeros(20_000))
+never = proportion(np.zeros(20_000))
 f"{100 * never.low:.3f} to {100 * never.high:.3f} %"
 
 # %% [markdown]
 # So the report saw right: the tongue is all but absent, in its models and in ours. Others have too little of it, too:
 
 # %% tags=["remove-input"]
-from vaelib.scorecard import CHECKPOINTS
+from vaebook.experiments.claims import PUBLISHED_MODELS
 
-public = CHECKPOINTS if dataset == "frey" else {}
+public = PUBLISHED_MODELS if dataset == "frey" else {}
 of_public = [
     f"with {z} latents in {100 * model.tongues:.1f} % of samples (coverage "
     f"{model.coverage:.2f})"
@@ -233,7 +237,7 @@ Markdown(
 # The report tried. `Tempered` draws from $\mathcal{N}(0, T^2 I)$:
 
 # %%
-from vaelib.sampling import repaired
+from vaebook.experiments.sampling import repaired
 
 wider = {
     f"z = {z}, T = {temperature}": (runs[:few], repair)
@@ -249,12 +253,12 @@ def change(repair, field):
     """How a figure changes on average over those runs of large models."""
     large = [z for z in sizes if z >= min(10, largest)]
     runs = [run for z in large for run in by_size[z][:few]]
-    now, then = judgements(runs, repair)[field], judgements(runs)[field]
+    now, then = judged(runs, repair)[field], judged(runs)[field]
     return f"from {then.mean():.2f} to {now.mean():.2f}"
 
 
 wide_tongues = {
-    z: judgements(r[:few], "wide")["tongue"].max() for z, r in by_size.items()
+    z: judged(r[:few], "wide")["tongue"].max() for z, r in by_size.items()
 }
 at_most = max(wide_tongues, key=wide_tongues.get)
 Markdown(
@@ -286,8 +290,8 @@ asked = {
 judgement_table(asked)
 
 # %% tags=["remove-input"]
-can = judgements(by_size[largest], "reconstructions")
-never = judgements(by_size[largest])
+can = judged(by_size[largest], "reconstructions")
+never = judged(by_size[largest])
 Markdown(
     f"With {largest} latents the reconstructions cover "
     f"{100 * can['coverage'].mean():.1f} % of all frames and "
@@ -304,7 +308,7 @@ Markdown(
 
 # %%
 bernoulli = modern(largest, likelihood=LikelihoodConfig(name="bernoulli"))
-crossed = train_groups({"Bernoulli": repeated(bernoulli, few)})["Bernoulli"]
+crossed = train_groups({"Bernoulli": seeds_of(bernoulli, few)})["Bernoulli"]
 judgement_table(
     {
         "Gaussian": (by_size[largest][:few], "none"),
@@ -321,7 +325,7 @@ judgement_table(
 
 # %% tags=["remove-input"]
 spent = {
-    name: spread([run.metrics["test"]["kl"] for run in runs], 1)
+    name: mean_and_range([run.metrics["test"]["kl"] for run in runs], 1)
     for name, runs in (
         ("Gaussian", by_size[largest][:few]),
         ("Bernoulli", crossed),
@@ -354,7 +358,7 @@ def error_of_components(count):
 # %%
 errors = {
     z: {
-        "modern recipe": spread(
+        "modern recipe": mean_and_range(
             [run.metrics["test"]["squared_error"] for run in runs]
         ),
         "principal components": f"{error_of_components(z):.2f}",
@@ -391,13 +395,13 @@ table.rename_axis("latents")
 # one draw of $z$ for each frame:
 
 # %%
-from vaelib.evaluation import posterior
-from vaelib.priors import gaussian_log_prob, reparameterise
-from vaelib.sampling import mismatch
+from vaebook.experiments.sampling import mismatch
+from vaelib.evaluation import encode
+from vaelib.posteriors import gaussian_log_prob, reparameterise
 
 run = by_size[largest][0]
 x = torch.from_numpy(film.matrix(film.split("random").train))
-mean, log_var = posterior(run.model, x)  # (N, Z)
+mean, log_var = encode(run.model, x)  # (N, Z)
 z = reparameterise(mean, log_var, 1, torch.Generator().manual_seed(0))[0]
 log_own = gaussian_log_prob(z, mean, log_var)  # log q(z|x_n)
 log_all = gaussian_log_prob(z[:, None], mean, log_var)  # (N, N)
@@ -416,9 +420,9 @@ def split_kl(repair="none", data=x):
         parts = [mismatch(repaired(run, repair), data) for run in runs]
         kl, information, marginal = zip(*parts, strict=True)
         rows[f"z = {z}"] = {
-            "KL (nats)": spread(kl, 1),
-            "information": spread(information, 1),
-            "KL(q(z) ‖ p(z))": spread(marginal, 1),
+            "KL (nats)": mean_and_range(kl, 1),
+            "information": mean_and_range(information, 1),
+            "KL(q(z) ‖ p(z))": mean_and_range(marginal, 1),
         }
     return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -493,16 +497,16 @@ plt.show()
 # %%
 from sklearn.mixture import GaussianMixture
 
-from vaelib.priors import Mixture
-from vaelib.sampling import latents, with_prior
+from vaelib.evaluation import aggregate_posterior
+from vaelib.priors import Mixture, with_prior
 
-codes = latents(run.model, x, draws=2)
+codes = aggregate_posterior(run.model, x, draws=2)
 fit = GaussianMixture(min(40, len(x) // 20), random_state=0, reg_covar=0.02)
 fit.fit(codes.double().numpy())
 factors = np.linalg.cholesky(fit.covariances_)
 mixed = with_prior(run.model, Mixture(fit.weights_, fit.means_, factors))
 pictures = mixed.sample(20_000, torch.Generator().manual_seed(0)).numpy()
-share(tongues(pictures, film))
+proportion(tongues(pictures, film))
 
 # %% [markdown]
 # That is the missing tongue: a share of samples, with its interval, where the same decoder had drawn next to none. It took
@@ -516,16 +520,16 @@ share(tongues(pictures, film))
 # those of the validation frames among them. The test frames have no part in it.
 
 # %%
-from vaelib.sampling import mixture_for
+from vaebook.experiments.sampling import mixture_of
 
 scores = {
-    fits: mixture_for(run, components, fits=fits).scores for fits in (1, 20)
+    fits: mixture_of(run, components, fits=fits).scores for fits in (1, 20)
 }
 
 
 # %% mystnb={"figure": {"name": "fig-sampling-components", "caption": "Mean log-density of validation codes under mixtures with more and more components, for the largest model, seed 0; one mixture, and the average of twenty. Under N(0, I) it is the dotted line."}, "image": {"alt": "Two curves of nats against the number of components on a logarithmic axis. Both rise, peak and fall; the average of twenty is higher everywhere and falls less."}} tags=["hide-input"]
 held_out = torch.from_numpy(film.matrix(film.split("random").validation))
-held_out_codes = latents(run.model, held_out)
+held_out_codes = aggregate_posterior(run.model, held_out)
 reference = run.model.prior.log_prob(held_out_codes).mean().item()
 _, ax = plt.subplots(figsize=(5, 3.2))
 for fits, found in scores.items():
@@ -562,20 +566,20 @@ Markdown(
 # networks (neural splines {cite:p}`durkan2019`, from the library zuko), trained by gradients on codes of the training frames, drawn
 # anew in each step; the validation frames only say when to stop (the mixture is at last fitted to theirs, too). The *VampPrior*
 # {cite:p}`tomczak2018` is learned together with the model: a mixture of the posteriors of 100 learned images,
-# `ModelConfig(prior=PriorConfig(name="vamp", pseudo_inputs=100))`. Its KL has no closed form, so the objective needs
+# `VAEConfig(prior=VampConfig(pseudo_inputs=100))`. Its KL has no closed form, so the objective needs
 # `kl="monte-carlo"`.
 
 # %%
-from vaelib.objectives import ObjectiveConfig
-from vaelib.priors import PriorConfig
+from vaelib.models import ObjectiveConfig
+from vaelib.priors import VampConfig
 
 base = modern(largest)
 vamp_model = base.model.replace(
-    prior=PriorConfig(name="vamp", pseudo_inputs=100)
+    prior=VampConfig(pseudo_inputs=100)
 )
 by_sampling = ObjectiveConfig(kl="monte-carlo")
 vamp = base.replace(model=vamp_model, objective=by_sampling)
-vamps = train_groups({"VampPrior": repeated(vamp, few)})["VampPrior"]
+vamps = train_groups({"VampPrior": seeds_of(vamp, few)})["VampPrior"]
 
 # %%
 NAMES = {
@@ -596,7 +600,7 @@ table = judgement_table(compared)
 table
 
 # %% tags=["remove-input"]
-from vaelib.sampling import fit_seconds
+from vaebook.experiments.sampling import fit_seconds
 
 training = np.mean([r.environment["seconds"] for r in by_size[largest]])
 extra = np.mean([r.environment["seconds"] for r in vamps])
@@ -617,7 +621,7 @@ shown_repairs = [
 ]
 blocks = {NAMES[r]: drawn(repaired(run, r), seed=2) for r in shown_repairs}
 blocks |= {"VampPrior": drawn(vamps[0].model, seed=2)}
-labelled(blocks)
+named_rows(blocks, film.shape)
 plt.show()
 
 # %% [markdown]
@@ -633,7 +637,7 @@ judgement_table({f"z = {z}": (runs, "mixture") for z, runs in by_size.items()})
 def mark_shares(ax, repair, shift, colour):
     """One mark for each run, in a column for each number of latents."""
     for i, runs in enumerate(by_size.values()):
-        found = 100 * judgements(runs, repair)["tongue"]
+        found = 100 * judged(runs, repair)["tongue"]
         at = i + shift + 0.02 * (np.arange(len(found)) - len(found) / 2)
         label = NAMES[repair] if i == 0 else None
         ax.plot(at, found, "o", color=plots.COLOURS[colour], ms=4, label=label)
@@ -655,15 +659,15 @@ plt.show()
 
 # %% tags=["remove-input"]
 def verdict(z):
-    found = judgements(by_size[z], "mixture")
+    found = judged(by_size[z], "mixture")
     inside = sum(in_film.holds(value) for value in found["tongue"])
     below = sum(value < in_film.value for value in found["tongue"])
-    chosen = [mixture_for(run).components for run in by_size[z]]
+    chosen = [mixture_of(run).components for run in by_size[z]]
     return (
         f"- **{z} latents**: the share lies inside the film's interval for "
         f"{inside} of {len(found)} seeds, and below the film's share for {below}; "
-        f"coverage is {spread(list(found['coverage']), 3)}, on tongue frames "
-        f"{spread(list(found['coverage_on_tongue']), 3)}. Components of each "
+        f"coverage is {mean_and_range(list(found['coverage']), 3)}, on tongue frames "
+        f"{mean_and_range(list(found['coverage_on_tongue']), 3)}. Components of each "
         f"mixture, chosen among 20, 40 and 80: {', '.join(map(str, chosen))}."
     )
 
@@ -688,12 +692,12 @@ Markdown("\n".join(map(verdict, sizes)))
 
 
 # %%
-from vaelib.sampling import judge
+from vaebook.experiments.sampling import judge
 
 
 def heart(run):
     """Samples of q(z): reconstructions of training frames, drawn at random."""
-    codes = latents(run.model, torch.from_numpy(parts.train), 2)
+    codes = aggregate_posterior(run.model, torch.from_numpy(parts.train), 2)
     order = torch.randperm(
         len(codes), generator=torch.Generator().manual_seed(0)
     )
@@ -717,7 +721,7 @@ copies.loc[f"z = {largest}, aggregate posterior"] = [*cells, 1]
 copies
 
 # %% tags=["remove-input"]
-from vaelib.data.neighbours import nearest
+from vaebook.experiments.pictures import nearest
 
 known = np.concatenate([parts.train, parts.validation])
 new = np.median(nearest(parts.test, known).squared_distance)
@@ -734,7 +738,8 @@ many = drawn(repaired(run, "mixture"), 2000, seed=3)
 with_tongue = many[tongues(many, film)]
 found = with_tongue[:14] if len(with_tongue) else many[:14]
 neighbours = known[nearest(found, known).row]
-labelled({"sample": found, "nearest": neighbours}, columns=len(found))
+pairs = {"sample": found, "nearest": neighbours}
+named_rows(pairs, film.shape, len(found))
 plt.show()
 
 # %% tags=["remove-input"]
@@ -764,7 +769,7 @@ Markdown(
 
 # %%
 by_time = DataConfig(name=dataset, split="time")
-later = repeated(modern(largest, by_time), few)
+later = seeds_of(modern(largest, by_time), few)
 timed = {largest: train_groups({"by time": later})["by time"]}
 figures = ("tongue", "coverage", "coverage_on_tongue", "coverage_on_test")
 judgement_table(
@@ -778,22 +783,22 @@ judgement_table(
 
 # %% tags=["remove-input"]
 late, late_asked = (
-    judgements(timed[largest], repair)
+    judged(timed[largest], repair)
     for repair in ("mixture", "reconstructions")
 )
 earlier = film.split("time")
-seen_share = share(shown[np.concatenate([earlier.train, earlier.validation])])
+seen_share = proportion(shown[np.concatenate([earlier.train, earlier.validation])])
 Markdown(
     "Of the frames of this split that the model or the mixture has seen "
     f"{100 * seen_share.value:.1f} % show the tongue (95 % interval "
     f"{100 * seen_share.low:.1f} to {100 * seen_share.high:.1f} %), and of the "
     "repaired samples "
-    f"{spread(list(100 * late['tongue']), 1)} %. They cover "
-    f"{spread(list(100 * late['coverage_on_test']), 1)} % of the unseen end of "
+    f"{mean_and_range(list(100 * late['tongue']), 1)} %. They cover "
+    f"{mean_and_range(list(100 * late['coverage_on_test']), 1)} % of the unseen end of "
     "the film. Asked for these very frames, the decoder covers "
-    f"{spread(list(100 * late_asked['coverage_on_test']), 1)} %, with a "
+    f"{mean_and_range(list(100 * late_asked['coverage_on_test']), 1)} %, with a "
     "squared error of "
-    f"{spread([r.metrics['test']['squared_error'] for r in timed[largest]])} "
+    f"{mean_and_range([r.metrics['test']['squared_error'] for r in timed[largest]])} "
     "for each."
 )
 
@@ -823,21 +828,21 @@ compressor = wide_base.replace(
 )
 
 # %%
-from vaelib.sampling import bits_all
+from vaebook.experiments.sampling import bits_of_runs
 
-coders = train_groups({"coder": repeated(compressor, few)})["coder"]
+coders = train_groups({"coder": seeds_of(compressor, few)})["coder"]
 
 
 def priced(ways):
     """Bits for each coder and each (repair, refine) of ways."""
-    return bits_all([(run, *way) for way in ways for run in coders], draws)
+    return bits_of_runs([(run, *way) for way in ways for run in coders], draws)
 
 
 def bit_row(repair, refine):
     found = priced([(repair, refine)])
     return {
-        "−ELBO": spread([f.bound for f in found], 3),
-        "−log p(x)": spread([f.nll for f in found], 3),
+        "−ELBO": mean_and_range([f.bound for f in found], 3),
+        "−log p(x)": mean_and_range([f.nll for f in found], 3),
         "Monte Carlo error": f"{max(f.error for f in found):.4f}",
         "seeds": len(found),
     }
@@ -905,7 +910,7 @@ Markdown(
 # %%
 from sklearn.cluster import KMeans
 
-from vaelib.sampling import walk
+from vaebook.experiments.pictures import walk
 
 centres = KMeans(4, n_init=1, random_state=0).fit(mean.numpy())
 typical = mean[nearest(centres.cluster_centers_, mean.numpy()).row]
@@ -933,7 +938,7 @@ def middles(gap):
     test = film.split("random").test
     test = test[(test >= gap) & (test < len(film) - gap)]
     before, after, truth = every[test - gap], every[test + gap], every[test]
-    ends = [posterior(run.model, frames)[0] for frames in (before, after)]
+    ends = [encode(run.model, frames)[0] for frames in (before, after)]
     guess = run.model.mean_image((ends[0] + ends[1]) / 2)
     errors = {"codes": guess - truth, "pixels": (before + after) / 2 - truth}
     return {name: e.square().sum(1).mean().item() for name, e in errors.items()}
@@ -962,7 +967,7 @@ Markdown(
 
 # %% mystnb={"figure": {"name": "fig-sampling-film", "caption": "The film as a path through latent space (line; colour is time, tongue frames in rose), in the plane of its first two principal components; largest model, seed 0. Grey: draws from the prior N(0, I) (left) and from the mixture (right). The mixture draws where the film has been."}, "image": {"alt": "Two panels with the same tangled path. Left, grey crosses fill a round cloud, which the path leaves far to the left and upwards and hardly enters at the lower right; right, grey crosses lie where the path is."}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 2, figsize=(7, 3.5), sharex=True, sharey=True)
-path = onto(posterior(run.model, torch.from_numpy(film.matrix()))[0])
+path = onto(encode(run.model, torch.from_numpy(film.matrix()))[0])
 for ax, repair in zip(axes, ("none", "mixture"), strict=True):
     prior = repaired(run, repair).prior
     draws = onto(prior.sample(len(path), torch.Generator().manual_seed(0)))
@@ -980,7 +985,7 @@ plt.show()
 
 
 # %% mystnb={"figure": {"name": "fig-sampling-dreams", "caption": "Twelve walks between draws from N(0, I) (left) and twelve between draws from the mixture (right), by the same decoder. Count the tongues."}, "image": {"alt": "An animation of two groups of twelve faces that change all the time. Some of those to the left blur and distort, most of those to the right look like the film; now and then one puts out its tongue.", "width": "640px"}} tags=["hide-input"]
-from vaelib.sampling import gif
+from vaebook.experiments.pictures import gif
 
 
 def dream(model, faces=12, stations=8, steps=5, pause=2):
@@ -1040,8 +1045,8 @@ Image(data=gif(sheets, 120), format="gif")
 # ```{solution} ex-sampling-split
 # :class: dropdown
 #
-# `compressor.replace(data=DataConfig(name="frey", split="random", split_seed=1))` gives the configuration; `train_or_load`
-# the run, and `bits(run)` its figures. Hold the differences beside those between the published methods: a comparison across papers that do
+# `compressor.replace(data=DataConfig(name="frey", split="random", split_seed=1))` gives the configuration; `train`
+# the run, and `bits_of_runs([(run, "none", 0)])` its figures. Hold the differences beside those between the published methods: a comparison across papers that do
 # not share the split says no more than they allow.
 # ```
 #

@@ -29,7 +29,7 @@ from importlib.util import find_spec
 from IPython import get_ipython
 
 if find_spec("vaelib") is None:
-    source = "git+https://github.com/recreating-vae/recreating-vae"
+    source = "git+https://github.com/recreating-vae/recreating-vae@v0.2.0"
     wanted = f"'vaelib[train] @ {source}' anywidget"
     get_ipython().run_line_magic("pip", f"install -q {wanted}")
 
@@ -38,16 +38,16 @@ import numpy as np
 import torch
 from IPython.display import Markdown
 
-from vaelib import book
-from vaelib.data import DataConfig, load
+from vaebook import page
+from vaelib.data import DataConfig
 
-book.parameters(globals(), at_least={"epochs": 0})
+page.parameters(globals(), at_least={"epochs": 0})
 if faces == "auto":
     faces = "frey" if dataset == "mnist" else "toyfaces"
 
 # %% tags=["remove-input"]
-images, film = load(dataset), load(faces)
-book.banner(images, film)
+images, film = page.load(dataset, grey=True), page.load(faces, grey=True)
+page.banner(images, film)
 
 # %% [markdown]
 # ## Which models are these?
@@ -57,8 +57,11 @@ book.banner(images, film)
 # the pad carries encoder and {term}`decoder`, and the page should stay light. (The dial has six models of its own.)
 
 # %%
-from vaelib.groups import train_groups
-from vaelib.recipes import digits_recipe, faces_recipe
+from vaebook.experiments.recipes import (
+    digits_recipe,
+    faces_recipe,
+    train_groups,
+)
 
 split = "60000/10000" if dataset == "mnist" else None
 digits_data = DataConfig(name=dataset, split=split)
@@ -79,7 +82,7 @@ configs = {
 }
 
 # %%
-from vaelib.tables import final_table
+from vaebook.tables import final_table
 
 runs = train_groups({name: [config] for name, config in configs.items()})
 final_table(runs)
@@ -92,9 +95,9 @@ final_table(runs)
 # of $q(z|x)$. The picture is what the decoder makes of *your* point, where there may be no dot at all.
 
 # %%
-from vaelib import widgets
+from vaebook import explorers
 
-pad = widgets.manifold_pad(runs["plane of digits"][0])
+pad = explorers.manifold_pad(runs["plane of digits"][0])
 pad
 
 # %% [markdown]
@@ -107,7 +110,7 @@ pad
 # The film has no classes, so all its dots have one colour. Find out what the directions mean:
 
 # %%
-face_pad = widgets.manifold_pad(runs["plane of faces"][0])
+face_pad = explorers.manifold_pad(runs["plane of faces"][0])
 face_pad
 
 # %% [markdown]
@@ -124,7 +127,7 @@ face_pad
 # use is *inactive*: its {term}`posterior` is the prior for every image, and the decoder has learned to ignore it.
 
 # %%
-sliders = widgets.latent_sliders(runs["digits"][0])
+sliders = explorers.latent_sliders(runs["digits"][0])
 sliders
 
 # %% [markdown]
@@ -141,7 +144,7 @@ sliders
 # the most informative one first: a dot at the mean $\mu_j$ and a bar from $\mu_j - \sigma_j$ to $\mu_j + \sigma_j$.
 
 # %%
-drawing = widgets.draw(runs["pad"][0])
+drawing = explorers.draw(runs["pad"][0])
 drawing
 
 # %% [markdown]
@@ -174,7 +177,7 @@ def with_sigma(sigma):
 
 # %%
 by_sigma = train_groups({sigma: [with_sigma(sigma)] for sigma in SIGMAS})
-dial = widgets.collapse_dial([run for (run,) in by_sigma.values()])
+dial = explorers.collapse_dial([run for (run,) in by_sigma.values()])
 dial
 
 # %% [markdown]
@@ -205,15 +208,14 @@ Markdown(
 # fitted to the codes of the training frames after training. A classifier of tongues looks at every picture.
 
 # %%
+from vaebook.experiments.sampling import mixture_of
+from vaebook.experiments.tongue import tongue_detector
 from vaelib.data import prepare
 from vaelib.priors import Tempered
-from vaelib.sampling import mixture_of, tongue_detector
 
 (film_run,) = runs["faces"]
-frames = prepare(film_data)
-train, held_out = map(torch.from_numpy, (frames.train, frames.validation))
-size = min(40, len(train) // 20)
-mixture = mixture_of(film_run.model, train, held_out, components=(size,))
+size = min(40, len(prepare(film_data).train) // 20)
+mixture = mixture_of(film_run, components=(size,))
 
 # %%
 priors = {
@@ -222,7 +224,7 @@ priors = {
     "mixture": mixture.prior,
 }
 tongue = tongue_detector(film)
-sampler = widgets.sampler(film_run, priors, tongue)
+sampler = explorers.sampler(film_run, priors, tongue)
 sampler.drawn = 14  # as many as are in view
 sampler
 
@@ -256,21 +258,21 @@ pad.z
 # %% [markdown]
 # | explorer | what it needs | what Python can set and read |
 # | --- | --- | --- |
-# | `widgets.manifold_pad(run)` | a run with two latents | `z` |
-# | `widgets.latent_sliders(run)` | any run | `z` |
-# | `widgets.draw(run)` | a run with Bernoulli or Gaussian pixels | `pixels`; to read: `mean`, `sigma`, `reconstruction`, `kl` |
-# | `widgets.collapse_dial(runs)` | runs that differ in sigma, or in beta | `index`; to read: `value` |
-# | `widgets.sampler(run, priors, tongue)` | anything with a `sample(n, generator)` | `drawn`; to read: `counts` |
+# | `explorers.manifold_pad(run)` | a run with two latents | `z` |
+# | `explorers.latent_sliders(run)` | any run | `z` |
+# | `explorers.draw(run)` | a run with Bernoulli or Gaussian pixels | `pixels`; to read: `mean`, `sigma`, `reconstruction`, `kl` |
+# | `explorers.collapse_dial(runs)` | runs that differ in sigma, or in beta | `index`; to read: `value` |
+# | `explorers.sampler(run, priors, tongue)` | anything with a `sample(n, generator)` | `drawn`; to read: `counts` |
 #
 # How exact are they? The weights are rounded to 8 bits, one scale for each unit, which makes them four times smaller. A
-# test of this book runs the same JavaScript in node, beside torch. `widgets.rounded` gives the rounded model in torch, so that
+# test of this book runs the same JavaScript in node, beside torch. `explorers.rounded` gives the rounded model in torch, so that
 # you can see what the rounding costs:
 
 
 # %% tags=["hide-input"]
 def cost_of_rounding(run):
     z = run.model.prior.sample(1000, torch.Generator().manual_seed(0))
-    exact, shown = run.model, widgets.rounded(run.model)
+    exact, shown = run.model, explorers.rounded(run.model)
     return (exact.mean_image(z) - shown.mean_image(z)).abs()
 
 
@@ -284,8 +286,8 @@ Markdown(
 )
 
 # %% tags=["remove-input"]
-explorers = [pad, face_pad, sliders, drawing, dial, sampler]
-sizes = [explorer.megabytes for explorer in explorers]
+cards = [pad, face_pad, sliders, drawing, dial, sampler]
+sizes = [card.megabytes for card in cards]
 Markdown(
     f"The {len(sizes)} explorers add {sum(sizes):.1f} MB to this page, the "
     f"largest {max(sizes):.1f} MB."

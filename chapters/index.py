@@ -30,7 +30,7 @@ from importlib.util import find_spec
 from IPython import get_ipython
 
 if find_spec("vaelib") is None:
-    source = "git+https://github.com/recreating-vae/recreating-vae"
+    source = "git+https://github.com/recreating-vae/recreating-vae@v0.2.0"
     wanted = f"'vaelib[train] @ {source}' anywidget"
     get_ipython().run_line_magic("pip", f"install -q {wanted}")
 
@@ -39,20 +39,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from vaelib import book, plots
+from vaebook import page
+from vaebook.experiments.recipes import digits_recipe, faces_recipe
+from vaebook.tables import final_table
+from vaelib import plots
 from vaelib.data import DataConfig, load
 from vaelib.likelihoods import LikelihoodConfig
-from vaelib.recipes import digits_recipe, faces_recipe
-from vaelib.sweep import train_all
-from vaelib.tables import final_table
+from vaelib.sweeps import train_all
 
-book.parameters(globals(), at_least={"epochs": 0})
+page.parameters(globals(), at_least={"epochs": 0})
 if faces == "auto":
     faces = "frey" if dataset == "mnist" else "toyfaces"
 plots.use_style()
 
 # %% tags=["remove-input"]
-book.banner(load(dataset), load(faces))
+page.banner(page.load(dataset, grey=True), page.load(faces, grey=True))
 
 # %% tags=["remove-cell"]
 digits_data = DataConfig(
@@ -128,6 +129,7 @@ final_table(
 # | chapter | the question it answers |
 # | --- | --- |
 # | {doc}`01_data` | What do the pictures look like, what are grey pixels, and where is the tongue? |
+# | {doc}`build` | What is a VAE? Build one from linear layers, train it on the page, and watch it draw. |
 # | {doc}`02_model` | Where does the ELBO come from, and what does every symbol do in code? |
 # | {doc}`03_training` | What happens when the bound is maximised, by three recipes, on both data sets? |
 # | {doc}`04_sweeps` | How many latents are enough, and what do the others do? |
@@ -143,7 +145,7 @@ final_table(
 #
 # For anyone who knows a little Python, a little probability (what a density and an expectation are) and a little calculus.
 # No earlier contact with neural networks is needed beyond "a function with many weights that can be adjusted".
-# Students can read it front to back; teachers will find exercises with solutions; practitioners can go straight to
+# Students can read it front to back, and have built a VAE by the end of the second chapter; teachers will find exercises with solutions; practitioners can go straight to
 # the table of expected losses in {doc}`03_training` or import the library, `vaelib`, into their own work.
 #
 # ## How do I read it?
@@ -176,10 +178,9 @@ final_table(
 # ## How do I use the library?
 #
 # ```python
-# from vaelib.data import DataConfig
-# from vaelib.recipes import digits_recipe
-# from vaelib.runs import train_or_load
+# import vaelib as vae
 #
-# run = train_or_load(digits_recipe("modern", DataConfig(name="digits")))
+# config = vae.RunConfig(data=vae.DataConfig(name="digits"), training=vae.TrainingConfig(epochs=20))
+# run = vae.train(config)  # from the store, or trained and put there
 # run.model.sample(10)  # (10, 64): ten new images
 # ```

@@ -24,6 +24,8 @@ dataset: str = "patches"  # "patches", a folder of images, an .npy or .npz
 latent_dim: int = 20  # dimensions of z
 epochs: int = 300  # passes over the data
 seed: int = 0  # of the weights, the batches and the noise
+size: str = "as they are"  # or resized and cut, such as "64x64"
+colour: str = "auto"  # "auto": as the pictures are; "grey"; "rgb"
 
 # %% tags=["remove-cell", "install"]
 # Where there is no vaelib, as on Colab, this fetches it.
@@ -32,7 +34,7 @@ from importlib.util import find_spec
 from IPython import get_ipython
 
 if find_spec("vaelib") is None:
-    source = "git+https://github.com/recreating-vae/recreating-vae"
+    source = "git+https://github.com/recreating-vae/recreating-vae@v0.2.0"
     wanted = f"'vaelib[train] @ {source}' anywidget"
     get_ipython().run_line_magic("pip", f"install -q {wanted}")
 
@@ -42,22 +44,28 @@ import numpy as np
 import torch
 from IPython.display import Markdown
 
-from vaelib import book, plots
-from vaelib.data import load
-from vaelib.data.files import cache_dir
+import vaelib as vae
+from vaebook import page
+from vaelib import plots
+from vaelib.data.fetch import cache_dir
 
-book.parameters(globals(), at_least={"latent_dim": 1, "epochs": 1})
+page.parameters(
+    globals(),
+    at_least={"latent_dim": 1, "epochs": 1},
+    choices={"colour": ("auto", "grey", "rgb")},
+)
 plots.use_style()
 
 # %% [markdown]
 # ## What may the pictures be?
 #
-# - **A folder of image files** of any kind that Pillow reads (`.png`, `.jpg`, `.tif` and many more), or one `.npy` or `.npz`
-#   array of bytes of shape (N, H, W). An `.npz` may hold `labels` too.
-# - **Any size, but one size.** Nothing is cropped or stretched behind your back: pictures of mixed sizes stop the page
-#   with a line that names two of them.
-# - **Grey.** Colours become their brightness.
-# - **Many.** A hundred pictures show that it runs; a few thousand begin to look like something.
+# - **A folder of image files** of any kind that Pillow reads (`.png`, `.jpg`, `.tif` and many more). Sub-folders name the
+#   classes of the pictures in them. Or one file: an `.npy` or `.npz` array of shape (N, H, W) or (N, H, W, 3), which may hold
+#   `labels` too, an IDX file, or a stack of pages or frames.
+# - **One size, or yours.** Nothing is cropped or stretched behind your back: pictures of mixed sizes stop the page with a line
+#   that names two of them. Set `size` to "64x64", say, and each is resized to cover that and cut about its centre.
+# - **Colour or grey.** Colours stay. Set `colour` to "grey" to look at the brightness alone.
+# - **Many.** Twenty pictures show that it runs; a few thousand begin to look like something.
 #
 # If you have none at hand, the page makes some: it cuts the two photographs that come with scikit-learn, a temple and a
 # flower, into tiles of 24 by 32 pixels. They are neither square nor digits nor faces, which is the point. The tiles do not
@@ -85,19 +93,25 @@ if dataset == "patches":
     dataset = cut_patches(cache_dir() / "patches")
 
 # %% tags=["remove-input"]
-images = load(dataset)
-book.banner(images)
+try:
+    settings = {"name": dataset, "colour": colour}
+    settings |= {} if size == "as they are" else {"size": size}
+    data = vae.DataConfig(**settings)
+except vae.ConfigError as error:
+    raise page.ParameterError(str(error)) from None
+images = page.load(data, images=20)
+page.banner(images)
 
 # %% tags=["remove-input"]
 parts = images.split(None, 0)
 train, held_back, test = (len(part) for part in parts)
-height, width = images.shape
+height, width = images.shape[:2]
 Markdown(
     f"There are **{len(images)} images** of {height} by {width} pixels: {train} to"
     f" learn from, {held_back} for validation, {test} for testing."
 )
 
-# %% mystnb={"figure": {"name": "fig-own-images", "caption": "Some of the images, as the model will see them: grey, between 0 (black) and 1 (white)."}, "image": {"alt": "A grid of small grey images from the data set."}} tags=["remove-input"]
+# %% mystnb={"figure": {"name": "fig-own-images", "caption": "Some of the images, as the model will see them: each channel of a pixel between 0 (black) and 1 (white)."}, "image": {"alt": "A grid of small images from the data set."}} tags=["remove-input"]
 shown = np.linspace(0, len(images) - 1, 48).astype(int)
 _, ax = plt.subplots(figsize=(7.2, 7.2 * 4 * (height + 1) / (12 * (width + 1))))
 plots.image_grid(images.matrix(shown), images.shape, columns=12, ax=ax)
@@ -109,16 +123,13 @@ plt.show()
 # With a few lines. A *recipe* has all the settings that the mathematics leaves open; {ref}`chapter-training` compares them.
 
 # %%
-from vaelib.data import DataConfig
-from vaelib.recipes import faces_recipe
-from vaelib.runs import train_or_load
+from vaebook.experiments.recipes import faces_recipe
 
 # %%
-data = DataConfig(name=dataset)
 recipe = faces_recipe(
     "modern", data, latent_dim=latent_dim, seed=seed, epochs=epochs
 )
-run = train_or_load(recipe)
+run = vae.train(recipe)
 
 # %% [markdown]
 # The finished run lies in the {term}`run store`: the same lines bring it back at once the next time, after an interruption they
@@ -152,7 +163,7 @@ diagnose(run)
 x = torch.from_numpy(images.matrix(parts.test[:: max(1, test // 12)][:12]))
 pairs = torch.cat([x, run.model.reconstruct(x)])
 _, ax = plt.subplots(figsize=(7.2, 7.2 * 2 * (height + 1) / (12 * (width + 1))))
-plots.image_grid(pairs.numpy(), images.shape, columns=12, ax=ax)
+plots.image_grid(pairs.numpy(), images.shape, columns=len(x), ax=ax)
 plt.show()
 
 # %% [markdown]
@@ -171,9 +182,9 @@ plt.show()
 # browser.
 
 # %%
-from vaelib import widgets
+from vaebook import explorers
 
-widgets.latent_sliders(run)
+explorers.latent_sliders(run)
 
 # %% [markdown]
 # ## What next?
@@ -183,5 +194,5 @@ widgets.latent_sliders(run)
 # - **All alike?** Then the latents have collapsed. The verdict above names the likely cause.
 # - **Other settings?** Every line of the parameters above can be set from the command line:
 #   `papermill ... -p latent_dim 5 -p epochs 2000`. Without a notebook, on many settings at once:
-#   `vaelib sweep --recipe modern --data.name path/to/folder --model.likelihood.name gaussian --grid model.latent_dim=5,20`
+#   `vaebook sweep --recipe modern --data.name path/to/folder --model.likelihood.name gaussian --grid model.latent_dim=5,20`
 #   (for a folder it starts from `digits_recipe`; what you name goes on top).

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vaelib.book.pdf import READY, find_browser
+from vaebook.build.pdf import READY, find_browser
 
 OWN = ("file:", "data:", "blob:", "http://127.0.0.1:", "ws://127.0.0.1:")  # the machine's own addresses
 

@@ -1,54 +1,38 @@
-"""What the tests of the explorers share: small runs, one explorer of each kind, and a page that needs no Jupyter."""
+"""What the tests of the explorers share: small runs, one explorer of each kind, and a page without Jupyter."""
 
 import base64
 import json
 import os
 from contextlib import contextmanager
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import torch
 
-from vaelib import widgets
+from vaebook import explorers as made
+from vaebook.build import stills
 from vaelib.data import DataConfig
 from vaelib.likelihoods import LikelihoodConfig
-from vaelib.models import ModelConfig
-from vaelib.objectives import ObjectiveConfig
-from vaelib.priors import StandardNormal
-from vaelib.runs import RunConfig, train_or_load
+from vaelib.models import ObjectiveConfig, VAEConfig
+from vaelib.priors import StandardNormal, Tempered
+from vaelib.runs import RunConfig, train
 from vaelib.training import TrainingConfig
-from vaelib.widgets.base import style
+
+HOST = Path(__file__).resolve().parents[1] / "assets" / "widgets.js"
+STYLE = "\n".join(style.read_text(encoding="utf-8") for style in stills.STYLES)
 
 BERNOULLI = LikelihoodConfig(name="bernoulli")
 GAUSSIAN = LikelihoodConfig(name="gaussian")
 
 PAGE = """<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>Explorers</title>
-<style>body {{ margin: 12px; font-family: sans-serif; max-width: 44rem }} {style}</style>
-<body><main><h1>Explorers</h1>{places}</main><script type="module">
-const stored = {stored};
-const view = (text) => new DataView(Uint8Array.from(atob(text), (character) => character.charCodeAt(0)).buffer);
-class Model {{
-  constructor(state) {{ Object.assign(this, {{ state, listeners: [] }}); }}
-  get(name) {{ return this.state[name]; }}
-  set(name, value) {{
-    this.state[name] = value;
-    for (const [event, act] of this.listeners) if (event === `change:${{name}}`) act();
-  }}
-  on(event, act) {{ this.listeners.push([event, act]); }}
-  off() {{}}
-  save_changes() {{}}
-}}
-window.models = {{}};
-for (const [name, {{ script, state }}] of Object.entries(stored)) {{
-  for (const key in state) if (state[key]?.base64 !== undefined) state[key] = view(state[key].base64);
-  const source = new Blob([script], {{ type: "text/javascript" }});
-  const module = await import(URL.createObjectURL(source));
-  models[name] = new Model(state);
-  module.default.render({{ model: models[name], el: document.getElementById(name) }});
-}}
-document.body.dataset.ready = "true";
-</script></body></html>"""
+<style>body {{ margin: 12px auto; font-family: sans-serif; max-width: 44rem; padding: 0 12px }} {style}</style>
+<body><main><h1>Explorers</h1><nav>{links}</nav>{sections}</main>
+<script type="application/vnd.jupyter.widget-state+json">{state}</script><script>{host}</script></body></html>"""
+LINK = """<p><a href="#at-{name}">to {name}</a></p>"""
+SECTION = """<h2 id="at-{name}">{name}</h2><p>{text}</p><div id="{name}">{place}</div><p>{text}</p>"""
+TEXT = "A paragraph between two explorers. " * 20
 
 
 @contextmanager
@@ -62,11 +46,11 @@ def trained(data="digits", latents=2, likelihood=BERNOULLI, hidden=(64, 64), act
     """A run on bundled images; well below a second."""
     config = RunConfig(
         data=DataConfig(name=data, split="random"),
-        model=ModelConfig(latent_dim=latents, hidden=hidden, activation=activation, likelihood=likelihood),
+        model=VAEConfig(latent_dim=latents, hidden=hidden, activation=activation, likelihood=likelihood),
         objective=ObjectiveConfig(beta=beta),
         training=TrainingConfig(epochs=epochs, learning_rate=3e-3, optimiser="adam", batch_size=100, device="cpu"),
     )
-    return train_or_load(config, progress=False)
+    return train(config, progress=False)
 
 
 class Wide:
@@ -85,14 +69,15 @@ def one_of_each():
     """The five explorers on small runs, by name, and the runs of those that decode."""
     plane, digits = trained(latents=2), trained(latents=8)
     faces = trained("toyfaces", 5, GAUSSIAN, hidden=(64,))
+    priors = {"prior": StandardNormal(5), "wider": Wide(), "cooler": Tempered(5, 0.7)}
     widths = [GAUSSIAN.replace(sigma="fixed", sigma_value=value) for value in (1.0, 0.3, 0.1)]
     stops = [trained("toyfaces", 5, width, hidden=(32,), activation="tanh", epochs=3) for width in widths]
     explorers = {
-        "pad": widgets.manifold_pad(plane),
-        "sliders": widgets.latent_sliders(digits),
-        "draw": widgets.draw(digits),
-        "dial": widgets.collapse_dial(stops),
-        "sampler": widgets.sampler(faces, {"prior": StandardNormal(5), "wider": Wide()}, bright),
+        "pad": made.manifold_pad(plane),
+        "sliders": made.latent_sliders(digits),
+        "draw": made.draw(digits),
+        "dial": made.collapse_dial(stops),
+        "sampler": made.sampler(faces, priors, bright),
     }
     return explorers, {"pad": plane, "sliders": digits, "draw": digits, "sampler": faces}
 
@@ -105,17 +90,29 @@ def own_state(explorer):
     return {name: explorer.get_state()[name] for name in names}
 
 
-def page(explorers):
-    """A page with these explorers in it, which stands alone; `models` on it holds their traits."""
-    stored = {}
+def page(explorers, awake=True):
+    """A page with these explorers in it, as the site has them, which stands alone: their pictures, state and host.
+
+    With `awake` False it lacks the script that starts them.
+    """
+    models, sections = {}, []
     for name, explorer in explorers.items():
-        state = {
-            key: {"base64": encoded(value)} if isinstance(value, bytes | memoryview) else value
-            for key, value in own_state(explorer).items()
-        }
-        stored[name] = {"script": explorer._esm, "state": state}
-    places = "".join(f'<div id="{name}"></div>' for name in explorers)
-    return PAGE.format(style=style(), places=places, stored=json.dumps(stored))
+        state = own_state(explorer)
+        buffers = [
+            {"path": [key], "encoding": "base64", "data": encoded(state.pop(key))}
+            for key, value in list(state.items())
+            if isinstance(value, bytes | memoryview)
+        ]
+        models[name] = {"state": state | {"_esm": explorer._esm}, "buffers": buffers}
+        place = stills.place(explorer.spec, encoded(explorer.still()), {"model_id": name})
+        sections.append(SECTION.format(name=name, text=TEXT, place=place))
+    return PAGE.format(
+        style=STYLE,
+        host=HOST.read_text(encoding="utf-8") if awake else "",
+        links="".join(LINK.format(name=name) for name in explorers),
+        sections="".join(sections),
+        state=json.dumps({"state": models}).replace("</", "<\\/"),
+    )
 
 
 def encoded(content):

@@ -12,7 +12,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-import vaelib
+import vaebook.cli
+import vaelib.cli
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -80,13 +81,20 @@ def test_documented_make_targets_exist():
     assert {"book", "test"} <= named <= targets
 
 
+def test_documented_commands_exist():
+    pages = ("README.md", "CONTRIBUTING.md", "Makefile", "chapters/cluster.md", "chapters/questions.md")
+    typed = re.findall(r"(?:^|[`/])(vaelib|vaebook) ([a-z][a-z-]*)", "\n".join(map(text, pages)), flags=re.MULTILINE)
+    known = {app.name[0]: set(app) for app in (vaelib.cli.app, vaebook.cli.app)}
+    assert len(typed) > 5 and [command for command in typed if command[1] not in known[command[0]]] == []
+
+
 def test_contributing_is_short():
     assert len(text("CONTRIBUTING.md").splitlines()) <= 50
 
 
 def test_light_core_imports_without_torch():
     """What a reader without torch uses: the data, the figures, and what a chapter calls."""
-    code = "import sys; sys.modules['torch'] = None; import vaelib.config, vaelib.data, vaelib.plots, vaelib.book"
+    code = "import sys; sys.modules['torch'] = None; import vaelib.config, vaelib.data, vaelib.plots, vaebook.page"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 

@@ -1,14 +1,20 @@
-"""One way to describe a thing by its settings: frozen, typed, and rejected in one clear line when wrong."""
+"""A thing described by its settings: frozen, typed, refused in one clear line when wrong; and grids of such things."""
 
 from __future__ import annotations
 
+import ast
 import difflib
-from collections.abc import Iterable
-from typing import Any
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-__all__ = ["Config", "ConfigError", "explain", "pick", "unknown"]
+__all__ = ["Config", "ConfigError", "amended", "differing", "explain", "flat", "grid", "parse_axes", "pick", "unknown"]
+
+C = TypeVar("C", bound="Config")
+WORDS = {"true": True, "false": False, "null": None, "none": None}
 
 
 class ConfigError(ValueError):
@@ -22,6 +28,7 @@ class Config(BaseModel):
         ConfigError: names the setting, its value, what was expected and the nearest valid name.
     """
 
+    kind: ClassVar[str | None] = None  # the field that says which of several kinds of settings these are
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False, validate_default=True)
 
     def __init__(self, **settings: Any) -> None:
@@ -62,10 +69,118 @@ def _explain_one(problem: Any, owner: str, names: Iterable[str]) -> str:
         return unknown(f"setting of {owner}", setting, names)
     if problem["type"] == "missing":
         return f"{owner} needs a value for {setting!r}"
-    if problem["type"] == "literal_error":
-        options = problem["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
-        return unknown(f"{setting} of {owner}", problem["input"], options)
+    if problem["type"] in ("literal_error", "union_tag_invalid"):
+        options = problem["ctx"].get("expected") or problem["ctx"]["expected_tags"]
+        found = problem["ctx"].get("tag", problem["input"])
+        return unknown(f"{setting} of {owner}", found, options.replace(" or ", ", ").replace("'", "").split(", "))
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
     expected = problem["msg"].removeprefix("Input should be ")
     return f"{setting}={problem['input']!r} of {owner} cannot be used: expected {expected}"
+
+
+def grid(base: C, **axes: Sequence[Any]) -> list[C]:
+    """All combinations of the values on the axes, the last axis fastest; an axis is a setting's dotted name.
+
+    >>> from vaelib.data import DataConfig
+    >>> [config.split_seed for config in grid(DataConfig(), split_seed=[0, 1])]
+    [0, 1]
+
+    Names with a dot go in a dictionary: ``grid(base, **{"model.latent_dim": [2, 5], "seed": [0, 1, 2]})``.
+
+    Raises:
+        ConfigError: no setting has that name (the nearest one is named), or a value cannot be used.
+    """
+    for name, values in axes.items():
+        if isinstance(values, str) or not isinstance(values, Iterable) or not list(values):
+            raise ConfigError(f"{name}={values!r}: an axis of a grid is a list of one value or more")
+    return [amended(base, dict(zip(axes, chosen, strict=True))) for chosen in itertools.product(*axes.values())]
+
+
+def amended(config: C, changes: Mapping[str, Any]) -> C:
+    """A checked copy with settings changed, by their dotted names; those of one part are checked together.
+
+    Raises:
+        ConfigError: no setting has that name (the nearest one is named), or a value cannot be used.
+    """
+    for name, value in changes.items():  # a new kind first: it decides which settings there are
+        owner, _, last = name.rpartition(".")
+        part = _part(config, owner)
+        if part is not None and last == type(part).kind and value != getattr(part, last):
+            config = _with_part(config, owner, {last: value})
+    names = _names(config)
+    for name in changes:
+        if name not in names:
+            raise ConfigError(unknown("setting", name, names))
+    own: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    for name, value in changes.items():
+        head, _, rest = name.partition(".")
+        if rest:
+            inner.setdefault(head, {})[rest] = value
+        else:
+            own[head] = value
+    config = config.replace(**own)
+    return config.replace(**{head: amended(getattr(config, head), part) for head, part in inner.items()})
+
+
+def _part(config: Config, name: str) -> Config | None:
+    """The part of that dotted name; "" is the whole."""
+    part: Any = config
+    for step in name.split(".") if name else ():
+        part = getattr(part, step, None)
+    return part if isinstance(part, Config) else None
+
+
+def _with_part(config: C, name: str, settings: Mapping[str, Any]) -> C:
+    """A copy whose part of that dotted name is made anew from `settings`, of whatever kind they say."""
+    head, _, rest = name.partition(".")
+    return config.replace(**{head: _with_part(getattr(config, head), rest, settings) if rest else dict(settings)})
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """All settings by their dotted names: ``{"model.latent_dim": 20, ...}``."""
+    settings: dict[str, Any] = {}
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        inner = flat(value) if isinstance(value, Config) else None
+        settings |= {name: value} if inner is None else {f"{name}.{key}": item for key, item in inner.items()}
+    return settings
+
+
+def differing(configs: Iterable[Config]) -> list[str]:
+    """The dotted names of the settings that are not the same in all of `configs`."""
+    tables = [flat(config) for config in configs]
+    names = dict.fromkeys(name for table in tables for name in table)
+    return [name for name in names if any(table.get(name) != tables[0].get(name) for table in tables)]
+
+
+def parse_axes(texts: Iterable[str]) -> dict[str, list[Any]]:
+    """Axes as they are typed: ``["seed=0,1", "model.hidden=[500,500],[400]"]``; names may have "-" for "_".
+
+    Raises:
+        ConfigError: a text is not ``name=value,value`` or names an axis again.
+    """
+    axes: dict[str, list[Any]] = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        name = name.strip().lstrip("-").replace("-", "_")
+        if not (name and equals and values.strip()):
+            raise ConfigError(f"{text!r} is no axis of a grid: write name=value,value")
+        if name in axes:
+            raise ConfigError(f"the grid has the axis {name!r} twice")
+        axes[name] = [_value(part.strip()) for part in re.split(r",(?![^\[\(]*[\]\)])", values)]
+    return axes
+
+
+def _value(text: str) -> Any:
+    try:
+        return WORDS[text.lower()] if text.lower() in WORDS else ast.literal_eval(text)
+    except (ValueError, SyntaxError):  # a word
+        return text
+
+
+def _names(config: Config) -> list[str]:
+    """What may be changed: single settings, and parts as a whole."""
+    leaves = [name.split(".") for name in flat(config)]
+    return list(dict.fromkeys(".".join(path[:depth]) for path in leaves for depth in range(1, len(path) + 1)))

@@ -2,39 +2,105 @@
 
 from __future__ import annotations
 
-import copy
 import math
-from typing import Literal, NamedTuple
+import warnings
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from vaelib.likelihoods import make_likelihood
-from vaelib.models import VAE
-from vaelib.objectives import Terms, bits_per_dim, elbo_at, gaussian_kl, log_weights
-from vaelib.progress import bar
+from vaelib.config import ConfigError
+from vaelib.linear import eigenvalues
+from vaelib.models import VAE, LatentVariableModel, UnsupportedError
+from vaelib.objectives import bits_per_dim
+from vaelib.posteriors import gaussian_kl, reparameterise
+from vaelib.training import bar
 
-__all__ = [
-    "Estimate",
-    "active_units",
-    "discretised",
-    "kl_per_dim",
-    "log_likelihood",
-    "posterior",
-    "squared_error",
-    "summary",
-]
+__all__ = ["TITLES", "Estimate", "active_units", "aggregate_posterior", "directions_in_use", "encode", "expected_error"]
+__all__ += ["kl_per_dim", "log_likelihood", "signed", "squared_error", "summary"]
+
+Model = TypeVar("Model", bound=LatentVariableModel)
+
+TITLES = {
+    "elbo": "−ELBO (nats)",
+    "bits_per_dim": "−ELBO (bits/dim)",
+    "reconstruction": "−reconstruction (nats)",
+    "kl": "KL (nats)",
+    "squared_error": "squared error",
+    "active_units": "active units",
+}
+"""What the figures of `summary` are called in a table; see `signed`."""
 
 BATCH = 1000
 ACTIVE = 0.01  # Burda et al.'s least variance of an active unit's mean
-IMAGES_AT_ONCE, DECODES_AT_ONCE = 64, 512  # of `log_likelihood`: its memory stays small, and so in the cache
+AT_ONCE = {"cpu": (64, 512)}  # images and decodes of `log_likelihood`: its memory stays small, and so in the cache
+AT_ONCE_ELSEWHERE = (1000, 500_000)  # a GPU wants much to do
+FEW = 30  # effective draws of z below which a standard error is not to be trusted
+
+
+def signed(name: str, value: float) -> float:
+    """A figure as tables show it: the ELBO and the reconstruction change their sign, so that less is better."""
+    return -value if name in ("elbo", "reconstruction") else value
+
+
+@torch.no_grad()
+def encode(model: VAE, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log-variance of q(z|x) for all of x, in batches: (N, D) -> (N, Z), (N, Z)."""
+    parts = [model.encode(batch) for batch in x.split(BATCH)]
+    return torch.cat([mean for mean, _ in parts]), torch.cat([log_var for _, log_var in parts])
+
+
+def aggregate_posterior(model: VAE, x: Tensor, draws: int = 1, seed: int = 0) -> Tensor:
+    """Draws of the aggregate posterior 1/N sum_n q(z|x_n), `draws` for each image: (N, D) -> (draws * N, Z)."""
+    return reparameterise(*encode(model, x), draws, torch.Generator().manual_seed(seed)).flatten(0, 1)
+
+
+def kl_per_dim(model: VAE, x: Tensor) -> Tensor:
+    """The average KL(q(z_j|x) || N(0, 1)) of each latent dimension over x, nats: (N, D) -> (Z,)."""
+    return gaussian_kl(*encode(model, x)).mean(0)
+
+
+def active_units(model: VAE, x: Tensor, threshold: float = ACTIVE) -> Tensor:
+    """Which dimensions the encoder uses: variance over x of E[z_j|x] > threshold, (Z,) bool. Burda et al. 2016, 5.2."""
+    return encode(model, x)[0].var(0) > threshold
+
+
+def directions_in_use(model: VAE, x: Tensor, threshold: float = ACTIVE) -> int:
+    """In how many directions of z the posterior means vary by more than `threshold`, whatever the axes: x (N, D).
+
+    `active_units` counts axes: it takes one direction that lies askew to several of them for several.
+    """
+    return int((eigenvalues(encode(model, x)[0].numpy()) > threshold).sum())
+
+
+@torch.no_grad()
+def squared_error(model: LatentVariableModel, x: Tensor) -> Tensor:
+    """|x - reconstruction|^2, for a VAE that at the posterior's mean, summed over pixels: (N, D) -> (N,)."""
+    return torch.cat([(batch - model.reconstruct(batch)).square().sum(-1) for batch in x.split(BATCH)])
+
+
+@torch.no_grad()
+def expected_error(model: VAE, x: Tensor) -> float:
+    """The mean over x (N, D) of E_q|x - E[x|z]|^2, from one draw of z per image: the error that training sees."""
+    generator = torch.Generator().manual_seed(0)
+    errors = []
+    for batch in x.split(BATCH):
+        z = model.posterior(batch).sample(1, generator)[0]
+        errors.append((batch - model.mean_image(z)).square().sum(-1))
+    return torch.cat(errors).double().mean().item()
 
 
 class Estimate(NamedTuple):
-    """A Monte Carlo estimate for each image and its standard error, (N,) each."""
+    """log p(x) of each image, (N,), nats: an importance-weighted bound that is near it, which `kind` says in words.
+
+    `standard_error` is Monte Carlo's, from the spread of the weights (delta method). It is too small where few draws
+    carry all the weight: `effective_samples` says how many do, (sum w)^2 / sum w^2 (Kong 1992).
+    """
 
     value: Tensor
     standard_error: Tensor
+    effective_samples: Tensor
+    kind: str
 
     def mean(self) -> tuple[float, float]:
         """The average over the images, and the Monte Carlo standard error of that average."""
@@ -43,36 +109,8 @@ class Estimate(NamedTuple):
 
 
 @torch.no_grad()
-def posterior(model: VAE, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log-variance of q(z|x) for all of x: (N, D) -> (N, Z), (N, Z)."""
-    parts = [model.encode(batch) for batch in x.split(BATCH)]
-    return torch.cat([mean for mean, _ in parts]), torch.cat([log_var for _, log_var in parts])
-
-
-def kl_per_dim(model: VAE, x: Tensor) -> Tensor:
-    """The average KL(q(z_j|x) || N(0, 1)) of each latent dimension over x, nats: (N, D) -> (Z,)."""
-    return gaussian_kl(*posterior(model, x)).mean(0)
-
-
-def active_units(model: VAE, x: Tensor, threshold: float = ACTIVE) -> Tensor:
-    """Which dimensions the encoder uses: variance over x of E[z_j|x] > threshold, (Z,) bool. Burda et al. 2016, 5.2."""
-    return posterior(model, x)[0].var(0) > threshold
-
-
-@torch.no_grad()
-def squared_error(model: VAE, x: Tensor) -> Tensor:
-    """|x - E[x|z]|^2 at the posterior's mean, summed over pixels in [0, 1]: (N, D) -> (N,)."""
-    return _squared_error(model, x, posterior(model, x)[0])
-
-
-def _squared_error(model: VAE, x: Tensor, mean: Tensor) -> Tensor:
-    batches = zip(x.split(BATCH), mean.split(BATCH), strict=True)
-    return torch.cat([(batch - model.mean_image(z)).square().sum(-1) for batch, z in batches])
-
-
-@torch.no_grad()
 def log_likelihood(
-    model: VAE,
+    model: LatentVariableModel,
     x: Tensor,
     samples: int = 5000,
     generator: torch.Generator | None = None,
@@ -81,82 +119,75 @@ def log_likelihood(
 ) -> Estimate:
     """log p(x) by importance sampling from q(z|x), nats: (N, D) -> Estimate of (N,). Rezende et al. 2014, appendix E.
 
-    A lower bound in expectation that reaches log p(x) as `samples` grows. The standard error comes from the spread of
-    the weights (delta method) and is too small where a few draws carry all the weight.
+    A lower bound in expectation that reaches log p(x) as `samples` grows. Warns where the weights of half of the images
+    rest on fewer than 30 effective draws.
 
     Raises:
-        ValueError: for fewer than two samples.
+        ValueError: for fewer than two samples. UnsupportedError: the family has no likelihood.
     """
     if samples < 2:
         raise ValueError(f"samples={samples}: a standard error needs at least 2")
+    model.check(x)
     was_training = model.training
     model.eval()
-    batches = x.split(IMAGES_AT_ONCE)
-    values, errors = [], []
-    for batch in bar(batches, desc="log p(x)", unit="batch", show=progress):
-        value, error = _importance_sample(model, batch, samples, generator)
-        values.append(value)
-        errors.append(error)
+    images, decodes = AT_ONCE.get(x.device.type, AT_ONCE_ELSEWHERE)
+    batches = bar(x.split(images), desc="log p(x)", unit="batch", show=progress)
+    parts = [_importance_sample(model, batch, samples, generator, max(1, decodes // len(batch))) for batch in batches]
     model.train(was_training)
-    return Estimate(torch.cat(values), torch.cat(errors))
+    value, error, effective = (torch.cat(part) for part in zip(*parts, strict=True))
+    if samples > FEW and effective.median() < FEW:
+        warnings.warn(
+            f"log p(x): half of the images rest on {effective.median():.0f} effective draws or fewer, of {samples}; "
+            "the standard error is too small then: refine q(z|x), or take the value as a bound",
+            stacklevel=3,  # the caller: torch.no_grad stands between
+        )
+    return Estimate(value, error, effective, f"importance-weighted bound of {samples} draws")
 
 
-def _importance_sample(model: VAE, x: Tensor, samples: int, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+def _importance_sample(
+    model: LatentVariableModel, x: Tensor, samples: int, generator: torch.Generator | None, chunk: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Accumulates log sum w and log sum w^2 over chunks of samples."""
     first = second = torch.full((len(x),), -math.inf, dtype=x.dtype, device=x.device)
-    mean, log_var = model.encode(x)
-    chunk = max(1, DECODES_AT_ONCE // len(x))
+    try:
+        q = model.posterior(x)
+    except UnsupportedError:  # a family that has `log_weights` alone
+        q = None
     for start in range(0, samples, chunk):
-        log_w = log_weights(model, x, mean, log_var, min(chunk, samples - start), generator)  # (S, B)
+        log_w = model.log_weights(x, min(chunk, samples - start), generator, q)  # (S, B)
         first = torch.logaddexp(first, torch.logsumexp(log_w, 0))
         second = torch.logaddexp(second, torch.logsumexp(2 * log_w, 0))
     value = first - math.log(samples)
     relative_variance = torch.expm1(second - math.log(samples) - 2 * value).clamp(min=0)  # Var[w] / E[w]^2
-    return value, (relative_variance / (samples - 1)).sqrt()
-
-
-def discretised(model: VAE) -> VAE:
-    """The same model with its Gaussian density of a pixel integrated over the bin of each of 256 grey levels.
-
-    Its ELBO is a bound on a probability, and so gives an honest number of bits per dimension.
-
-    Raises:
-        ValueError: when the model's likelihood is not Gaussian.
-    """
-    likelihood = model.config.likelihood
-    if likelihood.name != "gaussian":
-        raise ValueError(f"likelihood {likelihood.name!r} cannot be discretised: only 'gaussian' can")
-    sigma = "fixed" if likelihood.sigma == "optimal" else likelihood.sigma
-    config = model.config.replace(likelihood=likelihood.replace(name="discretised-gaussian", sigma=sigma))
-    twin = copy.deepcopy(model)
-    twin.config, twin.likelihood = config, make_likelihood(config.likelihood)
-    with torch.no_grad():
-        twin.likelihood.state_dict()["log_variance"].copy_(model.likelihood.state_dict()["log_variance"])
-    return twin.eval()
+    return value, (relative_variance / (samples - 1)).sqrt(), torch.exp(2 * first - second)
 
 
 @torch.no_grad()
-def summary(model: VAE, x: Tensor, seed: int = 0) -> dict[str, float]:
+def summary(model: LatentVariableModel, x: Tensor, seed: int = 0) -> dict[str, float]:
     """The figures that a run records for one split: means over x (N, D), nats per image unless named otherwise.
 
-    "bits_per_dim" is the bound -ELBO of the 256 grey levels, for likelihoods that are Gaussian or discretised.
+    "bits_per_dim" is the bound -ELBO of the 256 grey levels, for likelihoods that are Gaussian or discretised. What the
+    family cannot do is left out.
     """
     model.eval()  # in training an "optimal" sigma would be that of these very images
-    codes = posterior(model, x)
-    figures = {**_elbo_of_all(model, x, codes, seed)._asdict(), "squared_error": _squared_error(model, x, codes[0])}
-    means = {name: value.double().mean().item() for name, value in figures.items()}
-    means["active_units"] = int((codes[0].var(0) > ACTIVE).sum()) if len(x) > 1 else 0
-    if model.config.likelihood.name != "bernoulli":
-        of_levels = discretised(model) if model.config.likelihood.name == "gaussian" else model
-        bound = _elbo_of_all(of_levels, x, codes, seed).elbo.double().mean().item()
-        means["bits_per_dim"] = float(bits_per_dim(bound, x.shape[1], density=False))
-    return means
+    figures: dict[str, float] = {}
+    try:
+        figures |= _mean_terms(model, x, seed)
+        levels = model.discretised()
+        bound = figures["elbo"] if levels is model else _mean_terms(levels, x, seed)["elbo"]
+        figures["bits_per_dim"] = float(bits_per_dim(bound, x.shape[1], density=False))
+    except (UnsupportedError, ConfigError):
+        pass  # no likelihood, or none of grey levels
+    try:
+        figures["squared_error"] = squared_error(model, x).double().mean().item()
+        codes = torch.cat([model.codes(batch) for batch in x.split(BATCH)])
+        figures["active_units"] = int((codes.var(0) > ACTIVE).sum()) if len(x) > 1 else 0
+    except UnsupportedError:
+        pass
+    return figures
 
 
-def _elbo_of_all(model: VAE, x: Tensor, codes: tuple[Tensor, Tensor], seed: int) -> Terms:
+def _mean_terms(model: LatentVariableModel, x: Tensor, seed: int) -> dict[str, float]:
     generator = torch.Generator(x.device).manual_seed(seed)
-    closed_form = model.prior.kl(codes[0][:1], codes[1][:1]) is not None
-    kl: Literal["analytic", "monte-carlo"] = "analytic" if closed_form else "monte-carlo"
-    batches = zip(x.split(BATCH), codes[0].split(BATCH), codes[1].split(BATCH), strict=True)
-    parts = [elbo_at(model, *batch, kl=kl, generator=generator) for batch in batches]
-    return Terms(*(torch.cat(term) for term in zip(*parts, strict=True)))
+    batches = [model.terms(batch, generator) for batch in x.split(BATCH)]
+    return {key: torch.cat([terms[key] for terms in batches]).double().mean().item() for key in batches[0]}

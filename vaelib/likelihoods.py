@@ -17,15 +17,7 @@ from torch.nn import functional as F
 
 from vaelib.config import Config, ConfigError
 
-__all__ = [
-    "HALF_LEVEL",
-    "Bernoulli",
-    "Discretised",
-    "Gaussian",
-    "Likelihood",
-    "LikelihoodConfig",
-    "make_likelihood",
-]
+__all__ = ["HALF_LEVEL", "Bernoulli", "Discretised", "Gaussian", "Likelihood", "LikelihoodConfig", "make_likelihood"]
 
 HALF_LEVEL = 0.5 / 255
 """Half of one grey level of 8-bit data, on the scale where black is 0 and white is 1."""
@@ -81,8 +73,26 @@ class Likelihood(nn.Module, ABC):
         """One draw of x from p(x|z): (..., heads * D) -> (..., D)."""
 
     @abstractmethod
+    def variance(self, outputs: Tensor) -> Tensor:
+        """Var[x|z] of each pixel: (..., heads * D) -> (..., D), or () if all pixels share it."""
+
+    def discretised(self) -> Discretised:
+        """The same with the density of a pixel integrated over the bin of each of 256 grey levels.
+
+        What it gives is a probability, and so an honest number of bits per dimension.
+
+        Raises:
+            ConfigError: it is no density of grey pixels.
+        """
+        raise ConfigError(f"likelihood {type(self).__name__!r} cannot be discretised: only 'gaussian' can")
+
     def check(self, x: Tensor) -> None:
         """Raises a ValueError if images like `x` (N, D) cannot be drawn from this likelihood."""
+        low, high = x.min().item(), x.max().item()
+        if not (low >= 0 and high <= 1):  # also catches NaN
+            raise ValueError(
+                f"pixels must lie in [0, 1]; these go from {low:.9g} to {high:.9g}: divide 8-bit images by 255"
+            )
 
 
 def make_likelihood(config: LikelihoodConfig) -> Likelihood:
@@ -115,8 +125,9 @@ class Bernoulli(Likelihood):
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return torch.bernoulli(torch.sigmoid(outputs), generator=generator)
 
-    def check(self, x: Tensor) -> None:
-        _check_unit_range(x)
+    def variance(self, outputs: Tensor) -> Tensor:
+        mean = self.mean(outputs)
+        return mean * (1 - mean)
 
 
 class _Scaled(Likelihood):
@@ -191,8 +202,14 @@ class Gaussian(_Scaled):
         log_var = self.log_variance if self.config.sigma == "optimal" else self.log_var(outputs)
         return torch.exp(0.5 * log_var)
 
-    def check(self, x: Tensor) -> None:
-        _check_unit_range(x)
+    def variance(self, outputs: Tensor) -> Tensor:
+        return self.sigma(outputs).square()
+
+    def discretised(self) -> Discretised:
+        sigma = "fixed" if self.config.sigma == "optimal" else self.config.sigma
+        twin = Discretised(self.config.replace(name="discretised-gaussian", sigma=sigma))
+        twin.load_state_dict({"log_variance": self.log_variance})
+        return twin.to(self.log_variance.device)
 
 
 class Discretised(_Scaled):
@@ -221,22 +238,21 @@ class Discretised(_Scaled):
             noise = _randn_like(mean, generator)
         return (mean + width * noise).mul(255).round().clamp(0, 255) / 255
 
+    def variance(self, outputs: Tensor) -> Tensor:
+        logistic = self.config.name.endswith("logistic")
+        return torch.exp(self.log_var(outputs)) * (math.pi**2 / 3 if logistic else 1.0)
+
+    def discretised(self) -> Discretised:
+        return self
+
     def check(self, x: Tensor) -> None:
-        _check_unit_range(x)
+        super().check(x)
         off = (x * 255 - (x * 255).round()).abs().max().item()
         if off > 1e-2:
             raise ValueError(
                 f"{self.config.name!r} needs pixels on the 256 grey levels k/255; the furthest lies {off:.2g} of a "
                 "level off: round the images, or use name='gaussian'"
             )
-
-
-def _check_unit_range(x: Tensor) -> None:
-    low, high = x.min().item(), x.max().item()
-    if not (low >= 0 and high <= 1):  # also catches NaN
-        raise ValueError(
-            f"pixels must lie in [0, 1]; these go from {low:.4g} to {high:.4g}: divide 8-bit images by 255"
-        )
 
 
 def _logistic_areas(centre: Tensor, half: Tensor) -> tuple[Tensor, Tensor, Tensor]:

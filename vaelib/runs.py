@@ -1,8 +1,4 @@
-"""Finished runs, kept by content: the same configuration on the same data is never trained twice.
-
-A run is a directory named by a hash of its configuration and its data, with `config.json`, `history.csv`,
-`metrics.json`, `model.safetensors`, `environment.json` and a manifest of their checksums.
-"""
+"""Trainings as files: a run is made once, lies in a store under a name that its settings give it, and is read back."""
 
 from __future__ import annotations
 
@@ -12,7 +8,9 @@ import json
 import math
 import os
 import platform
+import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,42 +20,57 @@ import pandas as pd
 import platformdirs
 import safetensors.torch
 import torch
-from pydantic import Field
+from pydantic import Field, SerializeAsAny, model_validator
+from torch import Tensor
 
 import vaelib
-from vaelib import store
-from vaelib.checkpoints import Checkpoint
-from vaelib.config import Config
-from vaelib.data import DataConfig, Prepared, prepare
+from vaelib.config import Config, ConfigError, flat
+from vaelib.data import NAMES, DataConfig, DataError, Prepared, binarise, identity, prepare
 from vaelib.evaluation import summary
-from vaelib.models import VAE, ModelConfig
-from vaelib.objectives import ObjectiveConfig, loss_function
-from vaelib.store import BrokenRunError, BusyError, StoreError
-from vaelib.training import TrainingConfig, fit
+from vaelib.models import LatentVariableModel, ModelConfig, ObjectiveConfig, VAEConfig, new_model
+from vaelib.models.base import Objective, family_of
+from vaelib.store import FORMAT, MANIFEST, BrokenRunError, Directories, StoreError
+from vaelib.training import Checkpoint, NonFiniteLossError, TrainingConfig, fit
 
-__all__ = [
-    "BrokenRunError",
-    "BusyError",
-    "Run",
-    "RunConfig",
-    "StoreError",
-    "load",
-    "run_directory",
-    "store_directory",
-    "train_or_load",
-]
+__all__ = ["RUNS_DIR_VARIABLE", "Run", "RunConfig", "Store", "data_of", "train"]
 
 RUNS_DIR_VARIABLE = "VAELIB_RUNS"
+NO_WORD = re.compile(r"[^\w+-]+")
+BINARISATIONS = 5  # draws of dynamically binarised pixels that a run's figures are means over
 
 
 class RunConfig(Config):
-    """All that decides a run's result, but for the library's version and the machine."""
+    """All that decides a run's result, but for the versions of libraries and the machine.
+
+    `model` holds the settings of one family, `objective` those of that family's objective.
+    """
 
     data: DataConfig = DataConfig()
-    model: ModelConfig = ModelConfig()
-    objective: ObjectiveConfig = ObjectiveConfig()
+    model: SerializeAsAny[ModelConfig] = VAEConfig()
+    objective: SerializeAsAny[Objective] = ObjectiveConfig()
     training: TrainingConfig = TrainingConfig()
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_family(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        model, objective = settings.get("model", cls.model_fields["model"].default), settings.get("objective", {})
+        family = family_of(model)
+        if isinstance(objective, Objective) and type(objective) is not family.Objective:
+            if objective != type(objective)():
+                raise ConfigError(f"{objective!r} is no objective of the family {family.family!r}")
+            objective = {}
+        return {
+            **settings,
+            "model": model if isinstance(model, ModelConfig) else family.Settings(**model),
+            "objective": objective if isinstance(objective, Objective) else family.Objective(**objective),
+        }
+
+    def resolved(self) -> dict[str, Any]:
+        """All settings as JSON has them, but for the name that the data go by."""
+        settings = self.model_dump(mode="json")
+        del settings["data"]["name"]
+        return settings
 
 
 @dataclass(frozen=True)
@@ -67,32 +80,15 @@ class Run:
     `environment` says with what it was made: versions, threads, the data's hashes, and the "seconds" that it took.
     """
 
-    config: RunConfig
-    model: VAE
+    config: Any
+    model: Any
     history: pd.DataFrame
     metrics: dict[str, Any]
     environment: dict[str, Any]
     path: Path
 
 
-def store_directory() -> Path:
-    """Where runs live: the directory in VAELIB_RUNS, else the user's cache."""
-    return Path(os.environ.get(RUNS_DIR_VARIABLE) or platformdirs.user_cache_path("vaelib") / "runs")
-
-
-def run_directory(config: RunConfig, prepared: Prepared | None = None) -> Path:
-    """Where the run of `config` is or will be: named by a hash of the data's content and of what differs from defaults.
-
-    So a setting that a later version adds gives no run another name.
-    """
-    prepared = prepared or prepare(config.data)
-    settings = config.model_dump(mode="json", exclude_defaults=True, exclude={"data": {"name"}})
-    identity = {"format": store.FORMAT, "config": settings, "data": dict(prepared.data.sha256)}
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    return store_directory() / f"{prepared.data.name}-z{config.model.latent_dim}-{digest}"
-
-
-def train_or_load(
+def train(
     config: RunConfig, *, progress: bool | None = None, checkpoint_seconds: float = 30.0, wait: bool = True
 ) -> Run:
     """The finished run of `config`: loaded if it is in the store, else trained and put there.
@@ -105,82 +101,139 @@ def train_or_load(
         BusyError: another process is training it, with `wait` False.
         ConfigError, DataError: for settings or data that cannot be used.
         NonFiniteLossError: when training diverged; nothing is stored then.
-        StoreError: when the store cannot be written to.
+        StoreError: when the store cannot be read or written.
     """
-    prepared = prepare(config.data)
-    path = run_directory(config, prepared)
-    checkpoint = Checkpoint(path.with_name(f".{path.name}.checkpoint"), checkpoint_seconds)
-
-    run = store.once(path, load, lambda: store.write(path, _train(config, prepared, checkpoint, progress)), wait)
+    store = Store()
+    path = store.path(config)
+    checkpoint = store.checkpoint(path, checkpoint_seconds)
+    if not store.holds(path):
+        with store.exclusive(path, wait):
+            if not store.holds(path, set_aside=True):  # nor has another process finished it meanwhile
+                prepared = prepare(config.data)
+                parts = _parts(config, prepared)
+                model = new_model(config.model, prepared.data.shape, config.seed)
+                model.start(parts["train"])
+                history = fit(
+                    model,
+                    model.losses(config.objective, binarise=config.data.pixels == "dynamic"),
+                    parts["train"],
+                    config.training,
+                    seed=config.seed,
+                    held_out={name: x for name, x in parts.items() if name != "train"},
+                    settled=config.objective.settled_epochs,
+                    checkpoint=checkpoint,
+                    progress=progress,
+                )
+                store.write(path, _files(config, prepared, model.cpu(), history, parts))
     checkpoint.clear()  # also that of a process which was killed when it had just written the run
-    return run
+    return store.load(path, config)
 
 
-def load(path: Path) -> Run:
-    """The run in the directory `path`.
+def data_of(run: Run) -> Prepared:
+    """The data that a run learned from, read again and verified.
 
     Raises:
-        BrokenRunError: names the file that is missing or damaged, or the format that this version cannot read.
+        DataError: they are not where they were, or no longer the same.
     """
-    files = store.read(path)
+    name = run.config.data.name
     try:
-        config = RunConfig(**json.loads(files["config.json"]))
-        environment = json.loads(files["environment.json"])
-        model = _new_model(config, tuple(environment["image_shape"]))
-        model.load_state_dict(safetensors.torch.load(files["model.safetensors"]))
-        history = pd.read_csv(io.BytesIO(files["history.csv"]))
-        metrics = json.loads(files["metrics.json"])
-    except (ValueError, KeyError, RuntimeError) as error:
-        raise BrokenRunError(f"the run in {path} does not fit this version of vaelib ({error})") from None
-    return Run(config, model.eval(), history, metrics, environment, path)
+        prepared = prepare(run.config.data)
+    except (ConfigError, DataError) as error:
+        raise DataError(f"the data of {run.path.name} cannot be read again: {error}") from None
+    if dict(prepared.data.sha256) != run.environment["data"]:
+        raise DataError(f"the data set {name!r} is not the one that {run.path.name} was trained on: it was replaced")
+    return prepared
 
 
-def _train(config: RunConfig, prepared: Prepared, checkpoint: Checkpoint, progress: bool | None) -> dict[str, bytes]:
-    """Trains, judges, and returns the files of a finished run."""
+class Store(Directories):
+    """The runs in a folder: that in VAELIB_RUNS, else one in the user's cache."""
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        chosen = folder or os.environ.get(RUNS_DIR_VARIABLE)
+        super().__init__(Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("vaelib") / "runs")
+
+    def path(self, config: RunConfig) -> Path:
+        """Where the run of `config` is or will be: named by a hash of its settings, its family's version and its data.
+
+        Raises:
+            ConfigError, DataError: there are no such data.
+        """
+        title, hashes = identity(config.data.name, config.data.size, config.data.colour)
+        family = family_of(config.model)
+        parts = {"format": FORMAT, "family": [family.family, family.version], "data": hashes}
+        text = json.dumps({**parts, "config": config.resolved()}, sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        latents = getattr(config.model, "latent_dim", None)
+        kind = f"z{latents}" if family.family == "vae" else family.family
+        return self.folder / f"{NO_WORD.sub('_', title)[:60].strip('_') or 'data'}-{kind}-{digest}"
+
+    def load(self, run: str | os.PathLike[str], wanted: RunConfig | None = None) -> Run:
+        """The run with that name, or in that directory; with `wanted`, only if it was made with these settings.
+
+        Raises:
+            BrokenRunError: names the file that is missing or damaged. StoreError: it cannot be read, another version
+                wrote it, or its settings are others than those wanted.
+        """
+        path = Path(run) if isinstance(run, Path) or Path(run, MANIFEST).exists() else self.find(str(run))
+        files = self.read(path)
+        try:
+            environment = json.loads(files["environment.json"])
+            config = RunConfig(**json.loads(files["config.json"]))
+            model = new_model(config.model, environment["image_shape"])
+            model.load_state_dict(safetensors.torch.load(files["model.safetensors"]))
+            history = pd.read_csv(io.BytesIO(files["history.csv"]))
+            metrics = json.loads(files["metrics.json"])
+            config = config.replace(data=config.data.replace(name=environment["data_name"]))
+        except (ValueError, TypeError, LookupError, RuntimeError, safetensors.SafetensorError) as error:
+            why = " ".join(str(error).split())
+            raise BrokenRunError(f"the run in {path} does not fit this version of vaelib ({why})") from None
+        if wanted:
+            _must_be(config, wanted, path, environment["data"])
+            config = wanted
+        return Run(config, model.eval(), history, metrics, environment, path)
+
+    def checkpoint(self, path: Path, seconds: float = 30.0) -> Checkpoint:
+        """Where the training of the run at `path` keeps its state."""
+        return Checkpoint(self.begun(path), seconds, {"vaelib": vaelib.__version__})
+
+
+def _must_be(stored: RunConfig, wanted: RunConfig, path: Path, data: Mapping[str, str]) -> None:
+    """Refuses a run that lies under a name which is not its own."""
+    hashes = identity(wanted.data.name, wanted.data.size, wanted.data.colour)[1]
+    here, there = flat(wanted) | {"data": hashes}, flat(stored) | {"data": dict(data)}
+    other = [name for name in here | there if name != "data.name" and here.get(name) != there.get(name)]
+    if other:
+        found = ", ".join(f"{name}={there.get(name)!r} (asked for: {here.get(name)!r})" for name in other)
+        raise StoreError(f"the run in {path} was made with {found}: somebody put it under this name; move it away")
+
+
+def _parts(config: RunConfig, prepared: Prepared) -> dict[str, Tensor]:
+    """The images of each part of the split that is not empty, (n, D)."""
     parts = {name: getattr(prepared, name) for name in ("train", "validation", "test")}
-    splits = {name: torch.from_numpy(x) for name, x in parts.items() if len(x)}
-    held_out = {name: x for name, x in splits.items() if name != "train"}
-    model = _new_model(config, prepared.data.shape)
-    if config.model.output_bias == "average":
-        model.start_at(splits["train"].mean(0))
-    for x in splits.values():
-        model.likelihood.check(x)
-    loss = loss_function(model, config.objective, binarise=config.data.pixels == "dynamic")
-    history = fit(
-        model,
-        loss,
-        splits["train"],
-        config.training,
-        seed=config.seed,
-        held_out=held_out,
-        settled=math.ceil(config.objective.warmup_epochs),
-        checkpoint=checkpoint,
-        progress=progress,
-    )
-    model.cpu()
-    metrics = {name: summary(model, x) for name, x in splits.items()} | {"epochs": len(history)}
-    environment = _environment(prepared) | {"seconds": round(history.attrs["seconds"], 3)}
-    return {
-        "config.json": _json(config.model_dump(mode="json")),
-        "history.csv": history.to_csv(index=False).encode(),
-        "metrics.json": _json(metrics),
-        "model.safetensors": safetensors.torch.save({k: v.contiguous() for k, v in model.state_dict().items()}),
-        "environment.json": _json(environment),
-    }
+    if config.training.patience and not len(prepared.validation):
+        raise ConfigError(
+            f"training.patience={config.training.patience} needs validation images to watch, and this split of "
+            f"{prepared.data.name} has none: choose another split, or leave patience alone"
+        )
+    return {name: torch.from_numpy(x) for name, x in parts.items() if len(x)}
 
 
-def _json(content: Any) -> bytes:
-    return (json.dumps(content, indent=2) + "\n").encode()
-
-
-def _new_model(config: RunConfig, image_shape: tuple[int, ...]) -> VAE:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)  # torch draws initial weights from its global generator only
-        return VAE(config.model, image_shape)
-
-
-def _environment(prepared: Prepared) -> dict[str, Any]:
-    return {
+def _files(
+    config: RunConfig,
+    prepared: Prepared,
+    model: LatentVariableModel,
+    history: pd.DataFrame,
+    parts: Mapping[str, Tensor],
+) -> dict[str, bytes]:
+    """What a finished run consists of."""
+    dynamic = config.data.pixels == "dynamic"
+    metrics: dict[str, Any] = {name: _figures(model, x, dynamic) for name, x in parts.items()}
+    for part, figures in metrics.items():
+        for name, value in figures.items():
+            if not math.isfinite(value):
+                raise NonFiniteLossError(f"the finished model's {name} on {part} images is {value}", model, history)
+    name = config.data.name
+    environment = {
         "vaelib": vaelib.__version__,
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -189,4 +242,25 @@ def _environment(prepared: Prepared) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "image_shape": list(prepared.data.shape),
         "data": dict(prepared.data.sha256),
+        "data_name": name if name in NAMES else str(Path(name).expanduser().resolve()),
+        "seconds": round(history.attrs["seconds"], 3),
     }
+    return {
+        "config.json": _json(config.model_dump(mode="json")),
+        "history.csv": history.to_csv(index=False).encode(),
+        "metrics.json": _json(metrics | {"epochs": len(history)}),
+        "model.safetensors": safetensors.torch.save({k: v.contiguous() for k, v in model.state_dict().items()}),
+        "environment.json": _json(environment),
+    }
+
+
+def _figures(model: LatentVariableModel, x: Tensor, dynamic: bool) -> dict[str, float]:
+    """The `summary`; of pixels that training binarises anew, its mean over a few seeded binarisations."""
+    if not dynamic:
+        return summary(model, x)
+    drawn = [summary(model, torch.from_numpy(binarise(x.numpy(), seed))) for seed in range(BINARISATIONS)]
+    return {name: float(np.mean([figures[name] for figures in drawn])) for name in drawn[0]}
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=2) + "\n").encode()

@@ -7,135 +7,183 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from filelock import FileLock, Timeout
 
-__all__ = ["BrokenRunError", "BusyError", "StoreError", "exclusive", "once", "read", "set_aside", "write"]
+from vaelib.config import ConfigError, unknown
 
-T = TypeVar("T")
+__all__ = ["FORMAT", "BrokenRunError", "BusyError", "Directories", "StoreError"]
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "manifest.json"
 
 
 class StoreError(RuntimeError):
-    """The run store cannot be written to."""
+    """The run store cannot be read or written, or holds another run than was asked for."""
 
 
-class BrokenRunError(RuntimeError):
-    """A run's directory cannot be read, is damaged, or was made by another version of the store."""
+class BrokenRunError(StoreError):
+    """What a run's directory holds is not what was written there."""
 
 
 class BusyError(RuntimeError):
     """Another process is making what was asked for, and the caller did not want to wait."""
 
 
-@contextmanager
-def exclusive(path: Path, wait: bool = True) -> Iterator[None]:
-    """Lets one process at a time work on `path`; the others wait. The lock of a process that died is void.
+class Directories:
+    """The directories in a folder, and those that are begun: each is a name, and a checkpoint beside it."""
 
-    Raises:
-        BusyError: another process is at work on it, with `wait` False.
-        StoreError: when the store is read-only or full.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f".{path.name}.lock"))
-        lock.acquire(blocking=wait)
-    except Timeout:
-        raise BusyError(f"another process is making {path}") from None
-    except OSError as error:
-        raise _store_error(path, error) from None
-    try:
-        yield
-    finally:
-        lock.release()
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
+    def begun(self, path: Path) -> Path:
+        """The file that holds the state of what is not finished yet."""
+        return path.with_name(f".{path.name}.checkpoint")
 
-def once(path: Path, load: Callable[[Path], T], work: Callable[[], None], wait: bool = True) -> T:
-    """What `load` finds in `path`; if there is nothing, one process does the `work` that writes it, the others wait.
+    def names(self) -> list[str]:
+        """Of all runs: finished, begun or damaged."""
+        if not self.folder.is_dir():
+            return []
+        finished = {path.name for path in self.folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
+        begun = {path.name[1:].removesuffix(".checkpoint") for path in self.folder.glob(".*.checkpoint")}
+        return sorted(finished | begun)
 
-    A damaged directory is set aside, with a warning, and made anew.
+    def find(self, text: str) -> Path:
+        """The directory of the run with that name, or of the only one whose name has `text` in it.
 
-    Raises:
-        BusyError: another process is making it, with `wait` False.
-        StoreError: when the store cannot be written to.
-    """
-    if path.exists():
-        with suppress(BrokenRunError):
-            return load(path)
-    with exclusive(path, wait):
-        if path.exists():  # finished by another process meanwhile, or broken
+        Raises:
+            ConfigError: it is no name of a run, or that of several.
+        """
+        names = self.names()
+        found = [text] if text in names else [name for name in names if text.strip() and text in name]
+        if len(found) == 1:
+            return self.folder / found[0]
+        if found:
+            raise ConfigError(f"{len(found)} runs have {text!r} in their name: {', '.join(found[:5])}")
+        near = unknown("run", text, names).partition(" valid:")[0].rstrip(":")
+        raise ConfigError(f"{near} (vaelib runs list shows all in {self.folder})")
+
+    def named(self, name: str) -> Path:
+        """What may be deleted by that name, or by a part of it that no other has: an entry of this folder, no link.
+
+        Raises:
+            ConfigError: it is a path, however written, or no name of a run, or that of several.
+        """
+        if not name.strip() or Path(name).name != name or "\\" in name:
+            raise ConfigError(f"{name!r} is not the name of a run: only runs in {self.folder} are deleted, by name")
+        path = self.find(name)
+        if path.is_symlink():
+            raise ConfigError(f"{path.name} is a link to another folder: delete it there")
+        return path
+
+    def remove(self, name: str) -> None:
+        """Deletes the run that is `named` so, its checkpoint, or both.
+
+        Raises:
+            ConfigError: it is no name of a run of this store. BusyError: a process is at work on it.
+            StoreError: it could not be deleted, or only in part.
+        """
+        path = self.named(name)
+        with self.exclusive(path, wait=False):
             try:
-                return load(path)
-            except BrokenRunError as error:
-                warnings.warn(f"{error}: now in {set_aside(path)}, and made anew", stacklevel=3)
-        work()
-    return load(path)
+                if path.exists():
+                    shutil.rmtree(path)
+                self.begun(path).unlink(missing_ok=True)
+            except OSError as error:
+                raise StoreError(f"{path.name} was not deleted, or only in part ({error.strerror or error})") from None
 
+    @contextmanager
+    def exclusive(self, path: Path, wait: bool = True) -> Iterator[None]:
+        """Lets one process at a time work on `path`; the others wait. The lock of a process that died is void.
 
-def write(path: Path, files: Mapping[str, bytes]) -> None:
-    """Makes the directory `path` with `files` and a manifest of their SHA-256; it appears only when it is complete.
+        Raises:
+            BusyError: another process is at work on it, with `wait` False.
+            StoreError: when the store is read-only or full.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path.with_name(f".{path.name}.lock"))
+            lock.acquire(blocking=wait)
+        except Timeout:
+            raise BusyError(f"another process is making {path}") from None
+        except OSError as error:
+            raise _store_error(path, error) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
-    Raises:
-        StoreError: when the disk is full or the store read-only; nothing is left behind then.
-    """
-    draft = path.with_name(f".{path.name}.draft")
-    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    manifest = json.dumps({"format": FORMAT, "sha256": digests}, indent=2).encode()
-    try:
-        shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed here
-        draft.mkdir()
-        for name, content in {**files, MANIFEST: manifest}.items():
-            with open(draft / name, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        draft.rename(path)
-    except OSError as error:
-        shutil.rmtree(draft, ignore_errors=True)
-        if path.exists():  # locks do not work on this file system, and another process was first
-            return
-        raise _store_error(path, error) from None
+    def holds(self, path: Path, *, set_aside: bool = False) -> bool:
+        """Whether the directory `path` is there and whole. What is damaged is, if asked, renamed, with a warning.
 
+        Raises:
+            StoreError: it cannot be read, which says nothing of what it holds.
+        """
+        if not path.exists():
+            return False
+        try:
+            self.read(path)
+        except BrokenRunError as error:
+            if set_aside:
+                aside = next(free for n in range(1, 10**6) if not (free := Path(f"{path}.broken-{n}")).exists())
+                path.rename(aside)
+                warnings.warn(f"{error}: now in {aside}, and made anew", stacklevel=3)
+            return False
+        return True
 
-def read(path: Path) -> dict[str, bytes]:
-    """The files of the directory `path`, as they were written.
+    def read(self, path: Path) -> dict[str, bytes]:
+        """The files of the directory `path`, as they were written.
 
-    Raises:
-        BrokenRunError: names the file that is missing or damaged.
-    """
-    try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
-        if manifest["format"] != FORMAT:
-            raise BrokenRunError(
-                f"{path} was written in format {manifest['format']} of the run store, this version reads {FORMAT}: "
-                "train the run again, or read it with the version that made it"
-            )
-        files = {name: (path / name).read_bytes() for name in manifest["sha256"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BrokenRunError(f"the run in {path} is incomplete or damaged ({error!r})") from None
-    for name, content in files.items():
-        if hashlib.sha256(content).hexdigest() != manifest["sha256"][name]:
-            raise BrokenRunError(f"the run in {path} is damaged: {name} is not as it was written")
-    return files
+        Raises:
+            BrokenRunError: names the file that is missing or damaged.
+            StoreError: a file cannot be read, or another version of the store wrote it.
+        """
+        try:
+            manifest = json.loads((path / MANIFEST).read_bytes())
+            written, digests = manifest["format"], dict(manifest["sha256"])
+            files = {name: (path / name).read_bytes() for name in digests} if written == FORMAT else {}
+        except (ValueError, LookupError, TypeError, FileNotFoundError, NotADirectoryError) as error:
+            raise BrokenRunError(f"the run in {path} is incomplete or damaged ({error!r})") from None
+        except OSError as error:
+            raise StoreError(
+                f"the run in {path} cannot be read ({error.strerror or error}): see to that first"
+            ) from None
+        if written != FORMAT:
+            raise StoreError(f"{path} has format {written} of the run store, this version of vaelib reads {FORMAT}")
+        for name, content in files.items():
+            if hashlib.sha256(content).hexdigest() != digests[name]:
+                raise BrokenRunError(f"the run in {path} is damaged: {name} is not as it was written")
+        return files
 
+    def write(self, path: Path, files: Mapping[str, bytes]) -> None:
+        """Makes the directory `path` with `files` and a manifest of their SHA-256; it appears only when it is complete.
 
-def set_aside(path: Path) -> Path:
-    """Renames a broken directory, so that it neither serves nor is lost; returns its new place."""
-    number = 1
-    while (aside := path.with_name(f"{path.name}.broken-{number}")).exists():
-        number += 1
-    path.rename(aside)
-    return aside
+        Raises:
+            StoreError: when the disk is full or the store read-only; nothing is left behind then.
+        """
+        draft = path.with_name(f".{path.name}.draft")
+        digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+        manifest = json.dumps({"format": FORMAT, "sha256": digests}, indent=2).encode()
+        try:
+            shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed here
+            draft.mkdir(parents=True)
+            for name, content in {**files, MANIFEST: manifest}.items():
+                with open(draft / name, "wb") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+            draft.rename(path)
+        except OSError as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            if not path.exists():  # else locks do not work on this file system, and another process was first
+                raise _store_error(path, error) from None
 
 
 def _store_error(path: Path, error: OSError) -> StoreError:
     return StoreError(
-        f"cannot write the run {path.name} to {path.parent} ({error.strerror or error}): make room there, or set "
-        "VAELIB_RUNS to a folder that can be written"
+        f"cannot write {path.name} to {path.parent} ({error.strerror or error}): make room there, or set "
+        f"VAELIB_RUNS to a folder that can be written"
     )

@@ -1,22 +1,30 @@
-"""The training loop: knows data, a loss and an optimiser, nothing of VAEs."""
+"""The training loop: knows data, losses and optimisers, nothing of VAEs."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
+import os
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 import torch
 from pydantic import Field, PositiveInt
+from safetensors.torch import load, save
 from torch import Tensor, nn
+from tqdm.auto import tqdm as notebook_bar
+from tqdm.std import tqdm as terminal_bar
 
-from vaelib.checkpoints import Checkpoint
 from vaelib.config import Config
-from vaelib.progress import bar
 
-__all__ = ["NonFiniteLossError", "TrainingConfig", "averages", "fit", "pick_device"]
+__all__ = ["INTERRUPTED", "Checkpoint", "NonFiniteLossError", "TrainingConfig", "averages", "bar", "fit", "pick_device"]
 
 # Adam's moments decay into denormal numbers, on which a CPU is many times slower. The flag must be set before torch
 # starts its threads, hence here and not in `fit`.
@@ -25,27 +33,28 @@ torch.set_flush_denormal(True)
 LossFunction = Callable[[Tensor, float, "torch.Generator | None"], Mapping[str, Tensor]]
 """(batch, epoch, generator) -> figures per example, (B,) or (), with "loss" among them, which is minimised."""
 
+Losses = LossFunction | Sequence[tuple[Sequence[nn.Parameter], LossFunction]]
+"""One loss for all parameters; or pairs of some parameters and their loss, which take turns on every batch."""
+
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adagrad": torch.optim.Adagrad,
     "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "nadam": torch.optim.NAdam,
-    "radam": torch.optim.RAdam,
-    "rmsprop": torch.optim.RMSprop,
     "sgd": torch.optim.SGD,
 }
-FUSED = {"adagrad", "adam", "adamw", "sgd"}  # torch updates all parameters of these in one pass
+DIGEST = hashlib.sha256().digest_size
+INTERRUPTED = threading.Event()
+"""Set when training shall stop at its next checkpoint, which is then due at once."""
 
 
 class TrainingConfig(Config):
     """How a loss is minimised.
 
-    `weight_decay` is torch's: an L2 term in the gradient (decoupled for "adamw"). "cosine" lowers the step to zero
+    `weight_decay` is torch's: an L2 term in the gradient. "cosine" lowers the step to zero
     along half a cosine over all `epochs`. `patience` stops a run whose held-out loss has not improved for so many
     epochs, and brings back its best weights; see `fit` for losses that change their meaning.
     """
 
-    optimiser: Literal["adagrad", "adam", "adamw", "nadam", "radam", "rmsprop", "sgd"] = "adam"
+    optimiser: Literal["adagrad", "adam", "sgd"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
     batch_size: PositiveInt = 128
@@ -54,6 +63,12 @@ class TrainingConfig(Config):
     clip_norm: float | None = Field(default=None, gt=0)
     patience: PositiveInt | None = None
     device: str = "auto"
+
+    def rate_at(self, epoch: float) -> float:
+        """The learning rate after `epoch` passes; fractions count."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
 
 
 class NonFiniteLossError(RuntimeError):
@@ -71,12 +86,14 @@ def pick_device(name: str = "auto") -> torch.device:
     """The device called `name`; "auto" takes CUDA, else Apple's MPS, else the CPU.
 
     Raises:
-        ValueError: when the device is unknown or not on this machine.
+        ValueError: when the device is unknown, not on this machine, or cannot compute.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
-        return torch.zeros((), device=name).device
+        device = torch.zeros((), device=name)
+        device.item()  # "meta" has no numbers
+        return device.device
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"device={name!r} cannot be used here ({str(error).splitlines()[0]}): use 'auto' or 'cpu'"
@@ -85,7 +102,7 @@ def pick_device(name: str = "auto") -> torch.device:
 
 def fit(
     model: nn.Module,
-    loss: LossFunction,
+    loss: Losses,
     train: Tensor,
     config: TrainingConfig,
     *,
@@ -94,25 +111,27 @@ def fit(
     settled: int = 0,
     checkpoint: Checkpoint | None = None,
     progress: bool | None = None,
+    on_epoch: Callable[[dict[str, float]], object] | None = None,
 ) -> pd.DataFrame:
     """Minimises the mean of `loss` over `train` (N, D) by changing `model` in place; returns the history.
 
     The history has a row per epoch: epoch, samples_seen, and the mean of every figure that `loss` returns, as
     ``train_<figure>`` (averaged over the epoch's batches, while the weights moved) and as ``<name>_<figure>`` for each
-    array of `held_out` (at the epoch's end, always with the same noise). Its ``attrs["seconds"]`` is the time taken.
-    `patience` watches the first of `held_out`, once `settled` epochs are over: a loss whose weights still change, as in
-    a KL warm-up, has no best epoch.
+    array of `held_out` (at the epoch's end, always with the same noise); "kept" marks the epoch whose weights the model
+    has. Its ``attrs["seconds"]`` is the time taken. `on_epoch` is called with each row as it comes. Where several
+    losses take turns, "loss" is their sum. `patience` watches the first of `held_out`, once `settled` epochs are over:
+    a loss whose weights still change, as in a KL warm-up, has no best epoch.
 
     The same seed, data and number of threads give the same bits, also when a killed training goes on from `checkpoint`.
     `progress` None shows a bar to people only: in terminals and live notebooks, not in logs.
 
     Raises:
-        ValueError: for data that is empty, not float (N, D) or not finite.
+        ValueError: for data that is empty, not float32 (N, D) or not finite, or that the model's own `check` refuses.
         NonFiniteLossError: at the first loss that is nan or infinite.
     """
     held_out = dict(held_out or {})
     for name, x in {"train": train, **held_out}.items():
-        _check_data(name, x)
+        _check_data(name, x, model)
     if config.patience and not held_out:
         raise ValueError(
             f"patience={config.patience} needs held-out data to watch: pass held_out={{'validation': ...}}"
@@ -121,19 +140,21 @@ def fit(
     model.to(device)
     train = train.to(device)
     held_out = {name: x.to(device) for name, x in held_out.items()}
-    session = _Session(model, config, torch.Generator(device).manual_seed(seed), settled)
+    session = _Session(model, loss, config, torch.Generator(device).manual_seed(seed), settled)
     if checkpoint and (saved := checkpoint.load()):
         session.restore(*saved)
     with bar(total=config.epochs, initial=len(session.rows), desc="training", unit="epoch", show=progress) as shown:
         while not session.over:
             start = time.perf_counter()
-            row = _epoch(session, loss, train)
+            row = _epoch(session, train)
             for name, x in held_out.items():
                 means = averages(model, loss, x, len(session.rows) + 1, seed=seed)
                 row |= {f"{name}_{key}": value for key, value in means.items()}
             session.finish_epoch(row, len(train), time.perf_counter() - start)
             shown.set_postfix_str(" ".join(f"{key} {row[key]:.2f}" for key in row if key.endswith("_loss")))
             shown.update()
+            if on_epoch:
+                on_epoch(dict(session.rows[-1]))
             if checkpoint and checkpoint.due() and not session.over:
                 checkpoint.save(*session.state())
     if config.patience:
@@ -143,7 +164,7 @@ def fit(
 
 
 def averages(
-    model: nn.Module, loss: LossFunction, x: Tensor, epoch: float = 0.0, *, batch_size: int = 1000, seed: int = 0
+    model: nn.Module, loss: Losses, x: Tensor, epoch: float = 0.0, *, batch_size: int = 1000, seed: int = 0
 ) -> dict[str, float]:
     """The mean over x (N, D) of every figure that `loss` returns, without training."""
     generator = torch.Generator(x.device).manual_seed(seed)
@@ -152,33 +173,37 @@ def averages(
     with torch.no_grad():
         recorded = _Means()
         for batch in x.split(batch_size):
-            recorded.add(loss(batch, epoch, generator), len(batch))
+            for _, one in _pairs(model, loss):
+                recorded.add(one(batch, epoch, generator), len(batch))
     model.train(was_training)
     return recorded.means()
 
 
-def _epoch(session: _Session, loss: LossFunction, train: Tensor) -> dict[str, float]:
+def _epoch(session: _Session, train: Tensor) -> dict[str, float]:
     """One pass over the data in random order."""
-    model, config, optimiser, epoch = session.model, session.config, session.optimiser, len(session.rows)
+    model, config, epoch = session.model, session.config, len(session.rows)
     weights = list(model.parameters())
     model.train()
     recorded = _Means()
     batches = math.ceil(len(train) / config.batch_size)
     for step, batch in enumerate(_shuffled(train, config.batch_size, session.generator)):
         progress = epoch + step / batches
-        for group in optimiser.param_groups:
-            group["lr"] = _learning_rate(config, progress)
-        figures = loss(batch, progress, session.generator)
-        mean_loss = figures["loss"].mean()
-        if not math.isfinite(mean_loss.item()):
-            raise session.failure(mean_loss.item(), epoch * batches + step)
-        recorded.add(figures, len(batch))
-        for weight in weights:  # as optimiser.zero_grad() does, in a tenth of the time
-            weight.grad = None
-        mean_loss.backward()
-        if config.clip_norm:
-            nn.utils.clip_grad_norm_(weights, config.clip_norm)
-        optimiser.step()
+        for (parameters, loss), optimiser in zip(session.pairs, session.optimisers, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = config.rate_at(progress)
+            figures = loss(batch, progress, session.generator)
+            mean_loss = figures["loss"].mean()
+            if not math.isfinite(mean_loss.item()):
+                number = epoch * batches + step
+                what = f"the loss became {mean_loss.item()} at step {number}, epoch {epoch + 1}"
+                raise session.failure(what, untrained=number == 0)
+            recorded.add(figures, len(batch))
+            for weight in weights:  # as optimiser.zero_grad() does, in a tenth of the time
+                weight.grad = None
+            mean_loss.backward()
+            if config.clip_norm:
+                nn.utils.clip_grad_norm_(parameters, config.clip_norm)
+            optimiser.step()
     return {f"train_{key}": value for key, value in recorded.means().items()}
 
 
@@ -187,17 +212,17 @@ def _shuffled(x: Tensor, batch_size: int, generator: torch.Generator) -> Iterato
         yield x.index_select(0, indices)  # x[indices] in half the time
 
 
-def _learning_rate(config: TrainingConfig, epoch: float) -> float:
-    if config.schedule == "constant":
-        return config.learning_rate
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / config.epochs))
+def _pairs(model: nn.Module, loss: Losses) -> list[tuple[list[nn.Parameter], LossFunction]]:
+    if callable(loss):
+        return [(list(model.parameters()), loss)]
+    return [(list(parameters), one) for parameters, one in loss]
 
 
-def _optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+def _optimiser(parameters: list[nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:
     settings: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
-    if config.optimiser in FUSED and next(model.parameters()).device.type in ("cpu", "cuda"):
-        settings["fused"] = True
-    return OPTIMISERS[config.optimiser](model.parameters(), **settings)
+    if parameters[0].device.type in ("cpu", "cuda"):
+        settings["fused"] = True  # all parameters are updated in one pass
+    return OPTIMISERS[config.optimiser](parameters, **settings)
 
 
 class _Means:
@@ -211,18 +236,24 @@ class _Means:
             self.values.setdefault(key, []).append(value.detach().clone().expand(examples))
 
     def means(self) -> dict[str, float]:
-        return {key: torch.cat(values).cpu().double().mean().item() for key, values in self.values.items()}
+        """A figure that several losses have, such as "loss" itself, is their sum: each has seen every example."""
+        examples = min(sum(map(len, values)) for values in self.values.values())
+        sums = {key: torch.cat(values).cpu().double() for key, values in self.values.items()}
+        return {key: values.mean().item() * (len(values) // examples) for key, values in sums.items()}
 
 
 class _Session:
     """Everything that changes during training, so that it can be saved and taken up again."""
 
-    def __init__(self, model: nn.Module, config: TrainingConfig, generator: torch.Generator, settled: int) -> None:
+    def __init__(
+        self, model: nn.Module, loss: Losses, config: TrainingConfig, generator: torch.Generator, settled: int
+    ) -> None:
         self.model, self.config, self.generator, self.settled = model, config, generator, settled
-        self.optimiser = _optimiser(model, config)
+        self.pairs = _pairs(model, loss)
+        self.optimisers = [_optimiser(parameters, config) for parameters, _ in self.pairs]
         self.rows: list[dict[str, float]] = []
         self.last = self.best = self._weights()  # of the last epoch, and of the best on held-out data
-        self.best_loss, self.waited, self.seconds = math.inf, 0, 0.0
+        self.best_epoch, self.best_loss, self.waited, self.seconds = 0, math.inf, 0, 0.0
 
     def _weights(self) -> dict[str, Tensor]:
         return {key: value.clone() for key, value in self.model.state_dict().items()}
@@ -234,69 +265,150 @@ class _Session:
 
     def finish_epoch(self, row: dict[str, float], examples: int, seconds: float) -> None:
         epoch = len(self.rows) + 1
+        for name, value in row.items():  # the last step of an epoch shows in what is held out, or in the weights
+            if name.endswith("_loss") and not math.isfinite(value):
+                raise self.failure(f"{name} became {value} at the end of epoch {epoch}")
+        if not all(bool(torch.isfinite(weight).all()) for weight in self.model.parameters()):
+            raise self.failure(f"weights became nan or infinite at the end of epoch {epoch}")
         self.rows.append({"epoch": epoch, "samples_seen": epoch * examples, **row})
         self.last = self._weights()
         self.seconds += seconds
-        if epoch <= self.settled:
-            self.best = self.last
-        elif self.config.patience:
-            watched = next(value for key, value in row.items() if key.endswith("_loss") and key != "train_loss")
-            self.waited += 1
-            if watched < self.best_loss:
-                self.best, self.best_loss, self.waited = self.last, watched, 0
+        if epoch <= self.settled or not self.config.patience:
+            self.best, self.best_epoch = self.last, epoch
+            return
+        watched = next(value for key, value in row.items() if key.endswith("_loss") and key != "train_loss")
+        self.waited += 1
+        if watched < self.best_loss:
+            self.best, self.best_epoch, self.best_loss, self.waited = self.last, epoch, watched, 0
 
     def history(self) -> pd.DataFrame:
         history = pd.DataFrame(self.rows)
+        if len(history):
+            history["kept"] = history["epoch"] == self.best_epoch
         history.attrs["seconds"] = self.seconds
         return history
 
-    def failure(self, loss: float, step: int) -> NonFiniteLossError:
+    def failure(self, what: str, *, untrained: bool = False) -> NonFiniteLossError:
         """Brings back the last good weights and says what happened."""
         self.model.load_state_dict(self.last)
-        epoch = len(self.rows)
-        return NonFiniteLossError(
-            f"the loss became {loss} at step {step} (epoch {epoch + 1} of {self.config.epochs}); the model keeps its "
-            f"weights of {f'the end of epoch {epoch}' if epoch else 'the start'}. Try a smaller learning_rate (now "
-            f"{self.config.learning_rate:g}) or set clip_norm",
-            self.model,
-            self.history(),
-        )
+        self.best_epoch = len(self.rows)  # what the history calls kept
+        kept = f"the end of epoch {len(self.rows)}" if self.rows else "the start"
+        advice = f"Try a smaller learning_rate (now {self.config.learning_rate:g}) or set clip_norm"
+        if untrained:
+            advice = "No step was taken before: look at the images, the loss and the initial weights"
+        text = f"{what} of {self.config.epochs}; the model keeps its weights of {kept}. {advice}"
+        return NonFiniteLossError(text, self.model, self.history())
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All of it as tensors, and as facts that JSON can hold."""
         tensors = {"generator": self.generator.get_state()}
         tensors |= {f"last/{key}": value for key, value in self.last.items()}
         tensors |= {f"best/{key}": value for key, value in self.best.items()} if self.config.patience else {}
-        for index, moments in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser/{index}/{key}": value for key, value in moments.items()}
-        facts = {"rows": self.rows, "best_loss": self.best_loss, "waited": self.waited, "seconds": self.seconds}
-        return tensors, facts
+        for number, optimiser in enumerate(self.optimisers):
+            for index, moments in optimiser.state_dict()["state"].items():
+                tensors |= {f"optimiser/{number}/{index}/{key}": value for key, value in moments.items()}
+        names = ("rows", "best_epoch", "best_loss", "waited", "seconds")
+        return tensors, {name: getattr(self, name) for name in names}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         """The opposite of `state`."""
-        self.rows, self.seconds = facts["rows"], facts["seconds"]
-        self.best_loss, self.waited = facts["best_loss"], facts["waited"]
+        for name, fact in facts.items():
+            setattr(self, name, fact)
         parts: dict[str, dict[str, Tensor]] = {"last": {}, "best": {}, "optimiser": {}}
         for key, value in tensors.items():
             part, _, rest = key.partition("/")
             if rest:
                 parts[part][rest] = value
         self.model.load_state_dict(parts["last"])
-        self.last, self.best = self._weights(), parts["best"]
-        moments: dict[int, dict[str, Tensor]] = {}
+        self.last = self._weights()
+        self.best = parts["best"] or self.last
+        moments: list[dict[int, dict[str, Tensor]]] = [{} for _ in self.optimisers]
         for key, value in parts["optimiser"].items():
-            index, _, name = key.partition("/")
-            moments.setdefault(int(index), {})[name] = value
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+            number, index, name = key.split("/")
+            moments[int(number)].setdefault(int(index), {})[name] = value
+        for optimiser, state in zip(self.optimisers, moments, strict=True):
+            optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
         self.generator.set_state(tensors["generator"])
 
 
-def _check_data(name: str, x: Tensor) -> None:
-    if not isinstance(x, Tensor) or x.dim() != 2 or not x.is_floating_point():
+def _check_data(name: str, x: Tensor, model: nn.Module) -> None:
+    dtype = next(model.parameters()).dtype
+    if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype != dtype:
         what = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"{name} data is {what}: expected a float tensor (images, pixels)")
+        raise ValueError(f"{name} data is {what}: expected a {dtype} tensor (images, pixels)")
     if not len(x):
         raise ValueError(f"{name} data is empty: it needs at least one image")
     if not torch.isfinite(x).all():
         raise ValueError(f"{name} data holds nan or infinite values: clean it first")
+    if check := getattr(model, "check", None):
+        try:
+            check(x)
+        except ValueError as error:
+            raise ValueError(f"{name} data: {error}") from None
+
+
+class Checkpoint:
+    """A training's state in the file at `path`: the SHA-256 of the rest, then tensors and facts as safetensors.
+
+    Replaced whole, never edited; `due` every `interval` seconds. `made_by` is what else decides the bits of a run.
+    """
+
+    def __init__(self, path: Path, interval: float = 30.0, made_by: Mapping[str, Any] | None = None) -> None:
+        self.path, self.interval = path, interval
+        self.made_by = {"torch": torch.__version__, "threads": torch.get_num_threads(), **(made_by or {})}
+        self._saved = time.monotonic()
+
+    def due(self) -> bool:
+        return INTERRUPTED.is_set() or time.monotonic() - self._saved >= self.interval
+
+    def save(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+        """Where there is no room for it, training goes on without, and says so."""
+        header = {"facts": facts, "made_by": self.made_by}
+        own = {key: value.detach().clone().contiguous() for key, value in tensors.items()}  # safetensors shares nothing
+        payload = save(own, {"json": json.dumps(header)})
+        draft = self.path.with_name(self.path.name + ".part")
+        self._saved = time.monotonic()
+        try:
+            draft.unlink(missing_ok=True)  # a link that was planted there is not followed
+            with open(draft, "xb") as file:
+                file.write(hashlib.sha256(payload).digest() + payload)
+            os.replace(draft, self.path)
+        except OSError as error:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            warnings.warn(f"no checkpoint could be saved ({error}): training goes on without", stacklevel=2)
+        if INTERRUPTED.is_set():
+            raise KeyboardInterrupt
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """What was saved last, or None if there is nothing that can be continued to the same bits."""
+        if not self.path.exists():
+            return None
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise OSError(f"the checkpoint {self.path} cannot be read ({error}): see to it, or remove it") from None
+        digest, payload = content[:DIGEST], content[DIGEST:]
+        if hashlib.sha256(payload).digest() != digest:
+            warnings.warn(f"the checkpoint {self.path} is damaged: training starts afresh", stacklevel=2)
+            return None
+        length = int.from_bytes(payload[:8], "little")
+        header = json.loads(json.loads(payload[8 : 8 + length])["__metadata__"]["json"])
+        if header["made_by"] != self.made_by:
+            made_by = ", ".join(f"{key} {value}" for key, value in header["made_by"].items())
+            warnings.warn(f"the checkpoint {self.path} was made with {made_by}: training starts afresh", stacklevel=2)
+            return None
+        return load(payload), header["facts"]
+
+    def clear(self) -> None:
+        with suppress(OSError):  # of a store that only lets us read: there it does no harm
+            self.path.unlink(missing_ok=True)
+
+
+def bar(*args: Any, show: bool | None = None, **settings: Any) -> Any:
+    """A tqdm bar for people: by default in terminals and live notebooks, not in logs, never where TQDM_DISABLE=1."""
+    in_notebook = any(base.__module__ == "tqdm.notebook" for base in notebook_bar.__mro__)
+    if show is None and os.environ.get("TQDM_DISABLE", "0") not in ("", "0"):
+        show = False
+    hide = not show if show is not None else (False if in_notebook else None)  # None: hidden unless a terminal
+    return (notebook_bar if in_notebook else terminal_bar)(*args, disable=hide, leave=False, **settings)

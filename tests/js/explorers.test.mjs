@@ -2,13 +2,14 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { judge } from "../../vaelib/widgets/js/draw.mjs";
-import { readImages } from "../../vaelib/widgets/js/interface.mjs";
-import { describe, toCanvas, toPlane } from "../../vaelib/widgets/js/manifold.mjs";
-import { evaluate, posterior, readNetwork } from "../../vaelib/widgets/js/network.mjs";
-import { countHits, shareText } from "../../vaelib/widgets/js/sampler.mjs";
-import { between, latentName } from "../../vaelib/widgets/js/sliders.mjs";
-import { centreOfMass, distance, rasterise } from "../../vaelib/widgets/js/stroke.mjs";
+import { describe as inWords, ticks } from "../../vaebook/explorers/js/dial.mjs";
+import { judge } from "../../vaebook/explorers/js/draw.mjs";
+import { closest, few, latentName, readImages } from "../../vaebook/explorers/js/interface.mjs";
+import { evaluate, posterior, readNetwork } from "../../vaebook/explorers/js/network.mjs";
+import { describe, neighbour, toCanvas, toPlane } from "../../vaebook/explorers/js/plane.mjs";
+import { atTheEnd, countHits, shareText } from "../../vaebook/explorers/js/sampler.mjs";
+import { between } from "../../vaebook/explorers/js/sliders.mjs";
+import { centreOfMass, distance, rasterise } from "../../vaebook/explorers/js/stroke.mjs";
 import { fixture, viewOf } from "./fixture.mjs";
 
 for (const { name, spec, encoder, decoder, x, noise, reconstruction, kl } of fixture?.bounds ?? []) {
@@ -46,12 +47,12 @@ test("a walk is straight", () => {
 
 test("hits are counted among the draws so far", () => {
   assert.equal(countHits([1, 0, 1, 1], 3), 2);
-  assert.equal(shareText(2, 3), "2 of 3 (66.7 %)");
+  assert.equal(shareText(2, 3), "2 of 3 (66.7\u00a0%)");
   assert.equal(shareText(0, 0), "none yet");
 });
 
 test("bytes become pixels", () => {
-  const images = readImages(new DataView(Uint8Array.of(0, 255, 51, 102).buffer), 2);
+  const images = readImages(new DataView(Uint8Array.of(0, 255, 51, 102).buffer), [1, 2]);
   assert.deepEqual(
     images.map((image) => Array.from(image)),
     [
@@ -85,4 +86,54 @@ test("nothing drawn is black; images need not be square", () => {
   const pixels = rasterise([[[0.2, 0.5]]], [28, 20]);
   assert.equal(pixels.length, 560);
   assert.ok(pixels.some((pixel) => pixel > 0.9));
+});
+
+test("a drawing for images in colour has all three values", () => {
+  const [grey, colour] = [
+    [8, 8],
+    [8, 8, 3],
+  ].map((shape) =>
+    rasterise(
+      [
+        [
+          [0.2, 0.5],
+          [0.8, 0.5],
+        ],
+      ],
+      shape,
+    ),
+  );
+  assert.equal(colour.length, 3 * grey.length);
+  assert.ok(colour.every((value, i) => value === grey[Math.floor(i / 3)]));
+  assert.equal(rasterise([], [8, 8, 3]).length, 192);
+});
+
+test("what cannot be seen is said: the nearest code, the most similar image, what a chart shows", () => {
+  const groups = [{ name: "3" }, { name: "7" }];
+  const points = { at: Float32Array.of(0, 0, 2, 2), spec: { groups, members: [1, 0] } };
+  assert.equal(neighbour([1.8, 1.5], points), "nearest code: class 3");
+  assert.equal(neighbour([0, 0.1], points), "nearest code: class 7");
+  assert.equal(neighbour([0, 0], { ...points, spec: { groups: groups.slice(1), members: [0, 0] } }), "");
+  assert.equal(
+    closest(
+      [0.9, 0.1],
+      [
+        [0, 1],
+        [1, 0],
+        [0.5, 0.5],
+      ],
+    ),
+    1,
+  );
+  assert.equal(few(["a", "b", "c"], 2), "a, b and 1 more");
+  assert.match(inWords([4, 1, 0.2], 2, 0.5, "σ²"), /from 4\.0 down to 0\.20; 2 of 3 above σ² = 0\.50/);
+  assert.match(inWords([4, 1], "–", null, "σ²"), /^from 4\.0 down to 1\.0$/);
+  assert.match(atTheEnd({ draws: 300 }), /All 300 .* "Start over"/);
+});
+
+test("ticks are round, from zero, three or so", () => {
+  assert.deepEqual(ticks(2.9), [0, 1, 2]);
+  assert.deepEqual(ticks(0.31), [0, 0.2]);
+  assert.deepEqual(ticks(45), [0, 20, 40]);
+  assert.deepEqual(ticks(0), [0]);
 });

@@ -1,9 +1,9 @@
-// What tests/test_widgets.py writes for these tests: packed networks, inputs, and what torch makes of them.
+// What tests/vaebook/test_explorers.py writes for these tests: packed networks, inputs, and what torch makes of them.
 
 import { readFileSync } from "node:fs";
 
-const { WIDGETS_FIXTURE } = process.env;
-export const fixture = WIDGETS_FIXTURE ? JSON.parse(readFileSync(WIDGETS_FIXTURE, "utf8")) : null;
+const { EXPLORERS_FIXTURE } = process.env;
+export const fixture = EXPLORERS_FIXTURE ? JSON.parse(readFileSync(EXPLORERS_FIXTURE, "utf8")) : null;
 
 /** Bytes as ipywidgets hands them over: a view that does not start where its buffer does. */
 export function viewOf(base64) {

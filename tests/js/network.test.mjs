@@ -10,10 +10,10 @@ import {
   normals,
   posterior,
   readNetwork,
-} from "../../vaelib/widgets/js/network.mjs";
+} from "../../vaebook/explorers/js/network.mjs";
 import { fixture, largestError, viewOf } from "./fixture.mjs";
 
-const [PIXEL, AVERAGE] = [0.1, 0.003]; // stated in the docstrings of vaelib/widgets
+const [PIXEL, AVERAGE] = [0.1, 0.003]; // stated in the docstrings of vaebook/explorers
 
 for (const { name, decoder, weights, likelihood, z, images, rounded } of fixture?.decoders ?? []) {
   test(`decodes as torch does: ${name}`, () => {

@@ -5,10 +5,12 @@ Exit status: 0 done, 1 failed, 2 used wrongly, 130 stopped with Ctrl-C.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from cyclopts import App, CycloptsError, Parameter
@@ -17,85 +19,90 @@ from pydantic import ValidationError
 import vaelib
 from vaelib.config import ConfigError, explain
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "new_app", "run_app"]
 
 TRACEBACK_VARIABLE = "VAELIB_TRACEBACK"
 
-app = App(
-    name="vaelib",
-    version=vaelib.__version__,
-    help="Variational autoencoders to read, to run and to trust. Each command has its own --help, with an example.",
-    help_format="plaintext",
-    default_parameter=Parameter(negative=(), consume_multiple=True),
-    suppress_keyboard_interrupt=False,
-)
+
+def new_app(name: str, help: str) -> App:
+    """A command line whose commands are added with `add`."""
+    return App(
+        name=name,
+        version=vaelib.__version__,
+        help=f"{help} Each command has its own --help, with an example.",
+        help_format="plaintext",
+        default_parameter=Parameter(negative=(), consume_multiple=True),
+        suppress_keyboard_interrupt=False,
+    )
 
 
-def _add(path: str, target: str, help: str, *examples: str) -> None:
-    """Adds the command at `path` ("runs list") that calls `target` ("runs:list_runs"), imported only when it is."""
+def add(parent: App, path: str, target: str, help: str, *examples: str) -> None:
+    """Adds the command at `path` ("runs list") that calls `target` ("module:function"), imported only when it is."""
     *groups, name = path.split()
-    parent = app
+    epilogue = "\n".join(["Example:", *(f"  {parent.name[0]} {path} {example}" for example in examples)])
     for group in groups:
         parent = parent[group]
-    epilogue = "\n".join(["Example:", *(f"  vaelib {path} {example}" for example in examples)])
-    parent.command(f"vaelib.cli.{target}", name=name, help=help, help_epilogue=epilogue)
+    parent.command(target, name=name, help=help, help_epilogue=epilogue)
 
 
+app = new_app("vaelib", "Variational autoencoders to read, to run and to trust.")
 app.command(App(name="data", help="The data sets: what there is, fetching and verifying them."))
 app.command(App(name="runs", help="The finished runs in the store."))
-app.command(App(name="chapters", help="The book's chapters: executing and checking them."))
-_add("data list", "data:list_data", "What data sets there are, and where they lie.", "")
-_add("data fetch", "data:fetch", "Downloads and verifies data sets (all that are not bundled, unless named).", "mnist")
-_add("data verify", "data:verify", "Verifies the data sets that are here, and downloads nothing.", "", "frey")
-_add(
-    "train",
-    "train:train",
-    "Trains one run, or loads it if it is in the store. A run that was stopped goes on from its last checkpoint.",
-    "--data.name digits --model.latent-dim 5 --training.epochs 3",
-    "--recipe report --data.name mnist --seed 1",
-)
-_add(
-    "sweep",
-    "train:sweep",
-    "Trains every combination of some settings; a run that fails stops no other; again, it does only what is missing.",
-    "--data.name digits --training.epochs 3 --grid model.latent_dim=2,5 seed=0,1,2",
-    "--recipe modern --grid model.latent_dim=2,5,10,20 --scheduler tcp://head-node:8786",
-)
-_add(
-    "evaluate",
-    "evaluate:evaluate",
-    "What a finished run is worth: its figures, and log p(x) by importance sampling, with the Monte Carlo error.",
-    "digits-z5 --samples 500",
-)
-_add("runs list", "runs:list_runs", "One line for each run: what it is and what it reached.", "")
-_add("runs show", "runs:show", "A run's settings, figures, and what it was made with.", "digits-z5")
-_add("runs rm", "runs:remove", "Deletes runs, also unfinished and damaged ones.", "digits-z5-0123456789abcdef --yes")
-_add(
-    "chapters execute",
-    "chapters:execute",
-    "Runs chapters in full and replaces their published notebooks (all chapters, unless named).",
-    "chapters/01_data.py",
-)
-_add("chapters check", "chapters:check", "Says what is wrong with the notebooks: unpaired, stale, errors, size.", "")
-_add(
-    "chapters run",
-    "chapters:run",
-    "Runs chapters on other parameters and leaves one notebook for each combination; the book stays as it is.",
-    "chapters/03_training.ipynb --grid latent_dim=2,5 seeds=1 --output out/",
-)
+for _path, _target, _help, *_examples in (
+    ("data list", "data:list_data", "What data sets there are, and where they lie.", ""),
+    ("data fetch", "data:fetch", "Downloads and verifies data sets (all not bundled, unless named).", "mnist"),
+    ("data verify", "data:verify", "Verifies the data sets that are here, and downloads nothing.", "", "frey"),
+    (
+        "train",
+        "train:train",
+        "Trains one run, or loads it if it is in the store. A run that was stopped goes on from its last checkpoint.",
+        "--data.name digits --model.latent-dim 5 --training.epochs 3",
+    ),
+    (
+        "sweep",
+        "train:sweep",
+        "Trains every combination of settings; a run that fails stops no other; again, it does only what is missing.",
+        "--data.name digits --training.epochs 3 --grid model.latent_dim=2,5 seed=0,1,2",
+        "--grid model.latent_dim=2,5,10,20 --scheduler tcp://head-node:8786",
+    ),
+    (
+        "evaluate",
+        "runs:evaluate",
+        "What a finished run is worth: its figures, and log p(x) by importance sampling, with the Monte Carlo error.",
+        "digits-z5 --samples 500",
+    ),
+    ("runs list", "runs:list_runs", "One line for each run: what it is and what it reached.", ""),
+    ("runs show", "runs:show", "A run's settings, figures, and what it was made with.", "digits-z5"),
+    ("runs rm", "runs:remove", "Deletes runs, also unfinished and damaged ones.", "digits-z5-0123456789abcdef --yes"),
+):
+    add(app, _path, f"vaelib.cli.{_target}", _help, *_examples)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit status; what goes wrong is one line on stderr."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
+    """Runs ``vaelib`` and returns its exit status."""
+    return run_app(app, arguments)
+
+
+def run_app(app: App, arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line and returns its exit status; what goes wrong is one line on stderr."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: _say(f"warning: {message}")
+        warnings.showwarning = lambda message, *_, **__: _say(app, f"warning: {message}")
+        for name in ("stdout", "stderr"):
+            if getattr(sys, name) is None:  # closed, as by `>&-`: what is written is lost, a run must not be
+                setattr(sys, name, io.StringIO())
+            with suppress(AttributeError, ValueError):
+                getattr(sys, name).reconfigure(errors="replace")  # a console without "−" shows "?"
         try:
+            if given[:1] in (["train"], ["sweep"]):
+                from vaelib.cli.train import choose_family
+
+                choose_family(given)
             status = app(given, print_error=False, exit_on_error=False, result_action="return_value")
             sys.stdout.flush()
             return status if isinstance(status, int) else 0
         except KeyboardInterrupt:
-            _say("stopped; what is finished is kept, and the same command goes on from there")
+            _say(app, "stopped; what is finished is kept, and the same command goes on from there")
             return 130
         except BrokenPipeError:  # whoever read the output has gone, as with `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -103,20 +110,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except Exception as error:
             if os.environ.get(TRACEBACK_VARIABLE):
                 raise
-            return _failure(error)
+            return _failure(app, error)
 
 
-def _failure(error: Exception) -> int:
+def _failure(app: App, error: Exception) -> int:
     for cause in _causes(error):  # what the configuration says is clearer than what was made of it
         if isinstance(cause, ValidationError):
-            _say(explain(cause, cause.title, ()))
+            _say(app, explain(cause, cause.title, ()))
             return 2
     if isinstance(error, (CycloptsError, ConfigError)):
-        _say(f"{error} (vaelib --help)" if isinstance(error, CycloptsError) else str(error))
+        _say(app, f"{error} ({app.name[0]} --help)" if isinstance(error, CycloptsError) else error)
         return 2
-    known = type(error).__module__.startswith("vaelib.") or isinstance(error, (OSError, ValueError))
+    known = type(error).__module__.startswith(("vaelib.", "vaebook.")) or isinstance(error, (OSError, ValueError))
     hint = "" if known else f" ({TRACEBACK_VARIABLE}=1 shows where)"
-    _say(f"{'' if known else type(error).__name__ + ': '}{error}{hint}")
+    _say(app, f"{'' if known else type(error).__name__ + ': '}{error}{hint}")
     return 1
 
 
@@ -126,5 +133,6 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _say(text: Any) -> None:
-    print("vaelib:", " ".join(str(text).split()), file=sys.stderr, flush=True)
+def _say(app: App, text: Any) -> None:
+    with suppress(OSError, ValueError):  # nobody is there to be told
+        print(f"{app.name[0]}:", " ".join(str(text).split()), file=sys.stderr, flush=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from vaelib import data
-from vaelib.cli.text import table
-from vaelib.config import pick
-from vaelib.data import MissingDataError, frey, mnist
-from vaelib.data.files import Source, held
+import pandas as pd
 
-SOURCES: dict[str, Source] = {"mnist": mnist.SOURCE, "frey": frey.SOURCE}
+from vaelib import data
+from vaelib.config import pick
+from vaelib.data import MissingDataError
+from vaelib.data.fetch import Source, held
+from vaelib.data.sets import FREY, MNIST
+
+SOURCES: dict[str, Source] = {"mnist": MNIST, "frey": FREY}
 CONTENT = {
     "mnist": "70,000 handwritten digits, 28x28, labelled",
     "frey": "1,965 frames of a face, 28x20",
@@ -19,7 +21,7 @@ CONTENT = {
 
 def list_data() -> None:
     rows = [{"name": name, "content": CONTENT[name], "where": _place(name)} for name in data.NAMES]
-    print(table(rows))
+    print(pd.DataFrame(rows).to_string(index=False, justify="left"))
 
 
 def fetch(*names: str) -> None:

@@ -1,33 +1,69 @@
-"""``vaelib runs``: the store's list, one run, deleting."""
+"""``vaelib evaluate`` and ``vaelib runs``: what a finished run is worth; the store's list, one run, deleting."""
 
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from vaelib import store
-from vaelib.cli.text import table
-from vaelib.cli.train import figures
-from vaelib.config import ConfigError, unknown
-from vaelib.grid import flat
-from vaelib.runs import BrokenRunError, load, store_directory
-from vaelib.tables import COLUMNS
+import pandas as pd
+import torch
 
-CHECKPOINT = ".{}.checkpoint"
+from vaelib.cli.text import metrics_table, table
+from vaelib.config import ConfigError, flat, pick
+from vaelib.data import DataError, binarise
+from vaelib.evaluation import TITLES, log_likelihood
+from vaelib.runs import Store, data_of
+from vaelib.store import MANIFEST, StoreError
+
+PARTS = ("train", "validation", "test")
+
+
+def evaluate(run: str, *, samples: int = 5000, part: str = "test", images: int | None = None, seed: int = 0) -> None:
+    """
+    Parameters
+    ----------
+    run
+        its name in the store, a part of it that no other run has, or its folder
+    samples
+        draws of z for each image; 0 leaves log p(x) out
+    part
+        of the data: train, validation or test
+    images
+        only so many of them, the first
+    seed
+        of the draws
+    """
+    if samples < 0 or samples == 1 or (images is not None and images < 1):
+        raise ConfigError("--samples is 0 or at least 2, --images at least 1")
+    pick("part", part, PARTS)
+    found = Store().load(run)
+    x = getattr(data_of(found), part)[:images] if samples else None
+    print(found.path.name)
+    print(metrics_table(found))
+    if x is None:
+        return
+    if not len(x):
+        raise DataError(f"the split of {found.path.name} has no {part} images")
+    kind = f"{part} images"
+    if found.config.data.pixels == "dynamic":
+        x, kind = binarise(x, seed), f"{part} images, binarised with seed {seed}"
+    estimate = log_likelihood(found.model, torch.from_numpy(x), samples, torch.Generator().manual_seed(seed))
+    value, error = estimate.mean()
+    few = estimate.effective_samples.median()
+    print(f"log p(x) of {len(x):,} {kind}, {samples:,} samples ({few:.0f} effective): {value:.3f} +- {error:.3f} nats")
 
 
 def list_runs() -> None:
-    folder = store_directory()
-    rows = [_row(path) for path in _paths()]
+    store = Store()
+    rows = [_row(store, name) for name in store.names()]
     if not rows:
-        print(f"no runs in {folder}")
+        print(f"no runs in {store.folder}")
         return
-    print(table(rows))
-    print(f"{len(rows)} in {folder}")
+    print(table(pd.DataFrame(rows)))
+    print(f"{len(rows)} in {store.folder}")
 
 
 def show(run: str) -> None:
@@ -37,11 +73,11 @@ def show(run: str) -> None:
     run
         its name, a part of it that no other run has, or its folder
     """
-    found = load(find(run))
+    found = Store().load(run)
     print(found.path)
     for name, value in flat(found.config).items():
         print(f"  {name:<30} {value}")
-    print(figures(found).to_string())
+    print(metrics_table(found))
     print(f"{found.metrics['epochs']} epochs")
     for name, value in found.environment.items():
         print(f"  {name:<30} {value}")
@@ -58,92 +94,43 @@ def remove(*runs: str, yes: bool = False) -> None:
     """
     if not runs:
         raise ConfigError("runs rm needs the name of a run (vaelib runs list)")
-    paths = [_in_store(run) for run in runs]
-    if not yes and not _agreed(paths):
+    store = Store()
+    names = [store.named(run).name for run in runs]
+    if not yes and not _agreed(names):
         raise ConfigError("nothing was deleted: say --yes")
-    for path in paths:
-        with store.exclusive(path, wait=False):
-            if path.exists():
-                shutil.rmtree(path)
-            path.with_name(CHECKPOINT.format(path.name)).unlink(missing_ok=True)
-        print(f"deleted {path.name}")
+    for name in names:
+        store.remove(name)
+        print(f"deleted {name}")
 
 
-def _in_store(name: str) -> Path:
-    """The run with that name, or the only one whose name has `name` in it, among the store's own entries.
-
-    Nothing else is ever deleted: no path, however it is written, and nothing that only looks like a run.
-
-    Raises:
-        ConfigError: the name is empty, is a path, is that of a link, or is that of no run or of several.
-    """
-    if not name.strip() or name in (".", "..") or Path(name).name != name or "/" in name or "\\" in name:
-        raise ConfigError(f"{name!r} is not the name of a run: only runs in {store_directory()} are deleted, by name")
-    path = _named(name)
-    if path.is_symlink():
-        raise ConfigError(f"{path.name} is a link to another folder: delete it there")
-    return path
-
-
-def find(name: str) -> Path:
-    """The folder of the run with that name, that folder, or the only run whose name has `name` in it.
-
-    Raises:
-        ConfigError: there is none, or more than one.
-    """
-    if (Path(name) / store.MANIFEST).exists():
-        return Path(name).absolute()
-    return _named(name)
-
-
-def _named(name: str) -> Path:
-    paths = {path.name: path for path in _paths()}
-    if name in paths:
-        return paths[name]
-    found = [full for full in paths if name and name in full]
-    if len(found) > 1:
-        raise ConfigError(f"{len(found)} runs have {name!r} in their name: {', '.join(found[:5])}")
-    if not found:
-        near = unknown("run", name, paths).split("; valid:")[0].split(" valid:")[0]
-        raise ConfigError(f"{near.rstrip(':')} (vaelib runs list shows all in {store_directory()})")
-    return paths[found[0]]
-
-
-def _paths() -> list[Path]:
-    """The runs in the store, finished or not, whole or damaged."""
-    folder = store_directory()
-    if not folder.is_dir():
-        return []
-    finished = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
-    begun = {path.name[1:].removesuffix(".checkpoint") for path in folder.glob(CHECKPOINT.format("*"))}
-    return [folder / name for name in sorted(finished | begun)]
-
-
-def _row(path: Path) -> dict[str, Any]:
+def _row(store: Store, name: str) -> dict[str, Any]:
+    path = store.folder / name
     if not path.exists():
-        return {"run": path.name, "state": "unfinished"}
+        return {"run": name, "state": "unfinished"}
     try:
         files = store.read(path)
-        config, metrics, made = (json.loads(files[f"{name}.json"]) for name in ("config", "metrics", "environment"))
+        config, metrics, made = (json.loads(files[f"{part}.json"]) for part in ("config", "metrics", "environment"))
+        likelihood = config["model"].get("likelihood", {}).get("name", "")
         return {
-            "run": path.name,
+            "run": name,
             "state": "finished",
             "data": Path(config["data"]["name"]).name,
-            "likelihood": config["model"]["likelihood"]["name"],
-            "hidden": "+".join(map(str, config["model"]["hidden"])),
+            "family": config["model"]["family"],
+            "likelihood": likelihood,
+            "hidden": "+".join(map(str, config["model"].get("hidden", ()))),
             "optimiser": config["training"]["optimiser"],
             "seed": config["seed"],
             "epochs": metrics["epochs"],
-            COLUMNS["elbo"] + ", test": round(-metrics["test"]["elbo"], 2),
+            TITLES["elbo"] + ", test": round(-metrics["test"]["elbo"], 2) if "elbo" in metrics["test"] else None,
             "minutes": round(made["seconds"] / 60, 1),
-            "made": datetime.fromtimestamp((path / store.MANIFEST).stat().st_mtime).strftime("%Y-%m-%d %H:%M"),
+            "made": datetime.fromtimestamp((path / MANIFEST).stat().st_mtime).strftime("%Y-%m-%d %H:%M"),
         }
-    except (BrokenRunError, ValueError, KeyError, TypeError):
-        return {"run": path.name, "state": "damaged"}
+    except (StoreError, ValueError, LookupError, TypeError):
+        return {"run": name, "state": "damaged"}
 
 
-def _agreed(paths: list[Path]) -> bool:
-    if not sys.stdin.isatty():
+def _agreed(names: list[str]) -> bool:
+    if sys.stdin is None or not sys.stdin.isatty():
         return False
-    print("\n".join(str(path) for path in paths))
-    return input(f"Delete {len(paths)}? [y/N] ").strip().lower() in ("y", "yes")
+    print("\n".join(names))
+    return input(f"Delete {len(names)}? [y/N] ").strip().lower() in ("y", "yes")

@@ -1,26 +1,29 @@
-"""Tables for terminals: text to the left, numbers to the right."""
+"""Tables for terminals."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import pandas as pd
 
-__all__ = ["table"]
+from vaelib.evaluation import TITLES, signed
+from vaelib.runs import Run
 
-
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One line for each row below the names of all columns; what a row lacks is left empty, as is nan."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = [[row.get(name, "") for row in rows] for name in names]
-    cells = [[name, *map(_cell, column)] for name, column in zip(names, columns, strict=True)]
-    for column, values in zip(cells, columns, strict=True):
-        width = max(map(len, column))
-        numbers = not any(isinstance(value, str) and value for value in values)
-        column[:] = [cell.rjust(width) if numbers else cell.ljust(width) for cell in column]
-    return "\n".join("  ".join(line).rstrip() for line in zip(*cells, strict=True))
+__all__ = ["metrics_table", "table"]
 
 
-def _cell(value: Any) -> str:
-    if value != value:  # nan: pandas' way of saying that there is nothing
+def table(rows: pd.DataFrame) -> str:
+    """One line for each row below the names of all columns; what a row lacks is left empty."""
+    if rows.empty:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return rows.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.6g}")
+
+
+def metrics_table(run: Run) -> str:
+    """The figures of a run, a row for each part of the data; see `evaluation.signed`."""
+    parts = {part: figures for part, figures in run.metrics.items() if isinstance(figures, dict)}
+    rows = {
+        part: {title: round(signed(key, figures[key]), 4) for key, title in TITLES.items() if key in figures}
+        for part, figures in parts.items()
+    }
+    if not any(rows.values()):
+        return f"no figures: the family {run.config.model.family!r} has no likelihood, no reconstruction and no codes"
+    return pd.DataFrame.from_dict(rows, orient="index").to_string()

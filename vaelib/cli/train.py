@@ -1,82 +1,92 @@
-"""``vaelib train`` and ``vaelib sweep``: the options are the settings of `RunConfig`."""
+"""``vaelib train`` and ``vaelib sweep``: the options are the settings of `RunConfig`, of the family that is named."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-import pandas as pd
 from cyclopts import Parameter
+from pydantic import create_model
 
-from vaelib import sweep as engine
-from vaelib.checkpoints import INTERRUPTED
-from vaelib.cli.text import table
-from vaelib.config import Config
-from vaelib.grid import amended, grid, parse_axes
-from vaelib.recipes import Recipe, digits_recipe, faces_recipe
-from vaelib.runs import Run, RunConfig, train_or_load
-from vaelib.tables import COLUMNS
+from vaelib import runs, sweeps
+from vaelib.cli.text import metrics_table, table
+from vaelib.config import Config, grid, parse_axes
+from vaelib.models.base import family_of
+from vaelib.runs import RunConfig
+from vaelib.training import INTERRUPTED
 
-FACES = ("frey", "toyfaces")
+__all__ = ["choose_family", "given", "sweep", "sweep_and_print", "train", "train_and_print"]
 
-DEFAULTS = RunConfig()
-Settings = Annotated[RunConfig, Parameter(name="*")]
+FAMILY = "--model.family"
+DEFAULTS: Any = RunConfig()
 
 
-def train(*, config: Settings = DEFAULTS, recipe: Recipe | None = None, quiet: bool = False) -> None:
+def choose_family(arguments: Sequence[str], *commands: Any) -> None:
+    """Gives `commands`, by default `train` and `sweep`, the options of the family that the arguments name.
+
+    Raises:
+        ConfigError: an unknown family; names the nearest.
+    """
+    words = [word for argument in arguments for word in argument.split("=", 1)]
+    name = words[words.index(FAMILY) + 1] if FAMILY in words[:-1] else "vae"
+    family = family_of({"family": name})
+    fields: dict[str, Any] = {part: (kind, kind()) for part, kind in _parts(family)}
+    concrete = create_model("RunConfig", __base__=RunConfig, **fields)
+    for command in commands or (train, sweep):
+        command.__annotations__["config"] = Annotated[concrete, Parameter(name="*")]
+        command.__kwdefaults__["config"] = concrete()
+
+
+def _parts(family: Any) -> tuple[tuple[str, Any], ...]:
+    return ("model", family.Settings), ("objective", family.Objective)
+
+
+def train(*, config: Any = DEFAULTS, quiet: bool = False) -> None:
     """
     Parameters
     ----------
-    recipe
-        one of the book's ways of training, made for faces where the data are; options change it
     quiet
         show no progress
     """
-    wanted = _settled(config, recipe)
-    with stopping_at_an_epoch():
-        run = train_or_load(wanted, progress=False if quiet else None)
-    print(run.path)
-    print(figures(run).to_string())
+    train_and_print(plain(config), quiet)
 
 
-def sweep(
-    *,
-    grid: list[str],
-    config: Settings = DEFAULTS,
-    recipe: Recipe | None = None,
-    jobs: int | None = None,
-    scheduler: str | None = None,
-) -> int:
+def sweep(*, grid: list[str], config: Any = DEFAULTS, jobs: int | None = None, scheduler: str | None = None) -> int:
     """
     Parameters
     ----------
     grid
         settings and their values: model.latent_dim=2,5 seed=0,1,2
-    recipe
-        as for `vaelib train`
     jobs
         how many runs at a time on this machine; by default one a core
     scheduler
         the address of a dask scheduler whose workers train instead; they must see the store (VAELIB_RUNS)
     """
-    result = engine.sweep(_combinations(config, recipe, grid), jobs, scheduler)
-    print(table(result.rows()))
+    return sweep_and_print(_combinations(plain(config), grid), jobs, scheduler)
+
+
+def plain(config: Any) -> RunConfig:
+    """The `RunConfig` that the options describe."""
+    return RunConfig(**{name: getattr(config, name) for name in RunConfig.model_fields})
+
+
+def train_and_print(config: RunConfig, quiet: bool = False) -> None:
+    """Trains or loads the run, and says where it is and what it reached."""
+    with stopping_at_an_epoch():
+        run = runs.train(config, progress=False if quiet else None)
+    print(run.path)
+    print(metrics_table(run))
+
+
+def sweep_and_print(configs: Sequence[RunConfig], jobs: int | None = None, scheduler: str | None = None) -> int:
+    """Trains the runs and prints their table; returns the exit status."""
+    result = sweeps.sweep(configs, jobs, scheduler)
+    print(table(result.table()))
     print(result.report(), file=sys.stderr)
     return int(bool(result.failures))
-
-
-def figures(run: Run) -> pd.DataFrame:
-    """The figures of a run, a row for each part of the data; the ELBO and the reconstruction change their sign."""
-    signs = {key: -1 if key in ("elbo", "reconstruction") else 1 for key in COLUMNS}
-    parts = {part: values for part, values in run.metrics.items() if isinstance(values, dict)}
-    rows = {
-        part: {COLUMNS[key]: round(sign * values[key], 4) for key, sign in signs.items() if key in values}
-        for part, values in parts.items()
-    }
-    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 @contextmanager
@@ -97,22 +107,14 @@ def stopping_at_an_epoch() -> Iterator[None]:
         INTERRUPTED.clear()
 
 
-def _combinations(config: RunConfig, recipe: Recipe | None, axes: list[str]) -> list[RunConfig]:
-    return grid(_settled(config, recipe), **parse_axes(axes))
+def _combinations(config: RunConfig, axes: list[str]) -> list[RunConfig]:
+    return grid(config, **parse_axes(axes))
 
 
-def _settled(config: RunConfig, recipe: Recipe | None) -> RunConfig:
-    """The options that were given, on top of the recipe."""
-    if recipe is None:
-        return config
-    make = faces_recipe if config.data.name in FACES else digits_recipe
-    return amended(make(recipe, config.data), _given(config))
-
-
-def _given(config: Config) -> dict[str, Any]:
+def given(config: Config) -> dict[str, Any]:
     """The settings that were typed, by their dotted names."""
-    given: dict[str, Any] = {}
+    typed: dict[str, Any] = {}
     for name in config.model_fields_set:
         value = getattr(config, name)
-        given |= {f"{name}.{k}": v for k, v in _given(value).items()} if isinstance(value, Config) else {name: value}
-    return given
+        typed |= {f"{name}.{k}": v for k, v in given(value).items()} if isinstance(value, Config) else {name: value}
+    return typed

@@ -8,24 +8,9 @@
 (180, 64)
 """
 
-from vaelib.data.config import DataConfig, Prepared, prepare
-from vaelib.data.errors import DataError, MissingDataError
-from vaelib.data.files import CACHE_DIR_VARIABLE, DATA_DIR_VARIABLE
-from vaelib.data.images import ImageData, Plan, Split, binarise
-from vaelib.data.registry import NAMES, load
+from vaelib.data.fetch import CACHE_DIR_VARIABLE, DATA_DIR_VARIABLE
+from vaelib.data.images import DataError, ImageData, MissingDataError, Plan, Split, binarise
+from vaelib.data.sets import NAMES, DataConfig, Prepared, identity, load, prepare
 
-__all__ = [
-    "CACHE_DIR_VARIABLE",
-    "DATA_DIR_VARIABLE",
-    "NAMES",
-    "DataConfig",
-    "DataError",
-    "ImageData",
-    "MissingDataError",
-    "Plan",
-    "Prepared",
-    "Split",
-    "binarise",
-    "load",
-    "prepare",
-]
+__all__ = ["CACHE_DIR_VARIABLE", "DATA_DIR_VARIABLE", "NAMES", "DataConfig", "DataError", "ImageData"]
+__all__ += ["MissingDataError", "Plan", "Prepared", "Split", "binarise", "identity", "load", "prepare"]

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vaelib.data.frey import HEIGHT, SIZES, WIDTH
 from vaelib.data.images import ImageData, random_and_time, sha256_of
 
 __all__ = ["draw", "load", "motion"]
 
 Array = NDArray[Any]  # float64 throughout
 
+HEIGHT, WIDTH = 28, 20  # pixels; like SIZES, those of the Frey Faces
+SIZES = (1565, 200, 200)  # train, validation, test: what flow papers report on
 FRAMES = sum(SIZES)
 PACE = {"pose": 8.0, "light": 16.0, "gaze": 4.0, "smile": 6.0}  # frames over which a factor keeps its value
 TONGUE_RUNS = ((200, 600, 28), (850, 1350, 22), (1780, 1920, 24))  # each begins between the first two; its length
@@ -32,14 +33,8 @@ def load(seed: int = 0) -> ImageData:
     factors = motion(random)
     noise = NOISE * random.standard_normal((FRAMES, HEIGHT, WIDTH))
     images = np.rint(np.clip(255 * draw(**factors) + noise, 0, 255)).astype(np.uint8)
-    return ImageData(
-        name="toyfaces",
-        images=images,
-        plans=random_and_time(SIZES),
-        stand_in_for="frey",
-        sha256={"images": sha256_of(images)},
-        factors=factors,
-    )
+    plans, hashes = random_and_time(SIZES), {"images": sha256_of(images)}
+    return ImageData("toyfaces", images, plans, stand_in_for="frey", sha256=hashes, factors=factors)
 
 
 def motion(random: np.random.Generator) -> dict[str, Array]:
@@ -81,10 +76,13 @@ def _draw(pose: Array, light: Array, gaze: Array, smile: Array, tongue: Array) -
 
     shape = np.broadcast_shapes(x.shape, y.shape)
     face = np.full(shape, 0.84)
-    _hair(face, x, y, across(0.0)[0])
+    parting = np.abs(x - across(0.0)[0] - 2.5)
+    paint(face, edge(y + 8.6 - 0.075 * (x - across(0.0)[0]) ** 2 - 0.25 * parting), 0.14)  # hair
     for side in (-3.5, 3.5):
         _eye(face, x, y + 0.9, *across(side), gaze, smile)
-    _nose(face, x, y, across(0.0, depth=1.2)[0])
+    tip = x - across(0.0, depth=1.2)[0]
+    paint(face, ellipse(tip, y - 3.3, 1.9, 0.8), 0.50)  # below the nose
+    paint(face, ellipse(tip, y - 1.6, 1.0, 2.0), 0.93)  # nose
     _mouth(face, x, y - 5.8, *across(0.0), smile, tongue)
 
     canvas = np.full(shape, 0.38)
@@ -96,11 +94,6 @@ def _draw(pose: Array, light: Array, gaze: Array, smile: Array, tongue: Array) -
     return np.clip(canvas, 0, 1)
 
 
-def _hair(face: Array, x: Array, y: Array, middle: Array) -> None:
-    parting = np.abs(x - middle - 2.5)
-    paint(face, edge(y + 8.6 - 0.075 * (x - middle) ** 2 - 0.25 * parting), 0.14)
-
-
 def _eye(face: Array, x: Array, y: Array, middle: Array, narrowing: Array, gaze: Array, smile: Array) -> None:
     x = (x - middle) / narrowing
     white = ellipse(x, y, 2.3, 1.3 - 0.2 * smile)
@@ -108,11 +101,6 @@ def _eye(face: Array, x: Array, y: Array, middle: Array, narrowing: Array, gaze:
     paint(face, white * ellipse(x - 1.2 * gaze, y, 1.1, 1.4), 0.04)
     paint(face, stroke(x, y + 1.4 - 0.12 * x**2, 2.4, 0.35), 0.35)  # lid
     paint(face, stroke(x, y + 3.5 - 0.10 * x**2 + 0.3 * smile, 2.5, 0.5), 0.22)  # brow
-
-
-def _nose(face: Array, x: Array, y: Array, tip: Array) -> None:
-    paint(face, ellipse(x - tip, y - 3.3, 1.9, 0.8), 0.50)
-    paint(face, ellipse(x - tip, y - 1.6, 1.0, 2.0), 0.93)
 
 
 def _mouth(face: Array, x: Array, y: Array, middle: Array, narrowing: Array, smile: Array, tongue: Array) -> None:

@@ -1,0 +1,61 @@
+"""A link into a page that holds explorers lands where it points to, though explorers start on the way."""
+
+import pytest
+from browser import chromium, watched
+
+pytestmark = pytest.mark.xdist_group("site")
+
+SETTLED = """async () => {
+    await window.MathJax?.startup?.promise;
+    await document.fonts.ready;
+    for (let same = 0, last = -1; same < 6; last = scrollY) {
+        same = scrollY === last ? same + 1 : 0;
+        await new Promise((done) => setTimeout(done, 50));
+    }
+}"""
+OFF = """id => {
+    const [page, one] = [document.documentElement, document.getElementById(id)];
+    const kept = [getComputedStyle(page).scrollPaddingTop, getComputedStyle(one).scrollMarginTop];
+    const wanted = kept.reduce((sum, length) => sum + (Number.parseFloat(length) || 0), 0);
+    const off = one.getBoundingClientRect().top - wanted;
+    const [first, last] = [scrollY === 0, scrollY + innerHeight >= page.scrollHeight - 2];
+    return (first && off < 0) || (last && off > 0) ? 0 : off;
+}"""
+SECTIONS = "[...document.querySelectorAll('article section[id]')].map((section) => section.id)"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def pages(site):
+    """The pages with explorers, each of which has its picture."""
+    found = [page for page in site[1].rglob("*.html") if 'class="vae-place"' in page.read_text(encoding="utf-8")]
+    assert found, "no page holds an explorer with its picture: execute chapters/08_explore.py again"
+    return found
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_every_anchor_lands(browser, pages, width):
+    """Within 5 pixels, by a click on an open page and, for the sections of a chapter, by a deep link."""
+    with browser.new_context(viewport={"width": width, "height": 850}) as context:
+        for page in pages:
+            tab, faults = watched(context)
+            tab.goto(page.as_uri(), timeout=90_000)
+            names = tab.evaluate(SECTIONS)
+            assert len(names) > 1
+            for name in names:
+                tab.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
+                tab.evaluate("name => { location.hash = ''; location.hash = name; }", name)
+                tab.evaluate(SETTLED)
+                assert abs(tab.evaluate(OFF, name)) < 5, f"{page.stem}: a click on #{name}"
+            for name in names[2::5]:
+                tab.goto("about:blank")
+                tab.goto(f"{page.as_uri()}#{name}", timeout=90_000)
+                tab.evaluate(SETTLED)
+                assert abs(tab.evaluate(OFF, name)) < 5, f"{page.stem}: a deep link to #{name}"
+            assert faults == []
+            tab.close()

@@ -1,0 +1,540 @@
+"""The explorers in a real browser, on a page without Jupyter, operated as a person would: mouse, touch and keys."""
+
+import io
+from importlib.resources import files
+
+import numpy as np
+import pytest
+import torch
+from browser import chromium, watched
+from explorers import one_of_each, page, store
+from playwright.sync_api import expect
+from pypdf import PdfReader
+
+from vaelib.evaluation import encode
+from vaelib.posteriors import gaussian_kl
+
+PIXEL = 0.1  # stated in the docstrings
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
+SETTLE = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+PIXELS = """canvas => {
+    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    return Array.from({ length: data.length / 4 }, (_, i) => data[4 * i] / 255);
+}"""
+CONTENT = "canvas => canvas.toDataURL()"
+pytestmark = pytest.mark.xdist_group("widgets")
+
+
+@pytest.fixture(scope="module")
+def explorers(tmp_path_factory):
+    with store(tmp_path_factory.mktemp("runs")):
+        yield one_of_each()
+
+
+@pytest.fixture(scope="module")
+def address(explorers, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    for name in ("awake", "asleep"):
+        (folder / f"{name}.html").write_text(page(explorers[0], name == "awake"), encoding="utf-8")
+    return folder.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Opens the page in a context with these settings; afterwards nothing may have gone wrong on it."""
+    opened = []
+
+    def open_page(name="awake.html", **settings):
+        tab, faults = watched(context := browser.new_context(**settings))
+        opened.append((context, faults))
+        tab.goto(f"{address}/{name}")
+        return tab
+
+    yield open_page
+    for context, faults in opened:
+        context.close()
+        assert faults == []
+
+
+def card(tab, name):
+    """An explorer, awake: it builds itself only when it comes into view."""
+    place = tab.locator(f"#{name}")
+    place.scroll_into_view_if_needed()
+    place.locator(".vae[data-ready]").wait_for()
+    tab.evaluate(SETTLE)
+    return place
+
+
+def trait(tab, name, key, value=None):
+    """Reads a trait, or sets it as Python would."""
+    model = f"document.querySelector('#{name} script + div').model"
+    if value is not None:
+        tab.evaluate(f"([key, value]) => {model}.set(key, value)", [key, value])
+        tab.evaluate(SETTLE)
+    return tab.evaluate(f"key => {model}.get(key)", key)
+
+
+def main_picture(place):
+    return place.locator("canvas.vae-picture").first
+
+
+def swipe(tab, box, across=0, down=0):
+    """A finger, put down in the middle of a box and moved by so many pixels, lets the browser decide what it means."""
+    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    session = tab.context.new_cdp_session(tab)
+    session.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [place]})
+    for step in range(1, 21):
+        point = {"x": place["x"] + across * step / 20, "y": place["y"] + down * step / 20}
+        session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
+        tab.wait_for_timeout(10)
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    tab.wait_for_timeout(100)
+    tab.evaluate(SETTLE)
+
+
+def agrees(place, run, z):
+    """The decoded picture is torch's, up to the stated error and the 256 levels of a screen."""
+    place.page.evaluate(SETTLE)  # a picture is drawn in the frame after its z
+    expected = run.model.mean_image(torch.tensor([z], dtype=torch.float32))[0].clamp(0, 1).numpy()
+    found = np.array(main_picture(place).evaluate(PIXELS))
+    assert np.abs(found - expected).max() < PIXEL + 0.5 / 255
+
+
+def drag(tab, canvas, *stops):
+    """With the mouse, from stop to stop; each in shares of the canvas."""
+    box = canvas.bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stops]
+    tab.mouse.move(*places[0])
+    tab.mouse.down()
+    for place in places[1:]:
+        tab.mouse.move(*place, steps=8)
+    tab.mouse.up()
+    tab.evaluate(SETTLE)
+
+
+def test_sleeping_explorers_cost_nothing(visit):
+    tab = visit(viewport={"width": 900, "height": 300})
+    assert tab.locator("#sampler canvas").count() == 0
+    card(tab, "sampler")
+    assert tab.locator("#sampler canvas").count() > 10
+
+
+def test_pad_follows_mouse_keys_sliders_and_python(visit, explorers):
+    tab = visit()
+    pad = card(tab, "pad")
+    plane, limit = pad.locator(".vae-pad"), explorers[0]["pad"].spec["limit"]
+    agrees(pad, explorers[1]["pad"], [0, 0])
+    drag(tab, plane, (0.5, 0.5), (0.75, 0.25))
+    z = trait(tab, "pad", "z")
+    assert z == pytest.approx([limit / 2, limit / 2], abs=0.05)
+    agrees(pad, explorers[1]["pad"], z)
+    plane.focus()
+    tab.keyboard.press("Home")
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "Shift+ArrowUp"):
+        tab.keyboard.press(key)
+    assert trait(tab, "pad", "z") == pytest.approx([0.2, 0.4])
+    pad.get_by_label("z₁").focus()
+    tab.keyboard.press("ArrowLeft")
+    assert trait(tab, "pad", "z")[0] == pytest.approx(0.19)
+    trait(tab, "pad", "z", [-1.0, 0.5])
+    agrees(pad, explorers[1]["pad"], [-1.0, 0.5])
+    assert "z = (−1.00, 0.50)" in pad.inner_text()
+    tab.wait_for_timeout(800)
+    assert "z = (−1.00, 0.50)" in pad.get_by_role("status").inner_text()
+
+
+def test_pad_shows_one_class_alone(visit):
+    tab = visit()
+    pad = card(tab, "pad")
+    plane = pad.locator(".vae-pad")
+    before = plane.evaluate(CONTENT)
+    chip = pad.get_by_role("button", name="3", exact=True)
+    chip.click()
+    assert chip.get_attribute("aria-pressed") == "true"
+    assert plane.evaluate(CONTENT) != before
+    chip.click()
+    assert chip.get_attribute("aria-pressed") == "false"
+
+
+def test_pad_follows_a_finger_and_fits_a_phone(visit, explorers):
+    tab = visit(**PHONE)
+    for name in explorers[0]:
+        card(tab, name)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+    pad = card(tab, "pad")
+    box = pad.locator(".vae-pad").bounding_box()
+    tab.touchscreen.tap(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    tab.evaluate(SETTLE)
+    z = trait(tab, "pad", "z")
+    assert z == pytest.approx([-explorers[0]["pad"].spec["limit"] / 2, 0], abs=0.1)
+    agrees(pad, explorers[1]["pad"], z)
+
+
+def test_sliders_move_one_latent_each_and_walk(visit, explorers):
+    tab = visit(reduced_motion="reduce")
+    sliders, spec = card(tab, "sliders"), explorers[0]["sliders"].spec
+    first = spec["order"][0]
+    ranges = sliders.locator("input[type=range]")
+    ranges.first.focus()
+    tab.keyboard.press("End")
+    z = trait(tab, "sliders", "z")
+    assert z[first] == spec["limit"]
+    agrees(sliders, explorers[1]["sliders"], z)
+    sliders.get_by_role("button", name="Reset to 0").click()
+    assert set(trait(tab, "sliders", "z")) == {0}
+    sliders.get_by_role("button", name="Random sample").click()
+    assert len(set(trait(tab, "sliders", "z"))) == 8
+    ends = sliders.get_by_role("radiogroup")
+    ends.nth(0).get_by_role("radio").nth(3).click()
+    ends.nth(1).get_by_role("radio").nth(7).click()
+    walk = sliders.get_by_label("share of the way")
+    walk.fill("0.5")
+    middle = (np.array(spec["codes"][3]) + spec["codes"][7]) / 2
+    assert trait(tab, "sliders", "z") == pytest.approx(middle.tolist())
+    agrees(sliders, explorers[1]["sliders"], middle.tolist())
+    sliders.get_by_role("button", name="Walk").last.click()
+    tab.evaluate(SETTLE)
+    assert trait(tab, "sliders", "z") == pytest.approx(spec["codes"][7])
+    assert all(label for label in ranges.evaluate_all("all => all.map(one => one.getAttribute('aria-label'))"))
+
+
+def test_drawing_is_encoded_and_rebuilt(visit, explorers):
+    tab = visit()
+    draw, run = card(tab, "draw"), explorers[1]["draw"]
+    surface, seen = draw.locator(".vae-drawing"), draw.get_by_label("What the encoder sees")
+    before = seen.evaluate(CONTENT)
+    drag(tab, surface, (0.5, 0.1), (0.5, 0.9))
+    assert seen.evaluate(CONTENT) != before
+    pixels = np.array(seen.evaluate(PIXELS)).reshape(8, 8)
+    assert pixels[:, [0, 7]].max() == 0 and pixels[:, 3:5].max() > 0.4, "a vertical stroke, centred"
+    x = torch.tensor(pixels.reshape(1, -1), dtype=torch.float32)
+    mean, log_var = encode(run.model, x)
+    assert trait(tab, "draw", "mean") == pytest.approx(mean[0].tolist(), abs=0.1)
+    assert trait(tab, "draw", "sigma") == pytest.approx(torch.exp(0.5 * log_var)[0].tolist(), abs=0.1)
+    kl = gaussian_kl(mean, log_var).sum().item()
+    assert trait(tab, "draw", "kl") == pytest.approx(kl, abs=0.5)
+    assert f"{trait(tab, 'draw', 'kl'):.1f} nats" in draw.inner_text()
+    made = np.array(draw.locator("[aria-label^=Reconstruction]").evaluate(PIXELS))
+    assert np.abs(made - run.model.reconstruct(x)[0].numpy()).max() < PIXEL + 0.5 / 255
+    draw.get_by_role("button", name="Clear").click()
+    tab.evaluate(SETTLE)
+    assert max(seen.evaluate(PIXELS)) == 0
+
+
+def test_an_image_set_from_python_takes_the_place_of_the_drawing(visit):
+    tab = visit()
+    draw = card(tab, "draw")
+    surface = draw.locator(".vae-drawing")
+    empty = surface.evaluate(CONTENT)
+    drag(tab, surface, (0.5, 0.1), (0.5, 0.9))
+    assert surface.evaluate(CONTENT) != empty
+    model = "document.querySelector('#draw script + div').model"
+    tab.evaluate(f"{model}.set('image', new DataView(new Uint8Array(64).fill(255).buffer))")
+    tab.evaluate(SETTLE)
+    assert surface.evaluate(CONTENT) == empty
+    assert min(draw.get_by_label("What the encoder sees").evaluate(PIXELS)) == 1
+
+
+def test_drawing_by_keys_and_from_stored_images(visit, explorers):
+    tab = visit()
+    draw = card(tab, "draw")
+    seen = draw.get_by_label("What the encoder sees")
+    draw.get_by_role("radio", name="class 4").click()
+    tab.evaluate(SETTLE)
+    stored = np.frombuffer(explorers[0]["draw"].images, np.uint8).reshape(10, 64)[4] / 255
+    assert seen.evaluate(PIXELS) == pytest.approx(stored.tolist())
+    draw.locator(".vae-drawing").focus()
+    for key in ("Space", *["ArrowRight"] * 5, "Space", "ArrowDown"):
+        tab.keyboard.press(key)
+    tab.evaluate(SETTLE)
+    pixels = np.array(seen.evaluate(PIXELS)).reshape(8, 8)
+    assert pixels[[0, 1, 6, 7]].max() == 0 and pixels[3:5].max() > 0.4, "a horizontal stroke, centred"
+    tab.keyboard.press("Escape")
+    tab.evaluate(SETTLE)
+    assert max(seen.evaluate(PIXELS)) == 0
+
+
+def test_drawing_by_finger(visit):
+    tab = visit(**PHONE)
+    draw = card(tab, "draw")
+    surface = draw.locator(".vae-drawing")
+    assert surface.evaluate("one => getComputedStyle(one).touchAction") == "none", "a finger draws and does not scroll"
+    before = draw.get_by_label("What the encoder sees").evaluate(CONTENT)
+    surface.tap()
+    tab.evaluate(SETTLE)
+    assert draw.get_by_label("What the encoder sees").evaluate(CONTENT) != before
+
+
+def test_dial_changes_everything(visit, explorers):
+    tab = visit()
+    dial, runs = card(tab, "dial"), explorers[0]["dial"].spec["runs"]
+    canvases = dial.locator("canvas")
+    before = canvases.evaluate_all("all => all.map(one => one.toDataURL())")
+    dial.get_by_label("σ", exact=True).focus()
+    tab.keyboard.press("End")
+    tab.evaluate(SETTLE)
+    assert trait(tab, "dial", "index") == 2
+    after = canvases.evaluate_all("all => all.map(one => one.toDataURL())")
+    assert all(one != other for one, other in zip(before, after, strict=True))
+    assert f"{runs[2]['directions']} of 5" in dial.inner_text()
+    trait(tab, "dial", "index", 0)
+    assert dial.get_by_label("σ", exact=True).input_value() == "0"
+
+
+def test_sampler_draws_and_counts(visit, explorers):
+    tab = visit()
+    sampler, spec = card(tab, "sampler"), explorers[0]["sampler"].spec
+    sampler.get_by_role("button", name="Draw 50").click()
+    sampler.get_by_role("button", name="Draw one").click()
+    tab.evaluate(SETTLE)
+    assert trait(tab, "sampler", "drawn") == 51
+    for prior in spec["priors"]:
+        group = sampler.get_by_role("group", name=prior["name"])
+        assert f"{sum(prior['hits'][:51])} of 51" in group.inner_text()
+    z = np.frombuffer(explorers[0]["sampler"].pool, "<f4").reshape(3, 300, 5)[0, 50]
+    agrees(sampler, explorers[1]["sampler"], z.tolist())
+    sampler.get_by_role("button", name="Run").click()
+    tab.wait_for_function("document.querySelector('#sampler script + div').model.get('drawn') > 52")
+    sampler.get_by_role("button", name="Pause").click()
+    sampler.get_by_role("button", name="Start over").click()
+    assert trait(tab, "sampler", "drawn") == 0
+
+
+def heights(tab):
+    return tab.locator(".vae-place").evaluate_all("all => all.map(one => one.getBoundingClientRect().height)")
+
+
+@pytest.mark.parametrize("width", [1400, 768, 620, 390, 360])
+def test_height_is_kept_free_before_a_script_runs(visit, explorers, width):
+    """Nothing moves when an explorer starts, and little of the height that was kept for it stays empty."""
+    size = {"viewport": {"width": width, "height": 800}}
+    before = heights(visit("asleep.html", **size))
+    tab = visit(**size)
+    cards = [card(tab, name) for name in explorers[0]]
+    assert heights(tab) == pytest.approx(before, abs=1)
+    empty = """card => {
+        const body = card.querySelector(".vae[data-ready] > .vae-body");
+        const kept = body.getBoundingClientRect().height;
+        body.style.minHeight = 0;
+        return kept - body.getBoundingClientRect().height;
+    }"""
+    assert max(one.evaluate(empty) for one in cards) < 80
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_every_anchor_lands(visit, explorers, width):
+    """By a deep link and by a click: the explorers above start on the way and move nothing."""
+    tab = visit(viewport={"width": width, "height": 800})
+    for name in explorers[0]:
+        tab.evaluate("scrollTo(0, 0)")
+        tab.get_by_role("link", name=f"to {name}").click()
+        lands(tab, name)
+    for name in explorers[0]:
+        lands(visit(f"awake.html#at-{name}", viewport={"width": width, "height": 800}), name)
+
+
+def lands(tab, name):
+    expect(tab.locator(f"#{name} .vae[data-ready]")).to_have_count(1)
+    tab.wait_for_timeout(300)
+    top = tab.locator(f"#at-{name}").evaluate("one => one.getBoundingClientRect().top")
+    end = tab.evaluate("scrollY + innerHeight > document.documentElement.scrollHeight - 2")
+    assert abs(top) < 5 or (end and top > 0), f"{name} lies {top} pixels off"
+
+
+def test_without_javascript_each_card_shows_its_picture(visit, explorers):
+    tab = visit(java_script_enabled=False)
+    for name, explorer in explorers[0].items():
+        place = tab.locator(f"#{name}")
+        place.scroll_into_view_if_needed()
+        picture = place.get_by_role("img", name=explorer.spec["still"])
+        expect(picture).to_be_visible()
+        expect(place.get_by_text(explorer.spec["still"])).to_be_visible()
+        expect(place.get_by_text(explorer.spec["help"])).to_be_hidden()
+        box, around = picture.bounding_box(), place.bounding_box()
+        assert box["width"] > 300 and around["height"] - box["height"] < 200, "no gap where no script will fill it"
+
+
+@pytest.mark.parametrize("seen", [(), ("pad", "sampler")], ids=["none seen", "some seen"])
+def test_paper_shows_each_picture_and_no_controls(visit, explorers, seen):
+    tab = visit()
+    for name in seen:
+        card(tab, name)
+    tab.emulate_media(media="print")
+    for name, explorer in explorers[0].items():
+        expect(tab.locator(f"#{name} img")).to_be_visible()
+        expect(tab.get_by_text(explorer.spec["still"])).to_be_visible()
+    assert tab.locator(".vae-place :is(input, button, canvas):visible").count() == 0
+    sheets = PdfReader(io.BytesIO(tab.pdf())).pages
+    assert sum(len(sheet.images) for sheet in sheets) >= len(explorers[0])
+
+
+def test_a_press_stops_an_animation(visit):
+    tab = visit()
+    pad = card(tab, "pad")
+    trait(tab, "pad", "z", [3.0, 3.0])
+    pad.get_by_role("button", name="Origin").click()
+    plane = pad.locator(".vae-pad")
+    drag(tab, plane, (0.25, 0.25), (0.3, 0.3))
+    z = trait(tab, "pad", "z")
+    assert z[0] < -1 and z[1] > 1, "the press counts"
+    tab.wait_for_timeout(700)
+    assert trait(tab, "pad", "z") == z, "and stays"
+
+
+def test_a_key_stops_a_walk(visit):
+    tab = visit()
+    sliders = card(tab, "sliders")
+    sliders.get_by_role("button", name="Walk", exact=True).click()
+    walk = sliders.get_by_label("share of the way")
+    walk.focus()
+    tab.keyboard.press("Home")
+    tab.wait_for_timeout(400)
+    assert walk.input_value() == "0"
+
+
+def test_drawing_by_hand_stops_the_clock_and_says_when_there_is_no_more(visit):
+    tab = visit()
+    sampler = card(tab, "sampler")
+    sampler.get_by_role("button", name="Run").click()
+    sampler.get_by_role("button", name="Draw one").click()
+    expect(sampler.get_by_role("button", name="Run")).to_be_visible()
+    trait(tab, "sampler", "drawn", 299)
+    sampler.get_by_role("button", name="Draw one").click()
+    sampler.get_by_role("button", name="Draw one").click()
+    assert trait(tab, "sampler", "drawn") == 300
+    expect(sampler.locator(".vae-news")).to_contain_text("All 300 stored draws from each prior have been shown.")
+    expect(sampler.get_by_role("status")).to_contain_text("All 300 stored draws")
+    sampler.get_by_role("button", name="Start over").click()
+    expect(sampler.locator(".vae-news")).to_contain_text("of the training images show the tongue")
+
+
+def test_a_finger_scrolls_over_the_plane_and_drags_its_point(visit, explorers):
+    tab = visit(**PHONE)
+    pad, limit = card(tab, "pad"), explorers[0]["pad"].spec["limit"]
+    plane, handle = pad.locator(".vae-pad"), pad.locator(".vae-handle")
+    plane.scroll_into_view_if_needed()
+    trait(tab, "pad", "z", [0.0, 0.6 * limit])
+    before = tab.evaluate("scrollY")
+    swipe(tab, plane.bounding_box(), down=-150)
+    assert tab.evaluate("scrollY") > before + 50, "the plane does not trap the page"
+    assert trait(tab, "pad", "z") == [0, 0.6 * limit], "nor does scrolling move the point"
+    before = tab.evaluate("scrollY")
+    box = plane.bounding_box()
+    swipe(tab, handle.bounding_box(), across=60, down=60)
+    moved = 2 * limit * 60 / box["width"]
+    assert trait(tab, "pad", "z") == pytest.approx([moved, 0.6 * limit - moved], abs=0.3)
+    assert tab.evaluate("scrollY") == before
+    swipe(tab, plane.bounding_box(), across=80)
+    assert trait(tab, "pad", "z") == pytest.approx([2 * limit * 80 / box["width"], 0], abs=0.3), "sideways it drags"
+
+
+def test_a_finger_scrolls_over_sliders(visit):
+    tab = visit(**PHONE)
+    sliders = card(tab, "sliders")
+    slider = sliders.locator(".vae-latents input").nth(3)
+    slider.scroll_into_view_if_needed()
+    value, z, before = slider.input_value(), trait(tab, "sliders", "z"), tab.evaluate("scrollY")
+    box = slider.bounding_box()
+    swipe(tab, {**box, "width": 0.4 * box["width"]}, down=-150)
+    assert tab.evaluate("scrollY") > before + 50
+    assert (slider.input_value(), trait(tab, "sliders", "z")) == (value, z)
+    swipe(tab, slider.bounding_box(), across=40)
+    assert trait(tab, "sliders", "z") != z, "sideways it moves"
+
+
+def test_on_a_phone_what_belongs_together_stands_together(visit, explorers):
+    tab = visit(**PHONE)
+    columns = card(tab, "sampler").locator(".vae-prior")
+    assert len({round(column.bounding_box()["y"]) for column in columns.all()}) == 1, "three priors, side by side"
+    draw = card(tab, "draw")
+    surface, bound = draw.locator(".vae-drawing").bounding_box(), draw.get_by_text("ELBO", exact=True).bounding_box()
+    assert bound["y"] - surface["y"] - surface["height"] < 150
+    assert surface["width"] < 270, "a margin to scroll by"
+
+
+def test_a_screen_reader_learns_what_changes(visit):
+    tab = visit(reduced_motion="reduce")
+    pad = card(tab, "pad")
+    picture = pad.locator("canvas.vae-picture")
+    before = picture.get_attribute("aria-label")
+    trait(tab, "pad", "z", [2.0, -2.0])
+    after = picture.get_attribute("aria-label")
+    assert "nearest code: class" in before and before != after
+    assert "z = (2.00, −2.00)" in pad.locator(".vae-pad").get_attribute("aria-label")
+    expect(pad.get_by_role("status")).to_contain_text(after.removeprefix("Decoded picture: "))
+    dial = card(tab, "dial")
+    charts = [chart.get_attribute("aria-label") for chart in dial.locator("canvas").all()]
+    trait(tab, "dial", "index", 2)
+    assert all(chart.get_attribute("aria-label") not in charts for chart in dial.locator("canvas").all())
+    assert "above σ² = 1.0" in dial.locator("canvas").first.get_attribute("aria-label")
+    draw = card(tab, "draw")
+    assert "±" in draw.locator("canvas.vae-chart").get_attribute("aria-label")
+    sliders = card(tab, "sliders")
+    sliders.get_by_role("button", name="Random sample").click()
+    expect(sliders.get_by_role("status")).to_contain_text("most like image")
+
+
+def test_there_is_a_way_round_the_sliders(visit):
+    """A button that only the keyboard shows leads behind them, and a row of pictures is one stop for the Tab key."""
+    tab = visit()
+    sliders = card(tab, "sliders")
+    sliders.get_by_role("button", name="Reset to 0").focus()
+    tab.keyboard.press("Tab")
+    skip = sliders.get_by_role("button", name="sliders")
+    expect(skip).to_be_focused()
+    assert skip.bounding_box()["height"] > 20
+    tab.keyboard.press("Enter")
+    expect(sliders.get_by_role("radiogroup").first.get_by_role("radio", checked=True)).to_be_focused()
+    assert skip.bounding_box()["height"] < 5
+    tab.keyboard.press("ArrowRight")
+    expect(sliders.get_by_role("radiogroup").first.get_by_role("radio").nth(1)).to_be_focused()
+    codes = trait(tab, "sliders", "spec")["codes"]
+    assert trait(tab, "sliders", "z") == codes[1]
+    for _ in range(2):
+        tab.keyboard.press("Tab")
+    expect(sliders.get_by_role("button", name="Walk", exact=True)).to_be_focused()
+
+
+def test_dark_mode_redraws(visit):
+    tab = visit()
+    pad = card(tab, "pad")
+    before = pad.locator(".vae-pad").evaluate(CONTENT)
+    tab.evaluate("document.documentElement.dataset.theme = 'dark'")
+    tab.evaluate(SETTLE)
+    ground = pad.locator(".vae[data-ready]").evaluate("one => getComputedStyle(one).backgroundColor")
+    assert max(int(part) for part in ground[4:-1].split(",")) < 50
+    assert pad.locator(".vae-pad").evaluate(CONTENT) != before
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_accessible(visit, explorers, theme):
+    tab = visit()
+    tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+    for name in explorers[0]:
+        card(tab, name)
+    tab.evaluate((files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
+    broken = tab.evaluate("axe.run('.vae', {resultTypes: ['violations']})")["violations"]
+    assert [(rule["id"], [node["html"][:120] for node in rule["nodes"]]) for rule in broken] == []
+
+
+def test_frame_times(visit, explorers):
+    """Prints the milliseconds of script in a frame; asserts nothing but that they were measured."""
+    tab = visit()
+    times = {}
+    for name in explorers[0]:
+        place = card(tab, name)
+        control = place.locator("input[type=range], button").last
+        samples = []
+        for _ in range(10):
+            control.press("Home" if control.get_attribute("type") == "range" else "Enter")
+            tab.evaluate(SETTLE)
+            samples.append(float(place.locator(".vae[data-ready]").get_attribute("data-frame")))
+        times[name] = np.median(samples)
+    print({name: f"{value:.1f} ms" for name, value in times.items()})
+    assert all(value >= 0 for value in times.values())

@@ -1,0 +1,108 @@
+"""The built site: no warning, a page for each entry, no broken link, no picture without words."""
+
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+from vaebook.build import site as extension
+from vaebook.build.notebooks import REPOSITORY, contents
+
+ROOT = Path(__file__).resolve().parents[2]
+ATTRIBUTES = {"a": "href", "img": "src", "link": "href", "script": "src", "source": "src"}
+pytestmark = pytest.mark.xdist_group("site")
+
+
+@cache
+def parsed(page):
+    return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
+
+
+@cache
+def anchors(page):
+    return {tag["id"] for tag in parsed(page).find_all(id=True)}
+
+
+def broken(page, address):
+    """Whether an address on a page leads to a file or an anchor that the site does not have."""
+    parts = urlsplit(address)
+    if parts.scheme or parts.netloc:
+        return False
+    target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+    if not target.is_file():
+        return True
+    return bool(parts.fragment) and target.suffix == ".html" and unquote(parts.fragment) not in anchors(target)
+
+
+def test_builds_without_a_warning(site):
+    ran, html = site
+    assert ran.returncode == 0, ran.stdout[-5_000:] + ran.stderr[-5_000:]
+    assert "WARNING" not in ran.stdout + ran.stderr
+    assert (html / "index.html").exists()
+
+
+def test_every_entry_has_a_page(site):
+    assert [name for name in contents(ROOT) if not (site[1] / f"{name}.html").exists()] == []
+
+
+def test_no_page_loads_anything_from_another_host(site):
+    """Links may lead anywhere; what a page loads by itself may not. In the build's own words: no fallback to a CDN."""
+    loads = [
+        f"{page.name}: {tag}"
+        for page in site[1].rglob("*.html")
+        for tag in parsed(page).find_all(["img", "link", "script", "source"])
+        if any("//" in tag.get(name, "") for name in ("href", "src")) and tag.get("rel") != ["canonical"]
+    ]
+    assert loads == []
+    assert "CDN" not in site[0].stdout
+
+
+def test_a_chapter_can_be_launched_downloaded_and_edited(site):
+    page = parsed(site[1] / "chapters" / "03_training.html")
+    links = [tag["href"] for tag in page.select("a.dropdown-item[href]")]
+    assert {"../_sources/chapters/03_training.ipynb", "../_sources/chapters/03_training.py"} <= set(links)
+    assert (site[1] / "_sources" / "chapters" / "03_training.py").exists()
+    repository = REPOSITORY.removeprefix("https://github.com/")
+    blob = f"{repository}/blob/main/chapters/03_training.ipynb"
+    assert f"https://colab.research.google.com/github/{blob}" in links
+    assert any(link.startswith(f"https://mybinder.org/v2/gh/{repository}/main") for link in links)
+    assert any(link.endswith("/edit/main/chapters/03_training.py") for link in links)
+
+
+def test_tables_have_no_empty_heads():
+    empty = '<thead>\n<tr class="row-odd"><th class="head"><p></p></th>\n<th class="head"><p></p></th>\n</tr>\n</thead>'
+    full = empty.replace("<p></p>", "<p>name</p>", 1)
+    assert extension.tidy(f"<table>{empty}<tbody>") == "<table><tbody>"
+    assert extension.tidy(full) == full
+    assert extension.tidy("<tr><th></th><th>nats</th></tr>") == "<tr><td></td><th>nats</th></tr>"
+
+
+def test_mathjax_falls_back_to_a_cdn_in_one_line(monkeypatch):
+    said, config = [], SimpleNamespace(mathjax_path="the default")
+    monkeypatch.setattr(extension, "PACKAGE", "no-such-package")
+    monkeypatch.setattr(extension, "getLogger", lambda name: SimpleNamespace(info=said.append))
+    extension._choose_mathjax(None, config)
+    assert config.mathjax_path == "the default"
+    assert said == ["no-such-package is not installed: the pages load MathJax from a CDN"]
+
+
+def test_every_internal_link_resolves(site):
+    pages = sorted(page for page in site[1].rglob("*.html") if "_static" not in page.parts)
+    found = [
+        f"{page.name}: {tag[attribute]}"
+        for page in pages
+        for name, attribute in ATTRIBUTES.items()
+        for tag in parsed(page).find_all(name, {attribute: True})
+        if broken(page, tag[attribute])
+    ]
+    assert len(pages) > 3
+    assert found == []
+
+
+def test_every_picture_has_an_alternative_text(site):
+    pages = [site[1] / f"{name}.html" for name in contents(ROOT)]
+    pictures = [(page.name, picture) for page in pages for picture in parsed(page).select("article img")]
+    assert [(page, str(picture)) for page, picture in pictures if not picture.get("alt") or "/" in picture["alt"]] == []

@@ -1,0 +1,100 @@
+"""A sweep over sizes: which runs it asks for, and figures of histories and pictures that were planted."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from vaebook.experiments.recipes import RECIPES, digits_recipe
+from vaebook.experiments.sizes import appearance_table, by_size, planned, share_in_order, three_kinds, to_converge
+from vaelib.data import DataConfig
+from vaelib.models import VAE, VAEConfig
+
+DIGITS = DataConfig(name="digits")
+
+
+def run(values=(), model=None, batch=10, **metrics):
+    history = pd.DataFrame({"epoch": range(1, len(values) + 1), "test_elbo": values})
+    history["samples_seen"] = history["epoch"] * 100
+    config = SimpleNamespace(seed=0, training=SimpleNamespace(batch_size=batch))
+    return SimpleNamespace(history=history, metrics={"test": metrics}, config=config, model=model)
+
+
+def test_a_plan_has_every_recipe_at_every_size_and_seeds_where_asked():
+    plan = planned(digits_recipe, DIGITS, [2, 5], epochs=3)
+    assert list(plan) == [(recipe, size) for recipe in RECIPES for size in (2, 5)]
+    assert all(len(configs) == 1 for configs in plan.values())
+    for (_, size), (config,) in plan.items():
+        assert config.model.latent_dim == size and config.training.epochs == 3
+    plan = planned(digits_recipe, DIGITS, [2, 5], epochs=3, seeds=2, repeat=[5, 7], recipes=["modern"])
+    assert {key: [c.seed for c in configs] for key, configs in plan.items()} == {
+        ("modern", 2): [0],
+        ("modern", 5): [0, 1],
+    }
+
+
+def test_by_size_takes_the_figures_of_one_recipe():
+    runs = {("modern", 2): [run(elbo=-3.0), run(elbo=-4.0)], ("modern", 5): [run(elbo=-1.0)], ("report", 2): []}
+    assert by_size(runs, "modern", "elbo", sign=-1) == {2: [3.0, 4.0], 5: [1.0]}
+
+
+def test_share_in_order_counts_epochs_and_neighbouring_sizes():
+    runs = {("m", 2): [run([0, 0])], ("m", 5): [run([1, 1]), run([-3, 5])], ("m", 9): [run([2, 2])]}
+    # the means of size 5 are -1 and 3: against 2 below, then above; against 9 below, then above
+    assert share_in_order(runs, "m", "test_elbo", 2, 9) == 0.5
+    assert share_in_order(runs, "m", "test_elbo", 5, 9) == 0.5
+    with pytest.raises(ValueError, match="'m' has 1 sizes from 2 to 4: an order needs two or more"):
+        share_in_order(runs, "m", "test_elbo", 2, 4)
+
+
+def test_convergence_is_counted_in_epochs_images_and_steps():
+    assert to_converge(run([0.0, 50.0, 94.0, 96.0, 100.0, 90.0])) == (4, 400, 40.0)
+    assert to_converge(run([0.0, 50.0, 100.0], batch=50), share=0.5) == (2, 200, 4.0)
+
+
+@pytest.fixture
+def constant():
+    """A model that draws the same picture whatever the code."""
+    torch.manual_seed(0)
+    model = VAE(VAEConfig(latent_dim=2, hidden=(4,)), (4, 4))
+    model.decoder.outputs.weight.data.zero_()
+    model.decoder.outputs.bias.data.copy_(torch.linspace(-2, 2, 16))
+    return model
+
+
+def test_three_kinds_of_pictures_differ_in_their_codes_only(constant):
+    x = torch.rand(30, 16, generator=torch.Generator().manual_seed(0))
+    made = three_kinds(constant, x)
+    assert set(made) == {"samples", "reconstructions", "codes"}
+    for pictures in made.values():
+        torch.testing.assert_close(pictures, torch.linspace(-2, 2, 16).sigmoid().expand(30, 16))
+    lively = VAE(VAEConfig(latent_dim=2, hidden=(4,)), (4, 4))
+    torch.testing.assert_close(three_kinds(lively, x)["reconstructions"], lively.reconstruct(x))
+    assert not torch.equal(three_kinds(lively, x)["codes"], three_kinds(lively, x, seed=1)["codes"])
+
+
+class Undecided:
+    def predict_proba(self, x):
+        return np.tile([0.5, 0.5, 0.0], (len(x), 1))
+
+
+def test_the_table_says_that_real_pictures_are_like_themselves(monkeypatch, constant):
+    x = torch.rand(40, 16, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr("vaebook.experiments.sizes.three_kinds", lambda model, x: {"real": x, "faint": 0.5 * x})
+    table = appearance_table({("modern", 2): [run(model=constant)]}, x, (4, 4), Undecided()).set_index("kind")
+    measured = table.loc["real", ["variety", "directions", "edges", "fine detail", "coverage"]]
+    np.testing.assert_allclose(measured.astype(float), 1)
+    assert table.loc["faint", "variety"] == pytest.approx(0.25) and table.loc["faint", "edges"] == pytest.approx(1)
+    assert table.loc["real", "legibility"] == 0.5 and table.loc["real", "classes"] == pytest.approx(2)
+    assert list(table["latents"]) == [2, 2] and list(table["recipe"]) == ["modern"] * 2
+
+
+def test_the_coded_images_may_be_others_than_those_to_be_covered(monkeypatch, constant):
+    x, others = torch.rand(2, 40, 16, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr("vaebook.experiments.sizes.three_kinds", lambda model, x: {"reconstructions": x})
+    runs = {("modern", 2): [run(model=constant)]}
+    far = appearance_table(runs, x, (4, 4), coded=others + 9).iloc[0]  # no real image has one of these near
+    assert far["coverage"] == 0 and far["variety"] == pytest.approx(float(others.var(0).sum() / x.var(0).sum()))
+    pd.testing.assert_frame_equal(appearance_table(runs, x, (4, 4), coded=x), appearance_table(runs, x, (4, 4)))

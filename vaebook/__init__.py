@@ -1,0 +1,1 @@
+"""This book's own laboratory: its recipes and experiments, its explorers, and what builds its pages."""

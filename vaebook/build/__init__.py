@@ -1,0 +1,1 @@
+"""What makes the book of its chapters: executing and checking notebooks, the site, the PDF."""

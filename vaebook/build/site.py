@@ -1,0 +1,89 @@
+"""A Sphinx extension for the book's site: no page asks another host for anything, or carries what it does not use.
+
+MathJax comes from the package sphinx-mathjax-offline; explorers run in `assets/widgets.js`, without any library.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sphinx.util.logging import getLogger
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+    from sphinx.config import Config
+
+__all__ = ["mathjax", "setup", "tidy"]
+
+PACKAGE = "sphinx-mathjax-offline"
+MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")  # the tenth that a browser asks for
+# What no page loads: source maps, translations, a second and a third copy of the icons.
+UNUSED = ("**/*.map", "locales", "cover.png", "vendor/fontawesome/*/js", "vendor/fontawesome/*/webfonts/*.ttf")
+TIDY = (
+    (re.compile(r'\s*<script src="[^"]*vendor/fontawesome/[^"]*\.js[^"]*"></script>'), ""),  # the icons again, 1.5 MB
+    (re.compile(r'\s*<link rel="preload" as="font"[^>]*>'), ""),  # refused on pages opened as files
+    (re.compile(r"<th></th>"), "<td></td>"),  # the empty corner of a pandas table heads nothing
+    (re.compile(r"<thead>\s*<tr[^>]*>(\s*<th[^>]*><p></p></th>)+\s*</tr>\s*</thead>"), ""),  # nor do heads of nothing
+    (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),  # the former is deprecated; its parent is a list
+)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """What Sphinx calls."""
+    app.connect("config-inited", _choose_mathjax)
+    app.connect("html-page-context", _offer_script, priority=502)  # after the theme's own buttons
+    app.connect("build-finished", _finish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def mathjax() -> Path | None:
+    """The folder of MathJax's files in its package; None where that is not installed."""
+    try:
+        return Path(str(distribution(PACKAGE).locate_file(f"{PACKAGE}/static/mathjax")))
+    except PackageNotFoundError:
+        return None
+
+
+def tidy(html: str) -> str:
+    """A page without what is loaded in vain, or is wrong for a screen reader."""
+    for pattern, instead in TIDY:
+        html = pattern.sub(instead, html)
+    return html
+
+
+def _choose_mathjax(app: Sphinx, config: Config) -> None:
+    if mathjax():
+        config.mathjax_path = f"mathjax/{MATHJAX[0]}"
+    else:
+        getLogger(__name__).info(f"{PACKAGE} is not installed: the pages load MathJax from a CDN")
+
+
+def _offer_script(app: Sphinx, name: str, template: str, context: dict[str, Any], tree: Any) -> None:
+    """Beside a chapter's notebook, its source can be downloaded."""
+    script = Path(app.srcdir, f"{name}.py")
+    groups = [group for group in context.get("header_buttons", []) if group.get("label") == "download-buttons"]
+    if groups and script.exists():
+        copy = Path(app.outdir, "_sources", f"{name}.py")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(script, copy)
+        button = {"type": "link", "url": f"{context['pathto']('_sources', 1)}/{name}.py", "text": ".py"}
+        button |= {"icon": "fas fa-code", "tooltip": "Download script", "label": "download-script-button"}
+        groups[0]["buttons"].insert(1, button)
+
+
+def _finish(app: Sphinx, error: Exception | None) -> None:
+    if error is not None or app.builder.format != "html":
+        return
+    static, source = Path(app.outdir, "_static"), mathjax()
+    for name in MATHJAX if source else ():
+        here, there = source / name, static / "mathjax" / name  # type: ignore[operator]
+        there.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(here, there, dirs_exist_ok=True) if here.is_dir() else shutil.copyfile(here, there)
+    for path in [path for pattern in UNUSED for path in static.glob(pattern)]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for page in Path(app.outdir).rglob("*.html"):
+        page.write_text(tidy(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,236 @@
+"""A sweep over the number of latents: its runs, what can be read off them, and what their latent spaces look like.
+
+Codes are the posterior means of `vaelib.evaluation.encode`, as rows (N, Z).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.metrics import silhouette_score
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+from torch import Tensor
+
+from vaebook.experiments.pictures import coverage, edge_energy, effective_dimensions, fine_detail, variety
+from vaebook.experiments.recipes import RECIPES, metric, seeds_of
+from vaelib.config import pick
+from vaelib.data import DataConfig
+from vaelib.models import VAE
+from vaelib.priors import StandardNormal
+from vaelib.runs import Run, RunConfig
+
+__all__ = [
+    *("Convergence", "Separation", "appearance_table", "by_size", "embed", "keep_latents", "planned", "separation"),
+    *("share_in_order", "three_kinds", "to_converge"),
+]
+
+Sweep = Mapping[tuple[str, int], Sequence[Run]]
+"""(recipe, number of latents) -> the runs of that pair, one for each seed."""
+
+RELATIVE = ("variety", "directions", "edges", "fine detail")  # to real pictures
+FOLDS = 5
+
+
+class Convergence(NamedTuple):
+    """When a run had come so far: passes over the data, images seen, steps of the optimiser."""
+
+    epochs: int
+    images: int
+    steps: float
+
+
+def planned(
+    recipe_of: Callable[..., RunConfig],
+    data: DataConfig,
+    sizes: Sequence[int],
+    *,
+    epochs: int | None,
+    seeds: int = 1,
+    repeat: Collection[int] = (),
+    recipes: Collection[str] = RECIPES,
+) -> dict[tuple[str, int], list[RunConfig]]:
+    """What `train_groups` shall train: every one of `recipes` at every size, by (recipe, size).
+
+    `recipe_of` is `digits_recipe` or `faces_recipe`. The sizes in `repeat` have `seeds` seeds, the others have one.
+    """
+    return {
+        (name, size): seeds_of(recipe_of(name, data, latent_dim=size, epochs=epochs), seeds if size in repeat else 1)
+        for name in recipes
+        for size in sizes
+    }
+
+
+def by_size(runs: Sweep, recipe: str, figure: str, part: str = "test", sign: int = 1) -> dict[int, list[float]]:
+    """Number of latents -> that figure of its runs, times `sign`: ``by_size(runs, "modern", "elbo", sign=-1)``."""
+    return {
+        size: [sign * value for value in metric(group, figure, part)]
+        for (name, size), group in runs.items()
+        if name == recipe
+    }
+
+
+def share_in_order(runs: Sweep, recipe: str, column: str, low: int, high: int) -> float:
+    """Over all epochs and all pairs of neighbouring sizes in `low`..`high`: how often the larger has the larger value.
+
+    `column` is one of the history, such as "test_kl"; seeds are averaged first.
+
+    Raises:
+        ValueError: fewer than two sizes.
+    """
+    sizes = sorted(size for name, size in runs if name == recipe and low <= size <= high)
+    if len(sizes) < 2:
+        raise ValueError(f"{recipe!r} has {len(sizes)} sizes from {low} to {high}: an order needs two or more")
+    values = [np.mean([run.history[column] for run in runs[recipe, size]], axis=0) for size in sizes]
+    return float((np.diff(values, axis=0) > 0).mean())
+
+
+def to_converge(run: Run, share: float = 0.95) -> Convergence:
+    """When the test bound had made `share` of all that it ever gains after the first epoch."""
+    bound = run.history["test_elbo"]
+    goal = bound.iloc[0] + share * (bound.max() - bound.iloc[0])
+    row = run.history[bound >= goal].iloc[0]
+    seen = row["samples_seen"]
+    return Convergence(int(row["epoch"]), int(seen), seen / run.config.training.batch_size)
+
+
+@torch.no_grad()
+def three_kinds(model: VAE, x: Tensor, seed: int = 0) -> dict[str, Tensor]:
+    """Pictures E[x|z], as many of each kind as there are in x (N, D), by where z is from:
+
+    "samples" the prior, "reconstructions" the mean of q(z|x), "codes" a draw from it.
+    """
+    mean, log_var = model.encode(x)
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(mean.shape, generator=generator)
+    return {
+        "samples": model.sample(len(x), generator),
+        "reconstructions": model.mean_image(mean),
+        "codes": model.mean_image(mean + (log_var / 2).exp() * noise),
+    }
+
+
+def appearance_table(
+    runs: Sweep, x: Tensor, shape: tuple[int, ...], reader: Any = None, coded: Tensor | None = None
+) -> pd.DataFrame:
+    """How varied and how sharp the `three_kinds` of pictures are, a row for each run and kind; x (N, D) are real.
+
+    "reconstructions" and "codes" are of the images `coded` (M, D), and there are M samples; None: of x itself. But then
+    an image may be covered by its own reconstruction, so that coverage asks no more than that this lies near.
+
+    Columns "variety", "directions", "edges" and "fine detail" are relative to x, "coverage" is that of x. A `reader`, a
+    fitted classifier with `predict_proba`, adds "legibility", its mean confidence, and "classes", the exponential of
+    the entropy of its mean vote.
+    """
+    real, rows = x.numpy(), []
+    ours = _appearance(real, shape)
+    for (recipe, size), group in runs.items():
+        for run in group:
+            for kind, made in three_kinds(run.model, x if coded is None else coded).items():
+                theirs = _appearance(made.numpy(), shape)
+                row = {name: theirs[name] / ours[name] for name in RELATIVE}
+                row["coverage"] = coverage(real, made.numpy()).covered.mean()
+                row |= {} if reader is None else _readings(reader.predict_proba(made.numpy()))
+                rows.append({"recipe": recipe, "latents": size, "seed": run.config.seed, "kind": kind, **row})
+    return pd.DataFrame(rows)
+
+
+class Separation(NamedTuple):
+    """How well classes stand apart: the share of points whose nearest neighbours know their class, and the silhouette.
+
+    `accuracy` is that of a vote of the k nearest neighbours, cross-validated. `silhouette` is the mean over points of
+    (b - a) / max(a, b), with a the mean distance to the own class and b that to the nearest other one (Rousseeuw 1987):
+    1 for small classes far apart, 0 for classes that touch, below 0 where points are nearer to another class.
+    """
+
+    accuracy: float
+    silhouette: float
+
+
+def separation(points: ArrayLike, labels: ArrayLike, neighbours: int = 10) -> Separation:
+    """Measures `labels` (N,) in a space of `points` (N, Z), by Euclidean distance.
+
+    Raises:
+        ValueError: shapes that do not fit, fewer than two classes, or a class with fewer points than there are folds.
+    """
+    rows, classes = _finite_rows(points), np.asarray(labels)
+    names, sizes = np.unique(classes, return_counts=True)
+    if len(names) < 2 or sizes.min() < FOLDS:
+        raise ValueError(f"classes have {sizes.tolist()} points: separation needs two or more of {FOLDS} or more each")
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    votes = cross_val_score(KNeighborsClassifier(neighbours), rows, classes, cv=folds)
+    return Separation(float(votes.mean()), float(silhouette_score(rows, classes)))
+
+
+def embed(
+    points: ArrayLike, method: Literal["pca", "tsne"] = "tsne", *, perplexity: float = 30.0, seed: int = 0
+) -> NDArray[np.float64]:
+    """A plane picture of points (N, Z) -> (N, 2): their first two principal components, or t-SNE.
+
+    t-SNE starts from the principal components, so that its coarse layout is not left to chance (Kobak & Berens 2019);
+    `perplexity` is about how many neighbours of each point it tries to keep near (van der Maaten & Hinton 2008).
+    Points in the plane already are returned as their principal components by "pca".
+
+    Raises:
+        ConfigError: unknown method. ValueError: points that are not (N, 2 or more), or too few for the perplexity.
+    """
+    pick("method", method, ("pca", "tsne"))
+    rows = _finite_rows(points)
+    if method == "pca":
+        return np.asarray(PCA(2, svd_solver="full").fit_transform(rows))
+    return np.asarray(TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(rows), float)
+
+
+def keep_latents(model: VAE, keep: Any) -> VAE:
+    """A smaller model, with the latents in `keep` (Z,) bool alone: the others are 0 in the decoder and cost no KL.
+
+    It is a model in its own right, so that whatever judges one judges it too. Only for the prior N(0, I), whose
+    dimensions are independent.
+
+    Raises:
+        ValueError: a mask of the wrong length, or one that keeps nothing; another prior.
+    """
+    size = model.config.latent_dim
+    mask = torch.as_tensor(keep, dtype=torch.bool)
+    if mask.shape != (size,) or not mask.any():
+        raise ValueError(f"keep must be a mask of {size} latents with one or more True, not {mask.tolist()}")
+    if type(model.prior) is not StandardNormal:
+        raise ValueError(f"latents cannot be dropped from the prior {type(model.prior).__name__}: only from N(0, I)")
+    small = VAE(model.config.replace(latent_dim=int(mask.sum())), model.image_shape)
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    for name in ("mean.weight", "mean.bias", "log_var.weight", "log_var.bias"):
+        weights[f"encoder.{name}"] = weights[f"encoder.{name}"][mask]
+    first = next(name for name, weight in model.decoder.named_parameters() if weight.dim() == 2)  # it meets z
+    weights[f"decoder.{first}"] = weights[f"decoder.{first}"][:, mask]
+    small.load_state_dict(weights)
+    return small.eval()
+
+
+def _appearance(pictures: NDArray[Any], shape: tuple[int, ...]) -> dict[str, float]:
+    return {
+        "variety": variety(pictures),
+        "directions": effective_dimensions(pictures),
+        "edges": edge_energy(pictures, shape).mean(),
+        "fine detail": fine_detail(pictures, shape).mean(),
+    }
+
+
+def _finite_rows(points: ArrayLike) -> NDArray[np.float64]:
+    rows = np.asarray(points, dtype=float)
+    if rows.ndim != 2 or not rows.size or not np.isfinite(rows).all():
+        raise ValueError(f"points must be (N, Z) finite numbers, with something in them, not {rows.shape}")
+    return rows
+
+
+def _readings(votes: NDArray[Any]) -> dict[str, float]:
+    """From the votes (N, classes) of a classifier."""
+    mean = votes.mean(axis=0)
+    entropy = -(mean[mean > 0] * np.log(mean[mean > 0])).sum()
+    return {"legibility": votes.max(axis=1).mean(), "classes": float(np.exp(entropy))}

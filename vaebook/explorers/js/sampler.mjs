@@ -1,0 +1,133 @@
+// Sampler: one decoder, several priors side by side, and a count of the rare mode that each of them reaches.
+
+import { button, eachFrame, follow, make, mount, picture, shown, sizeOf } from "./interface.mjs";
+import { evaluate, meanImage, ownBuffer, readNetwork } from "./network.mjs";
+
+const LAST = 14; // pictures that stay in view for each prior
+const PAUSE = 250; // milliseconds between draws
+const MODE = "tongue out:";
+
+const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
+
+/** How many of the first `drawn` draws are hits. */
+export const countHits = (hits, drawn) => hits.slice(0, drawn).reduce((a, b) => a + b, 0);
+
+/** "7 of 120 (5.8 %)" */
+export const shareText = (count, drawn) => (drawn ? `${count} of ${drawn} (${percent(count / drawn)})` : "none yet");
+
+export function render({ model, el }) {
+  return mount({ model, el }, (card) => {
+    const spec = model.get("spec");
+    const network = readNetwork(spec.decoder, model.get("weights"));
+    const pool = new Float32Array(ownBuffer(model.get("pool")));
+    const latents = spec.decoder[0].inputs;
+    const decode = (prior, draw) => {
+      const start = (prior * spec.draws + draw) * latents;
+      return meanImage(evaluate(network, pool.subarray(start, start + latents)), spec.likelihood);
+    };
+    const columns = spec.priors.map((prior, i) => {
+      const made = new Map(); // a draw is decoded once
+      const once = (draw) => made.get(draw) ?? made.set(draw, decode(i, draw)).get(draw);
+      return makeColumn(card, spec, prior, once);
+    });
+    const note = make("p", { class: "vae-note vae-news" });
+    const redraw = eachFrame(card, () => {
+      for (const column of columns) column.show(model.get("drawn"));
+      note.textContent =
+        model.get("drawn") === spec.draws
+          ? atTheEnd(spec)
+          : `${percent(spec.share)} of the training images show the tongue.`;
+    });
+    follow(card, model, "drawn", redraw);
+    const sampled = make("div", { class: "vae-priors" }, ...columns.map(({ panel }) => panel));
+    card.body.append(make("div", { class: "vae-side vae-wide" }, controls(card, model, spec), note, sampled));
+    redraw();
+  });
+}
+
+/** Why there is nothing more to draw. */
+export const atTheEnd = ({ draws }) =>
+  `All ${draws} stored draws from each prior have been shown. "Start over" shows them again.`;
+
+function controls(card, model, spec) {
+  let timer;
+  const go = (drawn) => {
+    model.set("drawn", Math.min(drawn, spec.draws));
+    model.save_changes();
+  };
+  const say = () => {
+    const drawn = model.get("drawn");
+    const counts = spec.priors.map(({ name, hits }) => `${name}: ${shareText(countHits(hits, drawn), drawn)}`);
+    card.say(`${drawn === spec.draws ? `${atTheEnd(spec)} ` : ""}${MODE} ${counts.join("; ")}`);
+  };
+  const pause = () => {
+    clearInterval(timer);
+    timer = undefined;
+    run.textContent = "Run";
+    say();
+  };
+  const tick = () => {
+    go(model.get("drawn") + 1);
+    if (model.get("drawn") === spec.draws) pause();
+  };
+  const run = button("Run", () => {
+    if (timer) return pause();
+    if (model.get("drawn") === spec.draws) go(0);
+    timer = setInterval(tick, PAUSE);
+    run.textContent = "Pause";
+  });
+  const jump = (drawn) => () => {
+    go(drawn());
+    pause(); // the hand comes before the clock
+  };
+  const buttons = [
+    button(
+      "Draw one",
+      jump(() => model.get("drawn") + 1),
+    ),
+    button(
+      "Draw 50",
+      jump(() => model.get("drawn") + 50),
+    ),
+    button(
+      "Start over",
+      jump(() => 0),
+    ),
+  ];
+  card.cleanups.push(() => clearInterval(timer));
+  return make("div", { class: "vae-actions vae-clock" }, run, ...buttons);
+}
+
+function makeColumn(card, spec, { name, colour, hits }, decode) {
+  const newest = picture(spec.shape, `Newest sample from the ${name}`, { size: "min(100%, 8rem)" });
+  const row = Array.from({ length: LAST }, () => picture(spec.shape, "", { "aria-hidden": "true", size: "1.5rem" }));
+  const count = make("span", { class: "vae-count" });
+  const fill = make("span");
+  const largest = 1.2 * Math.max(spec.share, ...spec.priors.map((prior) => countHits(prior.hits) / spec.draws)) || 1;
+  const along = (share) => `${Math.min(100, (100 * share) / largest)}%`; // of bars that go a little further than any
+  const mark = make("i", { style: `left: ${along(spec.share)}` });
+  const panel = make("div", { class: "vae-prior", role: "group", "aria-label": name });
+  const paint = () => panel.style.setProperty("--vae-colour", shown(card, colour));
+  card.onTheme(paint);
+  paint();
+  panel.append(
+    make("p", { class: "vae-name" }, name),
+    make("div", { class: "vae-newest" }, newest.canvas),
+    make("div", { class: "vae-last" }, ...row.map(({ canvas }) => canvas)),
+  );
+  panel.append(make("span", { class: "vae-note" }, MODE), count, make("div", { class: "vae-bar" }, fill, mark));
+  const blank = new Float32Array(sizeOf(spec.shape));
+  const show = (drawn) => {
+    newest.paint(drawn ? decode(drawn - 1) : blank);
+    newest.describe(drawn ? `number ${drawn}, ${hits[drawn - 1] ? "a hit" : "no hit"}` : "none yet");
+    for (const [i, item] of row.entries()) {
+      const draw = drawn - 1 - i;
+      item.paint(draw >= 0 ? decode(draw) : blank);
+      item.canvas.classList.toggle("vae-hit", draw >= 0 && hits[draw] === 1);
+    }
+    const found = countHits(hits, drawn);
+    count.textContent = shareText(found, drawn);
+    fill.style.width = along(drawn ? found / drawn : 0);
+  };
+  return { panel, show };
+}

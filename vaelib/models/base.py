@@ -1,0 +1,174 @@
+"""What every family of models offers, and how it becomes known.
+
+A new family is one file: its settings (a `ModelConfig`), its objective's settings (an `Objective`), and a subclass of
+`LatentVariableModel` that has them; and one line of registration in `vaelib/models/__init__.py` (or a call of
+`register`). Runs, sweeps, evaluation and the command line then know it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from vaelib.config import Config, ConfigError, pick
+from vaelib.posteriors import Posterior
+from vaelib.priors import Prior
+
+__all__ = ["FAMILIES", "LatentVariableModel", "Loss", "ModelConfig", "Objective", "UnsupportedError", "family_of"]
+__all__ += ["must_fit", "new_model", "register"]
+
+Loss = Callable[[Tensor, float, "torch.Generator | None"], Mapping[str, Tensor]]
+"""(batch (B, D), epoch, generator) -> figures, (B,) or (), with "loss" among them, which is minimised."""
+
+
+class UnsupportedError(NotImplementedError):
+    """A family cannot do what was asked of it, such as a likelihood where it has none."""
+
+
+class ModelConfig(Config):
+    """Base of the settings of a family's networks; `family` names it."""
+
+    kind = "family"
+    model: ClassVar[Any] = None  # the family's class, which so travels with its settings to other processes
+    family: str
+
+
+class Objective(Config):
+    """Base of the settings of a family's objective."""
+
+    @property
+    def settled_epochs(self) -> int:
+        """After how many epochs the loss means the same from one to the next: before, none is the best."""
+        return 0
+
+
+class LatentVariableModel(nn.Module, ABC):
+    """A model of images of `image_shape`, flattened to D `pixels`, with latents drawn from `prior`."""
+
+    family: ClassVar[str]
+    version: ClassVar[int] = 1
+    """Part of a run's identity: raise it when the same settings train to other weights."""
+    Settings: ClassVar[type[ModelConfig]]
+    Objective: ClassVar[type[Objective]] = Objective
+    prior: Prior
+
+    def __init__(self, config: ModelConfig, image_shape: Sequence[int]) -> None:
+        super().__init__()
+        if not image_shape or any(int(side) != side or side < 1 for side in image_shape):
+            raise ValueError(f"image_shape={image_shape!r}: expected positive whole numbers such as (28, 28)")
+        self.config: Any = config
+        self.image_shape = tuple(int(side) for side in image_shape)
+        self.pixels = math.prod(self.image_shape)
+
+    @abstractmethod
+    def losses(self, objective: Any, *, binarise: bool = False) -> list[tuple[list[nn.Parameter], Loss]]:
+        """What training minimises: (parameters, loss) pairs, each with an optimiser, taken in turn on every batch.
+
+        One pair for most; two for a GAN and for wake-sleep. With `binarise` each batch is drawn anew from Bernoulli(x).
+        """
+
+    @abstractmethod
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """n images from the model, (n, D)."""
+
+    def check(self, x: Tensor) -> None:
+        """Raises a ValueError if `x` is no batch of images (N, D) that this model can learn."""
+        dtype = next(self.parameters()).dtype
+        if x.dim() != 2 or x.shape[1] != self.pixels or x.dtype != dtype:
+            raise ValueError(
+                f"x is {x.dtype} {tuple(x.shape)}: expected {dtype} (images, {self.pixels}), images {self.image_shape} "
+                "flattened"
+            )
+
+    def start(self, x: Tensor) -> None:
+        """Called once before the training, with its images (N, D): what is initialised from data."""
+
+    def posterior(self, x: Tensor) -> Posterior:
+        """q(z|x) of images (B, D)."""
+        self._cannot("posterior")
+
+    def log_weights(
+        self, x: Tensor, samples: int, generator: torch.Generator | None = None, posterior: Posterior | None = None
+    ) -> Tensor:
+        """log p(x, z) - log q(z|x) at draws z of q(z|x), nats: (B, D) -> (samples, B).
+
+        Their mean is the Monte Carlo ELBO, their logsumexp the importance-weighted bound. A `posterior` that is known
+        already need not be computed again.
+        """
+        self._cannot("likelihood")
+
+    def terms(self, x: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """What a run records of each image: (B, D) -> "elbo" and, where it splits, its terms; (B,) each, nats."""
+        return {"elbo": self.log_weights(x, 1, generator).mean(0)}
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """The pictures that the codes of images stand for: (B, D) -> (B, D)."""
+        self._cannot("reconstruction")
+
+    def codes(self, x: Tensor) -> Tensor:
+        """One code for each image: (B, D) -> (B, Z)."""
+        self._cannot("code for an image")
+
+    def discretised(self) -> LatentVariableModel:
+        """The same model as a probability of 256 grey levels, which gives honest bits per dimension."""
+        self._cannot("likelihood of grey levels")
+
+    def _cannot(self, what: str) -> NoReturn:
+        raise UnsupportedError(f"a model of the family {self.family!r} has no {what}")
+
+
+def must_fit(weights: int, what: str) -> None:
+    """Refuses networks whose weights cannot be trained in this machine's memory, before any is made.
+
+    Training holds each weight five times: itself, its gradient, two moments, and a copy of the last epoch's.
+
+    Raises:
+        ConfigError: they need more than there is.
+    """
+    needed, there = 5 * 4 * weights, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > there:
+        raise ConfigError(
+            f"{what} take {weights:,} weights, and training them {needed / 1e9:,.1f} GB where this machine has "
+            f"{there / 1e9:,.1f}: use smaller images (data.size) or narrower layers (model.hidden, model.latent_dim)"
+        )
+
+
+FAMILIES: dict[str, type[LatentVariableModel]] = {}
+
+
+def register(family: type[LatentVariableModel]) -> type[LatentVariableModel]:
+    """Makes a family known by its name; also a decorator.
+
+    Raises:
+        ConfigError: another family has that name.
+    """
+    if FAMILIES.get(family.family, family).__qualname__ != family.__qualname__:
+        raise ConfigError(f"two families are called {family.family!r}: {FAMILIES[family.family]} and {family}")
+    FAMILIES[family.family] = family
+    family.Settings.model = family
+    return family
+
+
+def family_of(settings: ModelConfig | Mapping[str, Any]) -> type[LatentVariableModel]:
+    """The family that settings belong to; "vae" where they do not say.
+
+    Raises:
+        ConfigError: an unknown family; names the nearest.
+    """
+    name = settings.family if isinstance(settings, ModelConfig) else settings.get("family", "vae")
+    if isinstance(settings, ModelConfig) and settings.model and name not in FAMILIES:
+        register(settings.model)
+    return FAMILIES[pick("family of models", name, FAMILIES)]
+
+
+def new_model(config: ModelConfig, image_shape: Sequence[int], seed: int = 0) -> LatentVariableModel:
+    """An untrained model whose initial weights come from `seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # torch draws initial weights from its global generator only
+        return family_of(config)(config, image_shape)

@@ -1,0 +1,260 @@
+"""The VAE of Kingma & Welling 2013: mirrored multi-layer perceptrons and a diagonal Gaussian posterior."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from vaelib import objectives
+from vaelib.config import ConfigError
+from vaelib.likelihoods import Likelihood, LikelihoodConfig, make_likelihood
+from vaelib.models.base import LatentVariableModel, Loss, ModelConfig, Objective, must_fit
+from vaelib.objectives import Terms
+from vaelib.posteriors import DiagonalGaussian, Posterior
+from vaelib.priors import Prior, PriorConfig, StandardNormalConfig, make_prior
+
+__all__ = ["VAE", "Decoder", "Encoder", "ObjectiveConfig", "VAEConfig"]
+
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU, "identity": nn.Identity}
+
+
+class VAEConfig(ModelConfig):
+    """The networks' shape. `hidden` lists the encoder's layers; the decoder mirrors them.
+
+    `init` "normal" draws all weights and biases from N(0, init_std^2), as Kingma & Welling did (their N(0, 0.01) has
+    variance 0.01, read like every other N in their paper); "framework" is torch's own. `output_bias` "average" lets the
+    decoder start at the average training image. "identity" as activation makes a linear VAE, the one whose evidence is
+    known exactly.
+    """
+
+    family: Literal["vae"] = "vae"
+    latent_dim: PositiveInt = 20
+    hidden: tuple[PositiveInt, ...] = (500, 500)
+    activation: Literal["tanh", "relu", "silu", "identity"] = "tanh"
+    init: Literal["framework", "normal"] = "framework"
+    init_std: float = Field(default=0.1, gt=0)
+    output_bias: Literal["init", "average"] = "init"
+    likelihood: LikelihoodConfig = LikelihoodConfig()
+    prior: PriorConfig = StandardNormalConfig()
+
+
+class ObjectiveConfig(Objective):
+    """Which bound is maximised, and how.
+
+    "aevb" climbs the bound in encoder and decoder at once (Kingma & Welling 2013); "wake-sleep" teaches the encoder on
+    the decoder's own dreams instead (see `objectives.dream`).
+
+    `samples` is L, the draws of z per image (K for the importance-weighted bound). `beta` weighs the KL term and grows
+    linearly from 0 over the first `warmup_epochs`; `free_bits` is the KL in nats that each dimension has for nothing.
+    """
+
+    algorithm: Literal["aevb", "wake-sleep"] = "aevb"
+    bound: Literal["elbo", "importance-weighted"] = "elbo"
+    samples: PositiveInt = 1
+    kl: objectives.KL = "analytic"
+    beta: float = Field(default=1.0, ge=0)
+    warmup_epochs: float = Field(default=0.0, ge=0)
+    free_bits: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> ObjectiveConfig:
+        weighed = self.beta != 1 or self.warmup_epochs or self.free_bits
+        if self.free_bits and self.kl != "analytic":
+            raise ConfigError(f"free_bits={self.free_bits} counts nats per dimension: it needs kl='analytic'")
+        if self.bound != "elbo" and weighed:
+            raise ConfigError(
+                "the importance-weighted bound has no KL term: leave beta, warmup_epochs and free_bits alone"
+            )
+        if self.algorithm == "wake-sleep" and (self.bound != "elbo" or weighed):
+            raise ConfigError(
+                "wake-sleep has no weighed KL and no other bound: leave bound, beta, warmup_epochs and free_bits alone"
+            )
+        return self
+
+    @property
+    def settled_epochs(self) -> int:
+        return math.ceil(self.warmup_epochs)
+
+
+class Encoder(nn.Module):
+    """q(z|x) = N(mean(x), diag e^log_var(x)): (B, D) -> mean (B, Z), log_var (B, Z)."""
+
+    def __init__(self, pixels: int, config: VAEConfig) -> None:
+        super().__init__()
+        self.body, width = _mlp(pixels, config.hidden, config.activation)
+        self.mean = nn.Linear(width, config.latent_dim)
+        self.log_var = nn.Linear(width, config.latent_dim)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        h = self.body(x)
+        return self.mean(h), self.log_var(h)
+
+
+class Decoder(nn.Module):
+    """The parameters of p(x|z), before the likelihood reads them: (..., Z) -> (..., heads * D)."""
+
+    def __init__(self, outputs: int, config: VAEConfig) -> None:
+        super().__init__()
+        self.body, width = _mlp(config.latent_dim, config.hidden[::-1], config.activation)
+        self.outputs = nn.Linear(width, outputs)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.outputs(self.body(z))
+
+
+class VAE(LatentVariableModel):
+    """p(z) p(x|z) with its approximate posterior q(z|x). A `prior` or `likelihood` may be passed, not only set."""
+
+    family, Settings, Objective = "vae", VAEConfig, ObjectiveConfig
+    config: VAEConfig
+
+    def __init__(
+        self,
+        config: VAEConfig,
+        image_shape: Sequence[int],
+        *,
+        prior: Prior | None = None,
+        likelihood: Likelihood | None = None,
+    ) -> None:
+        super().__init__(config, image_shape)
+        self.likelihood = likelihood or make_likelihood(config.likelihood)
+        encoder, decoder = (self.pixels, *config.hidden), (config.latent_dim, *config.hidden[::-1])
+        ends = encoder[-1] * 2 * config.latent_dim + decoder[-1] * self.likelihood.heads * self.pixels
+        weights = ends + sum(a * b for widths in (encoder, decoder) for a, b in pairwise(widths))
+        must_fit(weights, f"{self.pixels:,} pixels, hidden={config.hidden} and latent_dim={config.latent_dim}")
+        self.encoder = Encoder(self.pixels, config)
+        self.decoder = Decoder(self.likelihood.heads * self.pixels, config)
+        self.prior = prior or make_prior(config.prior, config.latent_dim, self.pixels, self.encoder)
+        if config.init == "normal":
+            for parameter in [*self.encoder.parameters(), *self.decoder.parameters()]:
+                nn.init.normal_(parameter, std=config.init_std)
+
+    def check(self, x: Tensor) -> None:
+        super().check(x)
+        self.likelihood.check(x)
+
+    @torch.no_grad()
+    def start(self, x: Tensor) -> None:
+        """With output_bias "average", the decoder draws the average of x where its hidden units are 0."""
+        if self.config.output_bias == "average":
+            self.decoder.outputs.bias[: self.pixels] = self.likelihood.outputs_for(x.mean(0))
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of q(z|x): (B, D) -> (B, Z), (B, Z)."""
+        if x.dim() != 2 or x.shape[1] != self.pixels:
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}: expected (batch, {self.pixels}), images {self.image_shape} flattened"
+            )
+        return self.encoder(x)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The decoder's raw outputs, which `likelihood` reads: (..., Z) -> (..., heads * D)."""
+        if z.shape[-1] != self.config.latent_dim:
+            raise ValueError(f"z has shape {tuple(z.shape)}: expected (..., {self.config.latent_dim})")
+        return self.decoder(z)
+
+    def posterior(self, x: Tensor) -> DiagonalGaussian:
+        return DiagonalGaussian(*self.encode(x))
+
+    def log_weights(
+        self, x: Tensor, samples: int, generator: torch.Generator | None = None, posterior: Posterior | None = None
+    ) -> Tensor:
+        q = posterior or self.posterior(x)
+        z = q.sample(samples, generator)
+        return self.likelihood.log_prob(x, self.decode(z)) + self.prior.log_prob(z) - q.log_prob(z)
+
+    def terms(self, x: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        q = self.posterior(x)
+        kl: objectives.KL = "monte-carlo" if q.kl(self.prior) is None else "analytic"
+        return objectives.elbo_of(self, x, q, kl=kl, generator=generator)._asdict()
+
+    @torch.no_grad()
+    def mean_image(self, z: Tensor) -> Tensor:
+        """E[x|z], the picture that is usually shown: (..., Z) -> (..., D)."""
+        return self.likelihood.mean(self.decode(z))
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """E[x|z] at the posterior's mean: (B, D) -> (B, D)."""
+        return self.mean_image(self.encode(x)[0])
+
+    @torch.no_grad()
+    def codes(self, x: Tensor) -> Tensor:
+        """The posterior's means: (B, D) -> (B, Z)."""
+        return self.encode(x)[0]
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: torch.Generator | None = None, *, noise: bool = False) -> Tensor:
+        """n images from the prior, (n, D): their means E[x|z], or with `noise` a draw from p(x|z) itself."""
+        outputs = self.decode(self.prior.sample(n, generator))
+        return self.likelihood.sample(outputs, generator) if noise else self.likelihood.mean(outputs)
+
+    def discretised(self) -> VAE:
+        """The same model, whose p(x|z) is a probability of 256 grey levels (see `Likelihood.discretised`)."""
+        twin = copy.deepcopy(self)
+        twin.likelihood = self.likelihood.discretised()
+        if twin.likelihood is not self.likelihood:
+            twin.config = self.config.replace(likelihood=twin.likelihood.config)
+        return twin.eval()
+
+    def losses(self, objective: ObjectiveConfig, *, binarise: bool = False) -> list[tuple[list[nn.Parameter], Loss]]:
+        """One pair; for wake-sleep two: the generative model learns awake, the encoder asleep.
+
+        "elbo", "reconstruction" and "kl" are those of the true bound, whatever beta and free bits make of "loss".
+        """
+
+        def bounds(x: Tensor, epoch: float, generator: torch.Generator | None) -> dict[str, Tensor]:
+            x = _drawn(x, generator) if binarise else x
+            if objective.bound == "importance-weighted":
+                log_w = self.log_weights(x, objective.samples, generator)
+                bound = torch.logsumexp(log_w, 0) - math.log(objective.samples)
+                return {"loss": -bound, "elbo": bound}
+            q = self.posterior(x)
+            terms = self._terms_of(x, q, objective, generator)
+            penalty = terms.kl
+            if objective.free_bits:
+                penalty = objectives.free_bits_kl(objectives.analytic_kl(self, q), objective.free_bits)
+            beta = objectives.beta_at(epoch, objective.beta, objective.warmup_epochs)
+            return {"loss": beta * penalty - terms.reconstruction, **terms._asdict()}
+
+        def wake(x: Tensor, epoch: float, generator: torch.Generator | None) -> dict[str, Tensor]:
+            x = _drawn(x, generator) if binarise else x
+            terms = self._terms_of(x, self.posterior(x).detach(), objective, generator)
+            dreams.append(objectives.dream(self, len(x), generator))  # of the decoder before it takes its step
+            return {"loss": -terms.elbo, **terms._asdict()}
+
+        def asleep(x: Tensor, epoch: float, generator: torch.Generator | None) -> dict[str, Tensor]:
+            z, dreamt = dreams.pop()
+            return {"loss": -self.posterior(dreamt).log_prob(z)}
+
+        if objective.algorithm == "aevb":
+            return [(list(self.parameters()), bounds)]
+        dreams: list[tuple[Tensor, Tensor]] = []
+        encoder = list(self.encoder.parameters())
+        generative = [weight for weight in self.parameters() if all(weight is not own for own in encoder)]
+        return [(generative, wake), (encoder, asleep)]
+
+    def _terms_of(
+        self, x: Tensor, q: DiagonalGaussian, objective: ObjectiveConfig, generator: torch.Generator | None
+    ) -> Terms:
+        return objectives.elbo_of(self, x, q, samples=objective.samples, kl=objective.kl, generator=generator)
+
+
+def _drawn(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Binary pixels, each 1 with the probability that its grey value is."""
+    noise = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+    return (noise < x).to(x.dtype)  # as torch.bernoulli, in a third of the time
+
+
+def _mlp(inputs: int, hidden: tuple[int, ...], activation: str) -> tuple[nn.Sequential, int]:
+    """Linear layers with an activation behind each, and the width that comes out."""
+    widths = (inputs, *hidden)
+    layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), ACTIVATIONS[activation]())]
+    return nn.Sequential(*layers), widths[-1]
