@@ -205,6 +205,13 @@ class Gaussian(_Scaled):
     def variance(self, outputs: Tensor) -> Tensor:
         return self.sigma(outputs).square()
 
+    def check(self, x: Tensor) -> None:
+        """A mean without a sigmoid reaches all numbers: then any will do, such as centred pixels."""
+        if self.config.mean == "sigmoid":
+            super().check(x)
+        elif not torch.isfinite(x).all():
+            raise ValueError("pixels must be finite numbers; these hold nan or infinite ones")
+
     def discretised(self) -> Discretised:
         sigma = "fixed" if self.config.sigma == "optimal" else self.config.sigma
         twin = Discretised(self.config.replace(name="discretised-gaussian", sigma=sigma))

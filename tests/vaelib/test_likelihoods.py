@@ -228,3 +228,12 @@ def test_a_discretised_gaussian_keeps_mean_and_width(sigma):
 def test_only_densities_of_grey_pixels_can_be_discretised():
     with pytest.raises(ConfigError, match=r"'Bernoulli' cannot be discretised: only 'gaussian' can"):
         likelihood(name="bernoulli").discretised()
+
+
+def test_a_gaussian_without_a_sigmoid_takes_any_finite_number():
+    centred = torch.tensor([[-0.7, 1.4]])
+    likelihood(name="gaussian", mean="identity").check(centred)
+    with pytest.raises(ValueError, match=r"pixels must lie in \[0, 1\]"):
+        likelihood(name="gaussian", mean="sigmoid").check(centred)
+    with pytest.raises(ValueError, match="must be finite"):
+        likelihood(name="gaussian", mean="identity").check(torch.tensor([[0.5, float("inf")]]))

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from sklearn.decomposition import PCA
 
 from vaelib.evaluation import active_units, kl_per_dim, squared_error
-from vaelib.likelihoods import Gaussian, LikelihoodConfig
+from vaelib.likelihoods import LikelihoodConfig
 from vaelib.linear import eigenvalues, predict
 from vaelib.models import VAE, ObjectiveConfig, VAEConfig
 from vaelib.objectives import elbo
@@ -66,18 +66,10 @@ def test_with_the_learned_sigma_the_bound_is_the_evidence_of_scikit_learn():
     assert predict(VALUES, 2, sigma).elbo == pytest.approx(PCA(2).fit(x.numpy()).score(x.numpy()), abs=1e-3)
 
 
-class AnyGaussian(Gaussian):
-    """Of pixels that need not lie in [0, 1]."""
-
-    def check(self, x):
-        pass
-
-
 def trained(sigma, beta=1.0):
     likelihood = LikelihoodConfig(name="gaussian", mean="identity", sigma="fixed", sigma_value=sigma)
     torch.manual_seed(0)
-    config = VAEConfig(latent_dim=3, hidden=(), activation="identity")
-    model = VAE(config, (4,), likelihood=AnyGaussian(likelihood))
+    model = VAE(VAEConfig(latent_dim=3, hidden=(), activation="identity", likelihood=likelihood), (4,))
     training = TrainingConfig(epochs=100, batch_size=100, learning_rate=0.03, schedule="cosine", device="cpu")
     fit(model, model.losses(ObjectiveConfig(beta=beta)), data(), training)
     return model
