@@ -55,7 +55,6 @@ if faces == "auto":
     faces = "frey" if dataset == "mnist" else "toyfaces"
 plots.use_style()
 
-
 titles = {"mnist": "MNIST", "frey": "Frey Faces"}
 digits_title, faces_title = (
     titles.get(load(name).name, load(name).name) for name in (dataset, faces)

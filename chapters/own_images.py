@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -154,12 +162,12 @@ diagnose(run)
 # The first line is the verdict; below it stand the measurements, and under them what is likely to be wrong and what to
 # try, if anything.
 #
-# For the published page the verdict is fair. A few hundred tiles are few: the samples below are plain or grainy greys, without
-# a roof, a leaf or a petal. Take it at its word with your own pictures, and bring more of them.
+# For the published page the verdict is fair. A few hundred tiles are few: the samples below are plain or grainy patches of
+# colour, without a roof, a leaf or a petal. Take it at its word with your own pictures, and bring more of them.
 #
 # ## Does it know its pictures?
 
-# %% mystnb={"figure": {"name": "fig-own-reconstructions", "caption": "Test images, which the model has never seen (above), and what it makes of their codes (below)."}, "image": {"alt": "A row of test images and, below each, its reconstruction: plain tiles keep their grey, leaves and petals lose their shapes."}} tags=["remove-input"]
+# %% mystnb={"figure": {"name": "fig-own-reconstructions", "caption": "Test images, which the model has never seen (above), and what it makes of their codes (below)."}, "image": {"alt": "A row of test images and, below each, its reconstruction: plain tiles keep their colour, leaves and petals lose their shapes."}} tags=["remove-input"]
 x = torch.from_numpy(images.matrix(parts.test[:: max(1, test // 12)][:12]))
 pairs = torch.cat([x, run.model.reconstruct(x)])
 _, ax = plt.subplots(figsize=(7.2, 7.2 * 2 * (height + 1) / (12 * (width + 1))))
