@@ -102,7 +102,9 @@ def test_collapses_and_wakes_by_one_slider_and_the_keyboard(visit):
     _, _, kl, used, predicted, _ = reached(tab, lambda now: now > step + 600)
     assert (used, predicted) == (4, 4) and kl > 4
     press(tab, "Pause")
-    assert "paused" in tab.locator(".pg-readout p").inner_text()
+    from playwright.sync_api import expect
+
+    expect(tab.locator(".pg-readout p")).to_contain_text("paused", timeout=20_000)
 
 
 def described(tab, start):
