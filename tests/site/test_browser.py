@@ -59,7 +59,10 @@ def test_explorers_run_without_a_kernel(visit):
     views = tab.locator('script[type="application/vnd.jupyter.widget-view+json"]').count()
     from playwright.sync_api import expect
 
-    expect(cards).to_have_count(views, timeout=20_000)  # each builds itself when the page has passed it
+    for place in tab.locator('script[type="application/vnd.jupyter.widget-view+json"]').all():
+        place.evaluate("script => script.parentElement.scrollIntoView()")  # each builds itself when it is near
+        tab.wait_for_timeout(500)
+    expect(cards).to_have_count(views, timeout=60_000)
     with_sliders = [card for card in cards.all() if card.locator("input[type=range]").count()]
     assert [card.get_attribute("aria-label") for card in with_sliders if not moved(tab, card)] == []
     assert faults == []
