@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import NamedTuple, TypeVar
+from contextlib import suppress
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,8 +19,6 @@ from vaelib.training import bar
 
 __all__ = ["TITLES", "Estimate", "active_units", "aggregate_posterior", "directions_in_use", "encode", "expected_error"]
 __all__ += ["kl_per_dim", "log_likelihood", "signed", "squared_error", "summary"]
-
-Model = TypeVar("Model", bound=LatentVariableModel)
 
 TITLES = {
     "elbo": "−ELBO (nats)",
@@ -171,19 +170,18 @@ def summary(model: LatentVariableModel, x: Tensor, seed: int = 0) -> dict[str, f
     """
     model.eval()  # in training an "optimal" sigma would be that of these very images
     figures: dict[str, float] = {}
-    try:
+    with suppress(UnsupportedError):
         figures |= _mean_terms(model, x, seed)
+    levels = None
+    with suppress(UnsupportedError, ConfigError):  # its likelihood is none of grey levels
         levels = model.discretised()
-        bound = figures["elbo"] if levels is model else _mean_terms(levels, x, seed)["elbo"]
+    if levels is not None:
+        bound = _mean_terms(levels, x, seed)["elbo"]
         figures["bits_per_dim"] = float(bits_per_dim(bound, x.shape[1], density=False))
-    except (UnsupportedError, ConfigError):
-        pass  # no likelihood, or none of grey levels
-    try:
+    with suppress(UnsupportedError):
         figures["squared_error"] = squared_error(model, x).double().mean().item()
         codes = torch.cat([model.codes(batch) for batch in x.split(BATCH)])
         figures["active_units"] = int((codes.var(0) > ACTIVE).sum()) if len(x) > 1 else 0
-    except UnsupportedError:
-        pass
     return figures
 
 

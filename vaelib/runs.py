@@ -151,6 +151,14 @@ class Store(Directories):
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
         chosen = folder or os.environ.get(RUNS_DIR_VARIABLE)
         super().__init__(Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("vaelib") / "runs")
+        self._identities: dict[tuple[str, str | None, str], tuple[str, dict[str, str]]] = {}
+
+    def identity(self, data: DataConfig) -> tuple[str, dict[str, str]]:
+        """Title and hashes of a data set, read once for each store that is asked, however many runs it names."""
+        key = (data.name, data.size, data.colour)
+        if key not in self._identities:
+            self._identities[key] = identity(*key)
+        return self._identities[key]
 
     def path(self, config: RunConfig) -> Path:
         """Where the run of `config` is or will be: named by a hash of its settings, its family's version and its data.
@@ -158,7 +166,7 @@ class Store(Directories):
         Raises:
             ConfigError, DataError: there are no such data.
         """
-        title, hashes = identity(config.data.name, config.data.size, config.data.colour)
+        title, hashes = self.identity(config.data)
         family = family_of(config.model)
         parts = {"format": FORMAT, "family": [family.family, family.version], "data": hashes}
         text = json.dumps({**parts, "config": config.resolved()}, sort_keys=True)
@@ -188,7 +196,8 @@ class Store(Directories):
             why = " ".join(str(error).split())
             raise BrokenRunError(f"the run in {path} does not fit this version of vaelib ({why})") from None
         if wanted:
-            _must_be(config, wanted, path, environment["data"])
+            here = flat(wanted) | {"data": self.identity(wanted.data)[1]}
+            _must_be(here, flat(config) | {"data": environment["data"]}, path)
             config = wanted
         return Run(config, model.eval(), history, metrics, environment, path)
 
@@ -197,13 +206,11 @@ class Store(Directories):
         return Checkpoint(self.begun(path), seconds, {"vaelib": vaelib.__version__})
 
 
-def _must_be(stored: RunConfig, wanted: RunConfig, path: Path, data: Mapping[str, str]) -> None:
+def _must_be(wanted: Mapping[str, Any], stored: Mapping[str, Any], path: Path) -> None:
     """Refuses a run that lies under a name which is not its own."""
-    hashes = identity(wanted.data.name, wanted.data.size, wanted.data.colour)[1]
-    here, there = flat(wanted) | {"data": hashes}, flat(stored) | {"data": dict(data)}
-    other = [name for name in here | there if name != "data.name" and here.get(name) != there.get(name)]
+    other = [name for name in {**wanted, **stored} if name != "data.name" and wanted.get(name) != stored.get(name)]
     if other:
-        found = ", ".join(f"{name}={there.get(name)!r} (asked for: {here.get(name)!r})" for name in other)
+        found = ", ".join(f"{name}={stored.get(name)!r} (asked for: {wanted.get(name)!r})" for name in other)
         raise StoreError(f"the run in {path} was made with {found}: somebody put it under this name; move it away")
 
 

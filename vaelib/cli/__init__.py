@@ -121,7 +121,8 @@ def _failure(app: App, error: Exception) -> int:
     if isinstance(error, (CycloptsError, ConfigError)):
         _say(app, f"{error} ({app.name[0]} --help)" if isinstance(error, CycloptsError) else error)
         return 2
-    known = type(error).__module__.startswith(("vaelib.", "vaebook.")) or isinstance(error, (OSError, ValueError))
+    ours = ("vaelib.", f"{app.name[0]}.")  # a command is called as its package is
+    known = type(error).__module__.startswith(ours) or isinstance(error, (OSError, ValueError))
     hint = "" if known else f" ({TRACEBACK_VARIABLE}=1 shows where)"
     _say(app, f"{'' if known else type(error).__name__ + ': '}{error}{hint}")
     return 1

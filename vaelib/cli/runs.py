@@ -16,7 +16,7 @@ from vaelib.config import ConfigError, flat, pick
 from vaelib.data import DataError, binarise
 from vaelib.evaluation import TITLES, log_likelihood
 from vaelib.runs import Store, data_of
-from vaelib.store import MANIFEST, StoreError
+from vaelib.store import MANIFEST, BrokenRunError, StoreError
 
 PARTS = ("train", "validation", "test")
 
@@ -125,8 +125,10 @@ def _row(store: Store, name: str) -> dict[str, Any]:
             "minutes": round(made["seconds"] / 60, 1),
             "made": datetime.fromtimestamp((path / MANIFEST).stat().st_mtime).strftime("%Y-%m-%d %H:%M"),
         }
-    except (StoreError, ValueError, LookupError, TypeError):
+    except (BrokenRunError, ValueError, LookupError, TypeError):
         return {"run": name, "state": "damaged"}
+    except StoreError:  # another version's, or one that we may not read
+        return {"run": name, "state": "not readable"}
 
 
 def _agreed(names: list[str]) -> bool:

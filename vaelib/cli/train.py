@@ -33,15 +33,12 @@ def choose_family(arguments: Sequence[str], *commands: Any) -> None:
     words = [word for argument in arguments for word in argument.split("=", 1)]
     name = words[words.index(FAMILY) + 1] if FAMILY in words[:-1] else "vae"
     family = family_of({"family": name})
-    fields: dict[str, Any] = {part: (kind, kind()) for part, kind in _parts(family)}
+    parts = {"model": family.Settings, "objective": family.Objective}
+    fields: dict[str, Any] = {part: (kind, kind()) for part, kind in parts.items()}
     concrete = create_model("RunConfig", __base__=RunConfig, **fields)
     for command in commands or (train, sweep):
         command.__annotations__["config"] = Annotated[concrete, Parameter(name="*")]
         command.__kwdefaults__["config"] = concrete()
-
-
-def _parts(family: Any) -> tuple[tuple[str, Any], ...]:
-    return ("model", family.Settings), ("objective", family.Objective)
 
 
 def train(*, config: Any = DEFAULTS, quiet: bool = False) -> None:
@@ -108,6 +105,7 @@ def stopping_at_an_epoch() -> Iterator[None]:
 
 
 def _combinations(config: RunConfig, axes: list[str]) -> list[RunConfig]:
+    """Every combination of the values on the axes, as they were typed."""
     return grid(config, **parse_axes(axes))
 
 

@@ -8,7 +8,6 @@ A new family is one file: its settings (a `ModelConfig`), its objective's settin
 from __future__ import annotations
 
 import math
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
@@ -131,7 +130,9 @@ def must_fit(weights: int, what: str) -> None:
     Raises:
         ConfigError: they need more than there is.
     """
-    needed, there = 5 * 4 * weights, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    import psutil
+
+    needed, there = 5 * 4 * weights, psutil.virtual_memory().total
     if needed > there:
         raise ConfigError(
             f"{what} take {weights:,} weights, and training them {needed / 1e9:,.1f} GB where this machine has "
