@@ -10,3 +10,19 @@ function reach() {
 
 addEventListener("load", () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(reach));
 addEventListener("resize", reach);
+
+// The link that a page was opened by is aimed again when formulas and letters have taken their room, unless the reader
+// has moved on meanwhile.
+addEventListener("load", async () => {
+  let moved = false;
+  const note = () => {
+    moved = true;
+  };
+  for (const kind of ["wheel", "touchstart", "keydown", "pointerdown"]) {
+    addEventListener(kind, note, { once: true, passive: true });
+  }
+  await window.MathJax?.startup?.promise;
+  await document.fonts.ready;
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target && !moved) target.scrollIntoView();
+});
