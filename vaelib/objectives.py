@@ -8,6 +8,7 @@ rate-distortion literature is -reconstruction, its rate is kl.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import torch
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     from vaelib.models.base import LatentVariableModel
     from vaelib.models.vae import VAE
 
-__all__ = ["KL", "Terms", "analytic_kl", "beta_at", "bits_per_dim", "elbo", "elbo_of", "free_bits_kl"]
+__all__ = ["KL", "Loss", "Terms", "analytic_kl", "beta_at", "bits_per_dim", "elbo", "elbo_of", "free_bits_kl"]
 __all__ += ["dream", "importance_weighted_bound"]
 
 KL = Literal["analytic", "monte-carlo"]
+Loss = Callable[[Tensor, float, "torch.Generator | None"], Mapping[str, Tensor]]
+"""What is minimised: (batch (B, D), epoch, generator) -> figures per example, (B,) or (), with "loss" among them."""
 
 
 class Terms(NamedTuple):

@@ -23,6 +23,7 @@ from tqdm.auto import tqdm as notebook_bar
 from tqdm.std import tqdm as terminal_bar
 
 from vaelib.config import Config
+from vaelib.objectives import Loss
 
 __all__ = ["INTERRUPTED", "Checkpoint", "NonFiniteLossError", "TrainingConfig", "averages", "bar", "fit", "pick_device"]
 
@@ -30,10 +31,7 @@ __all__ = ["INTERRUPTED", "Checkpoint", "NonFiniteLossError", "TrainingConfig", 
 # starts its threads, hence here and not in `fit`.
 torch.set_flush_denormal(True)
 
-LossFunction = Callable[[Tensor, float, "torch.Generator | None"], Mapping[str, Tensor]]
-"""(batch, epoch, generator) -> figures per example, (B,) or (), with "loss" among them, which is minimised."""
-
-Losses = LossFunction | Sequence[tuple[Sequence[nn.Parameter], LossFunction]]
+Losses = Loss | Sequence[tuple[Sequence[nn.Parameter], Loss]]
 """One loss for all parameters; or pairs of some parameters and their loss, which take turns on every batch."""
 
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -212,7 +210,7 @@ def _shuffled(x: Tensor, batch_size: int, generator: torch.Generator) -> Iterato
         yield x.index_select(0, indices)  # x[indices] in half the time
 
 
-def _pairs(model: nn.Module, loss: Losses) -> list[tuple[list[nn.Parameter], LossFunction]]:
+def _pairs(model: nn.Module, loss: Losses) -> list[tuple[list[nn.Parameter], Loss]]:
     if callable(loss):
         return [(list(model.parameters()), loss)]
     return [(list(parameters), one) for parameters, one in loss]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from vaelib import runs
 from vaelib.config import ConfigError, amended, grid
-from vaelib.data import NAMES, DataConfig, DataError, MissingDataError, binarise, prepare
+from vaelib.data import NAMES, DataConfig, DataError, MissingDataError, binarise, prepare, sets
 from vaelib.evaluation import summary
 from vaelib.models import VAE, ObjectiveConfig, VAEConfig
 from vaelib.models.base import family_of
@@ -415,6 +415,7 @@ def test_missing_data_are_said_before_any_work(store, monkeypatch):
         raise MissingDataError("frey needs the file frey_rawface.mat")
 
     monkeypatch.setattr("vaelib.data.sets.read", missing)
+    sets._named.cache_clear()  # another test may have read them
     with pytest.raises(MissingDataError, match="frey needs the file"):
         train(config(data=DataConfig(name="frey")))
     assert leftovers(store) == []

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from vaelib.config import ConfigError
-from vaelib.models.vae import ACTIVATIONS, VAE
+from vaelib.models.networks import ACTIVATIONS
+from vaelib.models.vae import VAE
 
 __all__ = ["decoder_spec", "encoder_layers", "pack", "rounded"]
 

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from vaelib.config import Config, ConfigError, pick
+from vaelib.objectives import Loss
 from vaelib.posteriors import Posterior
 from vaelib.priors import Prior
 
-__all__ = ["FAMILIES", "LatentVariableModel", "Loss", "ModelConfig", "Objective", "UnsupportedError", "family_of"]
+__all__ = ["FAMILIES", "LatentVariableModel", "ModelConfig", "Objective", "UnsupportedError", "family_of"]
 __all__ += ["must_fit", "new_model", "register"]
-
-Loss = Callable[[Tensor, float, "torch.Generator | None"], Mapping[str, Tensor]]
-"""(batch (B, D), epoch, generator) -> figures, (B,) or (), with "loss" among them, which is minimised."""
 
 
 class UnsupportedError(NotImplementedError):

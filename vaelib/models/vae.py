@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from vaelib import objectives
 from vaelib.config import ConfigError
 from vaelib.likelihoods import Likelihood, LikelihoodConfig, make_likelihood
-from vaelib.models.base import LatentVariableModel, Loss, ModelConfig, Objective, must_fit
-from vaelib.objectives import Terms
+from vaelib.models.base import LatentVariableModel, ModelConfig, Objective, must_fit
+from vaelib.models.networks import binarised, mlp
+from vaelib.objectives import Loss, Terms
 from vaelib.posteriors import DiagonalGaussian, Posterior
 from vaelib.priors import Prior, PriorConfig, StandardNormalConfig, make_prior
 
 __all__ = ["VAE", "Decoder", "Encoder", "ObjectiveConfig", "VAEConfig"]
-
-ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU, "identity": nn.Identity}
 
 
 class VAEConfig(ModelConfig):
@@ -88,7 +87,7 @@ class Encoder(nn.Module):
 
     def __init__(self, pixels: int, config: VAEConfig) -> None:
         super().__init__()
-        self.body, width = _mlp(pixels, config.hidden, config.activation)
+        self.body, width = mlp(pixels, config.hidden, config.activation)
         self.mean = nn.Linear(width, config.latent_dim)
         self.log_var = nn.Linear(width, config.latent_dim)
 
@@ -102,7 +101,7 @@ class Decoder(nn.Module):
 
     def __init__(self, outputs: int, config: VAEConfig) -> None:
         super().__init__()
-        self.body, width = _mlp(config.latent_dim, config.hidden[::-1], config.activation)
+        self.body, width = mlp(config.latent_dim, config.hidden[::-1], config.activation)
         self.outputs = nn.Linear(width, outputs)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -211,7 +210,7 @@ class VAE(LatentVariableModel):
         """
 
         def bounds(x: Tensor, epoch: float, generator: torch.Generator | None) -> dict[str, Tensor]:
-            x = _drawn(x, generator) if binarise else x
+            x = binarised(x, generator) if binarise else x
             if objective.bound == "importance-weighted":
                 log_w = self.log_weights(x, objective.samples, generator)
                 bound = torch.logsumexp(log_w, 0) - math.log(objective.samples)
@@ -225,7 +224,7 @@ class VAE(LatentVariableModel):
             return {"loss": beta * penalty - terms.reconstruction, **terms._asdict()}
 
         def wake(x: Tensor, epoch: float, generator: torch.Generator | None) -> dict[str, Tensor]:
-            x = _drawn(x, generator) if binarise else x
+            x = binarised(x, generator) if binarise else x
             terms = self._terms_of(x, self.posterior(x).detach(), objective, generator)
             dreams.append(objectives.dream(self, len(x), generator))  # of the decoder before it takes its step
             return {"loss": -terms.elbo, **terms._asdict()}
@@ -246,15 +245,3 @@ class VAE(LatentVariableModel):
     ) -> Terms:
         return objectives.elbo_of(self, x, q, samples=objective.samples, kl=objective.kl, generator=generator)
 
-
-def _drawn(x: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Binary pixels, each 1 with the probability that its grey value is."""
-    noise = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
-    return (noise < x).to(x.dtype)  # as torch.bernoulli, in a third of the time
-
-
-def _mlp(inputs: int, hidden: tuple[int, ...], activation: str) -> tuple[nn.Sequential, int]:
-    """Linear layers with an activation behind each, and the width that comes out."""
-    widths = (inputs, *hidden)
-    layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), ACTIVATIONS[activation]())]
-    return nn.Sequential(*layers), widths[-1]
