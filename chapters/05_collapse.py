@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -146,7 +154,7 @@ plt.show()
 #
 # ## Could we have known before training?
 #
-# Yes, from the data's covariance alone. {doc}`02_model` derived what the best *linear* VAE does, after
+# Yes, from the data's covariance alone. {doc}`pixels` derived what the best *linear* VAE does, after
 # {cite:t}`tipping1999` and {cite:t}`lucas2019`. Along a principal direction the data have variance $\lambda_j$, the
 # eigenvalue. A latent that codes this direction saves squared error, and costs KL. It pays only if
 #

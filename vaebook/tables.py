@@ -63,6 +63,5 @@ def recipe_table(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
             "step": f"{training.learning_rate:g}" + (" to 0, cosine" if training.schedule == "cosine" else ""),
             "batch": training.batch_size,
             "epochs": training.epochs,
-            "minutes a run": f"{np.mean([run.environment['seconds'] for run in group]) / 60:.1f}",
         }
     return pd.DataFrame.from_dict(rows, orient="index")
