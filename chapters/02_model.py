@@ -724,9 +724,9 @@ library = posteriors.reparameterise(m, log_v, 5, generator.manual_seed(1))
 print("equals vaelib.posteriors:", torch.equal(mine, library))
 
 # %% [markdown]
-# Both are unbiased. The difference is their noise, and the linear model lets us measure it against the true gradient: for
-# one face, take $q$ to be the exact posterior {eq}`eq-ppca-posterior` and differentiate with respect to its mean $\mu$.
-# With $f(z) = \log \mathcal{N}(x; W z + b, \sigma^2 I)$ the exact answer is $W^\top (x - b - W \mu) / \sigma^2$.
+# Both are unbiased. The difference is their noise, and the linear model lets us measure it against the true gradient. For one
+# face, take $q$ to be the exact posterior {eq}`eq-ppca-posterior`, and differentiate with respect to its mean $\mu$. With
+# $f(z) = \log \mathcal{N}(x; W z + b, \sigma^2 I)$ the exact answer is $W^\top (x - b - W \mu) / \sigma^2$.
 
 # %%
 x0 = x_faces[0]  # (D,)
@@ -963,8 +963,8 @@ with torch.no_grad():
         print(f"K = {K:4d}: mean {mean_gap:.2f}, median {median_gap:.4f}")
 
 # %% [markdown]
-# The typical gap vanishes quickly. The mean gap closes slowly: it is made by the few images whose posterior the encoder
-# misses (the last row of {numref}`fig-posterior`), where even a thousand draws from $q$ never fall in the right place.
+# The typical gap vanishes quickly. The mean gap closes slowly. It is made by the few images whose posterior the encoder misses, as
+# in the last row of {numref}`fig-posterior`. There even a thousand draws from $q$ never fall in the right place.
 #
 # ```{solution-end}
 # ```

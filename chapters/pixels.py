@@ -178,9 +178,11 @@ print("equals torch.distributions:", torch.allclose(mine, theirs, atol=1e-6))
 # $$ (eq-grey-bound)
 #
 # The ELBO of a grey image is a valid bound on the average log-probability of its binarisations, with an encoder that sees
-# the grey original. It is not the ELBO of any density of grey images. (With the continuous Bernoulli of the same decoder it
-# bounds the log-density, but lies at least $D \log 2$ nats too low, by {eq}`eq-area`.) Do not compare it with numbers from
-# binarised MNIST, where the encoder sees $b$, or with Gaussian ones.
+# the grey original. It is not the ELBO of any density of grey images. Do not compare it with numbers from binarised MNIST, where
+# the encoder sees $b$, or with Gaussian ones.
+#
+# (With the continuous Bernoulli of the same decoder it does bound a log-density, but by {eq}`eq-area` it lies at least $D \log 2$
+# nats too low.)
 
 # %%
 tosses = (torch.bernoulli(x_grey, generator=generator) for _ in range(2000))
