@@ -11,6 +11,21 @@ function reach() {
 addEventListener("load", () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(reach));
 addEventListener("resize", reach);
 
+// In the dark each figure shows its twin; on paper it is as it was made.
+function suit(dark) {
+  for (const figure of document.querySelectorAll("img[data-dark]")) {
+    figure.dataset.light ??= figure.getAttribute("src");
+    const wanted = dark ? figure.dataset.dark : figure.dataset.light;
+    if (figure.getAttribute("src") !== wanted) figure.setAttribute("src", wanted);
+  }
+}
+
+const isDark = () => document.documentElement.dataset.theme === "dark";
+new MutationObserver(() => suit(isDark())).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+addEventListener("beforeprint", () => suit(false));
+addEventListener("afterprint", () => suit(isDark()));
+suit(isDark());
+
 // The link that a page was opened by is aimed again when formulas and letters have taken their room, unless the reader
 // has moved on meanwhile.
 addEventListener("load", async () => {

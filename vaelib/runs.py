@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import platformdirs
 import safetensors.torch
 import torch
 from pydantic import Field, SerializeAsAny, model_validator
@@ -29,12 +28,11 @@ from vaelib.data import NAMES, DataConfig, DataError, Prepared, binarise, identi
 from vaelib.evaluation import summary
 from vaelib.models import LatentVariableModel, ModelConfig, ObjectiveConfig, VAEConfig, new_model
 from vaelib.models.base import Objective, family_of
-from vaelib.store import FORMAT, MANIFEST, BrokenRunError, Directories, StoreError
+from vaelib.store import FORMAT, MANIFEST, RUNS_DIR_VARIABLE, BrokenRunError, Directories, StoreError, runs_folder
 from vaelib.training import Checkpoint, NonFiniteLossError, TrainingConfig, fit
 
 __all__ = ["RUNS_DIR_VARIABLE", "Run", "RunConfig", "Store", "data_of", "train"]
 
-RUNS_DIR_VARIABLE = "VAELIB_RUNS"
 NO_WORD = re.compile(r"[^\w+-]+")
 BINARISATIONS = 5  # draws of dynamically binarised pixels that a run's figures are means over
 
@@ -149,8 +147,7 @@ class Store(Directories):
     """The runs in a folder: that in VAELIB_RUNS, else one in the user's cache."""
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        chosen = folder or os.environ.get(RUNS_DIR_VARIABLE)
-        super().__init__(Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("vaelib") / "runs")
+        super().__init__(Path(folder).expanduser() if folder else runs_folder())
         self._identities: dict[tuple[str, str | None, str], tuple[str, dict[str, str]]] = {}
 
     def identity(self, data: DataConfig) -> tuple[str, dict[str, str]]:

@@ -40,6 +40,7 @@ OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
 }
 DIGEST = hashlib.sha256().digest_size
+BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"  # leaves a bar at 100 columns
 INTERRUPTED = threading.Event()
 """Set when training shall stop at its next checkpoint, which is then due at once."""
 
@@ -141,16 +142,19 @@ def fit(
     session = _Session(model, loss, config, torch.Generator(device).manual_seed(seed), settled)
     if checkpoint and (saved := checkpoint.load()):
         session.restore(*saved)
-    with bar(total=config.epochs, initial=len(session.rows), desc="training", unit="epoch", show=progress) as shown:
+    steps = math.ceil(len(train) / config.batch_size)
+    done = len(session.rows) * steps
+    with bar(total=config.epochs * steps, initial=done, unit="step", bar_format=BAR, show=progress) as shown:
         while not session.over:
+            shown.set_description_str(f"epoch {len(session.rows) + 1}/{config.epochs}")
             start = time.perf_counter()
-            row = _epoch(session, train)
+            row = _epoch(session, train, shown.update)
             for name, x in held_out.items():
                 means = averages(model, loss, x, len(session.rows) + 1, seed=seed)
                 row |= {f"{name}_{key}": value for key, value in means.items()}
             session.finish_epoch(row, len(train), time.perf_counter() - start)
-            shown.set_postfix_str(" ".join(f"{key} {row[key]:.2f}" for key in row if key.endswith("_loss")))
-            shown.update()
+            losses = {key.removesuffix("_loss"): value for key, value in row.items() if key.endswith("_loss")}
+            shown.set_postfix_str(" ".join(f"{name} {value:.2f}" for name, value in losses.items()))
             if on_epoch:
                 on_epoch(dict(session.rows[-1]))
             if checkpoint and checkpoint.due() and not session.over:
@@ -177,8 +181,8 @@ def averages(
     return recorded.means()
 
 
-def _epoch(session: _Session, train: Tensor) -> dict[str, float]:
-    """One pass over the data in random order."""
+def _epoch(session: _Session, train: Tensor, tick: Callable[[], object]) -> dict[str, float]:
+    """One pass over the data in random order; calls `tick` after each step."""
     model, config, epoch = session.model, session.config, len(session.rows)
     weights = list(model.parameters())
     model.train()
@@ -202,6 +206,7 @@ def _epoch(session: _Session, train: Tensor) -> dict[str, float]:
             if config.clip_norm:
                 nn.utils.clip_grad_norm_(parameters, config.clip_norm)
             optimiser.step()
+        tick()
     return {f"train_{key}": value for key, value in recorded.means().items()}
 
 

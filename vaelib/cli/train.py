@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from pydantic import create_model
 
 from vaelib import runs, sweeps
-from vaelib.cli.text import metrics_table, table
+from vaelib.cli.text import duration, metrics_table, table
 from vaelib.config import Config, grid, parse_axes
 from vaelib.models.base import family_of
 from vaelib.runs import RunConfig
@@ -72,10 +72,13 @@ def plain(config: Any) -> RunConfig:
 
 def train_and_print(config: RunConfig, quiet: bool = False) -> None:
     """Trains or loads the run, and says where it is and what it reached."""
+    store = runs.Store()
+    held = store.holds(store.path(config))
     with stopping_at_an_epoch():
         run = runs.train(config, progress=False if quiet else None)
     print(run.path)
-    print(metrics_table(run))
+    print(f"{'loaded: it was trained before,' if held else 'trained'} in {duration(run.environment['seconds'])}")
+    print(metrics_table(run.metrics, run.config.model.family))
 
 
 def sweep_and_print(configs: Sequence[RunConfig], jobs: int | None = None, scheduler: str | None = None) -> int:
