@@ -188,6 +188,7 @@ def _epoch(session: _Session, train: Tensor, tick: Callable[[], object]) -> dict
     model.train()
     recorded = _Means()
     batches = math.ceil(len(train) / config.batch_size)
+    losses: list[Tensor] = []
     for step, batch in enumerate(_shuffled(train, config.batch_size, session.generator)):
         progress = epoch + step / batches
         for (parameters, loss), optimiser in zip(session.pairs, session.optimisers, strict=True):
@@ -195,10 +196,9 @@ def _epoch(session: _Session, train: Tensor, tick: Callable[[], object]) -> dict
                 group["lr"] = config.rate_at(progress)
             figures = loss(batch, progress, session.generator)
             mean_loss = figures["loss"].mean()
-            if not math.isfinite(mean_loss.item()):
-                number = epoch * batches + step
-                what = f"the loss became {mean_loss.item()} at step {number}, epoch {epoch + 1}"
-                raise session.failure(what, untrained=number == 0)
+            losses.append(mean_loss.detach())
+            if _answers_at_once(train.device) and not math.isfinite(mean_loss.item()):
+                raise session.diverged(losses, batches)
             recorded.add(figures, len(batch))
             for weight in weights:  # as optimiser.zero_grad() does, in a tenth of the time
                 weight.grad = None
@@ -207,7 +207,14 @@ def _epoch(session: _Session, train: Tensor, tick: Callable[[], object]) -> dict
                 nn.utils.clip_grad_norm_(parameters, config.clip_norm)
             optimiser.step()
         tick()
+    if not all(map(math.isfinite, torch.stack(losses).tolist())):
+        raise session.diverged(losses, batches)
     return {f"train_{key}": value for key, value in recorded.means().items()}
+
+
+def _answers_at_once(device: torch.device) -> bool:
+    """Whether a loss can be looked at after each step. A GPU would be waited for: it is asked once, after the epoch."""
+    return device.type == "cpu"
 
 
 def _shuffled(x: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -290,6 +297,14 @@ class _Session:
             history["kept"] = history["epoch"] == self.best_epoch
         history.attrs["seconds"] = self.seconds
         return history
+
+    def diverged(self, losses: Sequence[Tensor], batches: int) -> NonFiniteLossError:
+        """What became of an epoch of so many `batches`: the first of its `losses` so far that is nan or infinite."""
+        values = torch.stack(list(losses)).tolist()
+        first = next(index for index, value in enumerate(values) if not math.isfinite(value))
+        step = len(self.rows) * batches + first // len(self.pairs)
+        what = f"the loss became {values[first]} at step {step}, epoch {len(self.rows) + 1}"
+        return self.failure(what, untrained=first == step == 0)
 
     def failure(self, what: str, *, untrained: bool = False) -> NonFiniteLossError:
         """Brings back the last good weights and says what happened."""
