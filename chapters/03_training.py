@@ -61,10 +61,7 @@ plots.use_style()
 
 # %% tags=["remove-input"]
 enough = 140  # so that the test part fills the rows of the figures
-images, film = (
-    page.load(dataset, images=enough),
-    page.load(faces, images=enough),
-)
+images, film = page.load(dataset, images=enough), page.load(faces, images=enough)
 page.banner(images, film)
 
 # %% [markdown]

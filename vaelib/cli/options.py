@@ -24,8 +24,8 @@ WORDS = {
     "model.output_bias": "average: the decoder starts at the average training image",
     "model.likelihood.name": "p(x|z): the distribution of a pixel",
     "model.likelihood.mean": "what makes the decoder's output a pixel's mean",
-    "model.likelihood.sigma": "who sets the width: fixed: sigma-value; shared: one learned value; per-pixel: the decoder; "
-    "optimal: the closed form that fits the errors best",
+    "model.likelihood.sigma": "who sets the width: fixed: sigma-value; shared: one learned value; "
+    "per-pixel: the decoder; optimal: the closed form that fits the errors best",
     "model.likelihood.sigma_value": "the width, or where the learned one starts",
     "model.likelihood.sigma_floor": "no width goes below it; by default half a grey level",
     "model.prior.name": "p(z); vamp and flow are learned, and need --objective.kl monte-carlo",

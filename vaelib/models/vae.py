@@ -244,3 +244,4 @@ class VAE(LatentVariableModel):
         self, x: Tensor, q: DiagonalGaussian, objective: ObjectiveConfig, generator: torch.Generator | None
     ) -> Terms:
         return objectives.elbo_of(self, x, q, samples=objective.samples, kl=objective.kl, generator=generator)
+
