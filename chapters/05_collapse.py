@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -9,6 +17,9 @@
 # %% [markdown]
 # (chapter-collapse)=
 # # Debugging collapse
+#
+# ```{index} posterior collapse
+# ```
 #
 # "The encoder produced $\mu \approx 0$ and $\log \sigma^2 \approx 0$ for nearly all samples. KL divergence decreased toward
 # zero. Reconstructions converged to a single averaged face." So the report that we re-create describes its *posterior
