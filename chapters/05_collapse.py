@@ -18,6 +18,9 @@
 # (chapter-collapse)=
 # # Debugging collapse
 #
+# ```{index} posterior collapse
+# ```
+#
 # "The encoder produced $\mu \approx 0$ and $\log \sigma^2 \approx 0$ for nearly all samples. KL divergence decreased toward
 # zero. Reconstructions converged to a single averaged face." So the report that we re-create describes its *posterior
 # collapse* {cite:p}`report2025`. It blames a decoder without a sigmoid, and says that a sigmoid, a smaller network and

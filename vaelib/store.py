@@ -70,7 +70,8 @@ class Directories:
         if len(found) == 1:
             return self.folder / found[0]
         if found:
-            raise ConfigError(f"{len(found)} runs have {text!r} in their name: {', '.join(found[:5])}")
+            more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+            raise ConfigError(f"{len(found)} runs have {text!r} in their name: {', '.join(found[:10])}{more}")
         near = unknown("run", text, names).partition(" valid:")[0].rstrip(":")
         raise ConfigError(f"{near} (vaelib runs list shows all in {self.folder})")
 

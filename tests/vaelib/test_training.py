@@ -1,14 +1,18 @@
 """The training loop on models small enough to know what must come out."""
 
+import io
 import math
 import pickle
+import re
 
 import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
 from torch import nn
+from tqdm.std import tqdm
 
+from vaelib import training
 from vaelib.config import ConfigError
 from vaelib.likelihoods import Gaussian, LikelihoodConfig
 from vaelib.models import VAE, ObjectiveConfig, VAEConfig
@@ -418,6 +422,19 @@ def test_losses_that_take_turns_go_on_from_a_checkpoint_with_the_same_bits(tmp_p
         train(Checkpoint(tmp_path / "state", interval=0), stop)
     history, model = train(Checkpoint(tmp_path / "state", interval=0))
     assert history.equals(undisturbed) and torch.equal(model.a, expected.a) and torch.equal(model.b, expected.b)
+
+
+def test_the_bar_moves_within_an_epoch_and_leaves_itself_room(monkeypatch):
+    """Its unit is a step; beside its numbers, also of a validation set, a fifth of 100 columns is left to it."""
+    shown = io.StringIO()
+    always = {"file": shown, "disable": False, "mininterval": 0, "miniters": 1, "ncols": 100}
+    monkeypatch.setattr(training, "bar", lambda show=None, **settings: tqdm(**settings, **always))
+    model, settings = Mean(), TrainingConfig(epochs=2, batch_size=10, device="cpu")
+    fit(model, model.loss, data(100), settings, held_out={"validation": data(9), "test": data(9)})
+    frames = re.findall(r"epoch (\d)/2 +(\d+)%\|(.*?)\|([^\r]*)", shown.getvalue())
+    assert {int(share) for epoch, share, *_ in frames if epoch == "1"} >= {5, 15, 25, 35, 45}
+    assert min(len(drawn) for _, _, drawn, _ in frames) >= 20
+    assert re.search(r"train \d\.\d\d validation \d\.\d\d test \d\.\d\d", frames[-1][-1])
 
 
 def test_a_bar_is_for_people(monkeypatch, capfd):

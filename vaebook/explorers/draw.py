@@ -9,7 +9,7 @@ import traitlets
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from vaebook.explorers.base import Explorer, as_bytes, card, examples
+from vaebook.explorers.base import Explorer, as_bytes, card, examples, packed
 from vaebook.explorers.network import decoder_spec, encoder_layers, pack
 from vaelib.config import ConfigError, pick
 from vaelib.evaluation import active_units, kl_per_dim
@@ -25,7 +25,8 @@ DRAWS = 6  # pictures of the posterior
 class Draw(Explorer):
     """See `draw`."""
 
-    encoder, decoder, images, image = (traitlets.Bytes().tag(sync=True) for _ in range(4))
+    encoder, decoder, images = packed(), packed(), packed()
+    image = traitlets.Bytes().tag(sync=True)  # goes both ways
     mean, sigma = (traitlets.List(traitlets.CFloat()).tag(sync=True) for _ in range(2))
     reconstruction, kl = (traitlets.CFloat(None, allow_none=True).tag(sync=True) for _ in range(2))
 

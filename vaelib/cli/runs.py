@@ -61,7 +61,7 @@ def evaluate(run: str, *, samples: int = 5000, part: str = "test", images: int |
     print(f"log p(x) of {len(x):,} {kind}, {samples:,} samples ({few:.0f} effective): {value:.3f} +- {error:.3f} nats")
 
 
-def list_runs(*, where: list[str] = [], sort: str = "run") -> None:  # noqa: B006
+def list_runs(*, where: list[str] | None = None, sort: str = "run") -> None:
     """
     Parameters
     ----------
@@ -71,7 +71,7 @@ def list_runs(*, where: list[str] = [], sort: str = "run") -> None:  # noqa: B00
         by run, data, family, elbo (the best first), seconds or made (the newest last)
     """
     pick("order", sort, SORTS)
-    wanted, store = parse_axes(where), Directories(runs_folder())
+    wanted, store = parse_axes(where or ()), Directories(runs_folder())
     found = [(name, _files(store, name)) for name in store.names()]
     settings = {key for _, files in found if isinstance(files, dict) for key in files["settings"]}
     for name in wanted:

@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from pydantic import create_model
 
 from vaelib import runs, sweeps
+from vaelib.cli.options import describe
 from vaelib.cli.text import duration, metrics_table, table
 from vaelib.config import Config, grid, parse_axes
 from vaelib.models.base import family_of
@@ -36,6 +37,7 @@ def choose_family(arguments: Sequence[str], *commands: Any) -> None:
     parts = {"model": family.Settings, "objective": family.Objective}
     fields: dict[str, Any] = {part: (kind, kind()) for part, kind in parts.items()}
     concrete = create_model("RunConfig", __base__=RunConfig, **fields)
+    describe(concrete)
     for command in commands or (train, sweep):
         command.__annotations__["config"] = Annotated[concrete, Parameter(name="*")]
         command.__kwdefaults__["config"] = concrete()
@@ -56,7 +58,7 @@ def sweep(*, grid: list[str], config: Any = DEFAULTS, jobs: int | None = None, s
     Parameters
     ----------
     grid
-        settings and their values: model.latent_dim=2,5 seed=0,1,2
+        settings and their values: model.latent-dim=2,5 seed=0,1,2
     jobs
         how many runs at a time on this machine; by default one a core
     scheduler
