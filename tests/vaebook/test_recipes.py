@@ -33,8 +33,8 @@ def test_recipes_are_what_the_papers_say(recipe):
 def test_recipes_run_on_colour_photographs_in_class_folders(tmp_path, monkeypatch, make, recipe):
     monkeypatch.setenv("VAELIB_RUNS", str(tmp_path / "runs"))
     for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (12, 4, 5, 3), dtype=np.uint8)):
-        (tmp_path / "pets" / "cat dog".split()[number % 2]).mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(tmp_path / "pets" / "cat dog".split()[number % 2] / f"{number}.png")
+        (tmp_path / "pets" / ["cat", "dog"][number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "pets" / ["cat", "dog"][number % 2] / f"{number}.png")
     run = train(make(recipe, DataConfig(name=str(tmp_path / "pets")), latent_dim=2, epochs=1), progress=False)
     assert run.model.image_shape == (4, 5, 3) and run.model.sample(2, torch.Generator().manual_seed(0)).shape == (2, 60)
 
