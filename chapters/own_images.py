@@ -69,7 +69,7 @@ plots.use_style()
 #
 # - **A folder of image files** of any kind that Pillow reads (`.png`, `.jpg`, `.tif` and many more). Sub-folders name the
 #   classes of the pictures in them. Or one file: an `.npy` or `.npz` array of shape (N, H, W) or (N, H, W, 3), which may hold
-#   `labels` too, an IDX file, or a stack of pages or frames.
+#   `labels` too; a `.csv`, `.amat` or `.mat` with an image in each row; an IDX file; or a stack of pages or frames.
 # - **One size, or yours.** Nothing is cropped or stretched behind your back: pictures of mixed sizes stop the page with a line
 #   that names two of them. Set `size` to "64x64", say, and each is resized to cover that and cut about its centre.
 # - **Colour or grey.** Colours stay. Set `colour` to "grey" to look at the brightness alone.

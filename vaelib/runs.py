@@ -188,6 +188,8 @@ class Store(Directories):
             model.load_state_dict(safetensors.torch.load(files["model.safetensors"]))
             history = pd.read_csv(io.BytesIO(files["history.csv"]))
             metrics = json.loads(files["metrics.json"])
+            if not isinstance(metrics["epochs"], int) or not isinstance(metrics["test"], dict):
+                raise TypeError("metrics.json holds no figures of a run")
             config = config.replace(data=config.data.replace(name=environment["data_name"]))
         except (ValueError, TypeError, LookupError, RuntimeError, safetensors.SafetensorError) as error:
             why = " ".join(str(error).split())

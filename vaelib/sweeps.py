@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -9,8 +10,10 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -27,6 +30,7 @@ __all__ = ["EngineError", "SweepResult", "at_work", "each", "sweep", "train_all"
 
 Item = TypeVar("Item")
 SECONDS_TO_ANSWER = 20
+SECONDS_BETWEEN_LOOKS = 5  # whether a cluster still has workers
 SECONDS_TO_APPEAR = 60  # a network file system may show late what another machine has written
 FIRST_WAIT, LONGEST_WAIT = 0.5, 10.0  # seconds; each is twice as long as the last, until something is done
 ALONE = threading.RLock()  # a task uses what its process has only once: torch's threads, its random numbers
@@ -194,7 +198,7 @@ def _on_this_machine(task: Callable[[Item], Any], items: Sequence[Item], jobs: i
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
     jobs = min(jobs or joblib.cpu_count(), len(items))
-    tasks = (joblib.delayed(_attempt)(task, index, item) for index, item in enumerate(items))
+    tasks = (joblib.delayed(_attempt)(task, index, item, os.getpid()) for index, item in enumerate(items))
     stopped = threading.Event()
     try:
         with _ending_workers_first(stopped) if jobs > 1 else nullcontext():
@@ -233,28 +237,67 @@ def _ending_workers_first(stopped: threading.Event) -> Iterator[None]:
 
 def _on_cluster(task: Callable[[Item], Any], items: Sequence[Item], scheduler: str) -> Iterator[tuple[int, Any]]:
     try:
-        from distributed import Client, as_completed
+        from distributed import Client, wait
     except ImportError:
         raise EngineError("a scheduler needs dask: pip install 'vaelib[cluster]'") from None
     try:
         client = Client(scheduler, timeout=SECONDS_TO_ANSWER)
     except (OSError, ValueError) as error:
         raise EngineError(f"no dask scheduler answers at {scheduler} ({_line(error)})") from None
-    with client:
-        if not client.scheduler_info()["workers"]:
-            warnings.warn(f"the scheduler at {scheduler} has no workers yet: waiting for some", stacklevel=2)
-        futures = {client.submit(_attempt, task, index, item, pure=False): index for index, item in enumerate(items)}
-        for future in as_completed(futures):
-            lost = future.exception()  # the task's own errors are results: this one is the cluster's
-            yield future.result() if lost is None else (futures[future], EngineError(_line(lost)))
+    gone = f"the dask scheduler at {scheduler} is gone; what is finished is kept, and asking again goes on from there"
+    left = {client.submit(_attempt, task, index, item, pure=False): index for index, item in enumerate(items)}
+    alone = False
+    with _without_its_tracebacks(), client:
+        while left:
+            try:
+                workers = client.scheduler_info(n_workers=1)["workers"]
+                if not (workers or alone):
+                    warnings.warn(f"the scheduler at {scheduler} has no workers: waiting for some", stacklevel=2)
+                alone = not workers
+                done = wait(list(left), SECONDS_BETWEEN_LOOKS, "FIRST_COMPLETED").done
+                if any(future.cancelled() for future in done):
+                    raise CancelledError
+            except TimeoutError:
+                continue
+            except (CancelledError, OSError):
+                raise EngineError(gone) from None
+            for future in done:
+                index, lost = left.pop(future), future.exception()  # the task's own errors are results: this is not one
+                yield future.result() if lost is None else (index, EngineError(_line(lost)))
 
 
-def _attempt(task: Callable[[Item], Any], index: int, item: Item) -> tuple[int, Any]:
+@contextmanager
+def _without_its_tracebacks() -> Iterator[None]:
+    """What dask's client has to say of a lost connection, the caller says in one line."""
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _attempt(task: Callable[[Item], Any], index: int, item: Item, parent: int | None = None) -> tuple[int, Any]:
+    if parent not in (None, os.getpid()):
+        _end_with(parent)
     with ALONE:
         try:
             return index, task(item)
         except Exception as error:
             return index, error.with_traceback(None)
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """From here on this process, a worker, ends soon after its parent, whatever that died of: nobody waits for it."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _line(error: BaseException) -> str:

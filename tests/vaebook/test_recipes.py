@@ -2,10 +2,13 @@
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from vaebook.experiments.recipes import RECIPES, digits_recipe, faces_recipe, metric, seeds_of, train_groups
 from vaelib.config import ConfigError
 from vaelib.data import DataConfig, images
+from vaelib.runs import train
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -23,6 +26,17 @@ def test_recipes_are_what_the_papers_say(recipe):
         assert (digits.model.hidden, faces.model.hidden) == ((500,), (200,))
         assert faces.training.weight_decay == pytest.approx(1 / 1565)
         assert (faces.training.optimiser, faces.training.learning_rate) == ("adagrad", 0.01)
+
+
+@pytest.mark.parametrize("make", [digits_recipe, faces_recipe])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_recipes_run_on_colour_photographs_in_class_folders(tmp_path, monkeypatch, make, recipe):
+    monkeypatch.setenv("VAELIB_RUNS", str(tmp_path / "runs"))
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (12, 4, 5, 3), dtype=np.uint8)):
+        (tmp_path / "pets" / ["cat", "dog"][number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "pets" / ["cat", "dog"][number % 2] / f"{number}.png")
+    run = train(make(recipe, DataConfig(name=str(tmp_path / "pets")), latent_dim=2, epochs=1), progress=False)
+    assert run.model.image_shape == (4, 5, 3) and run.model.sample(2, torch.Generator().manual_seed(0)).shape == (2, 60)
 
 
 def test_an_unknown_recipe_is_named():

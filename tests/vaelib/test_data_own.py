@@ -9,13 +9,14 @@ import zipfile
 
 import numpy as np
 import pytest
+import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from vaelib import data
-from vaelib.data import own
+from vaelib.data import arrays, own
 
 GREY = np.random.default_rng(0).integers(0, 256, (12, 5, 6), dtype=np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (12, 5, 6, 3), dtype=np.uint8)
@@ -443,7 +444,7 @@ def test_bad_npz_files(tmp_path):
 
 
 @given(
-    st.sampled_from(["npy", "npz", "idx"]),
+    st.sampled_from(["npy", "npz", "idx", "csv", "amat", "mat"]),
     st.binary(max_size=200)
     | st.binary(max_size=100).map(lambda rest: b"\x93NUMPY\x01\x00" + rest)
     | st.binary(max_size=100).map(lambda rest: b"PK\x03\x04" + rest)
@@ -488,13 +489,100 @@ def test_idx_files_with_the_labels_beside_them(tmp_path, suffix):
     np.testing.assert_array_equal(quietly(tmp_path / "some.file").images, COLOUR)
 
 
+# Tables of pixels
+
+FLAT = GREY[:, :5, :5].reshape(12, 25)
+DIGITS = np.arange(12) % 5
+SQUARES = r"read as 12 images of 5x5, each a "
+
+
+def write_table(path, *columns, header=None, separator=","):
+    rows = [separator.join(map(str, row)) for row in np.column_stack(columns)]
+    path.write_text("\n".join([separator.join(header or []), *rows]).lstrip() + "\n")
+    return path
+
+
+def read_with_a_word(path, message):
+    with pytest.warns(UserWarning, match=message):
+        loaded = data.load(path)
+    np.testing.assert_array_equal(loaded.images.reshape(12, -1), FLAT)
+    return loaded.labels if loaded.labels is None else loaded.labels.tolist()
+
+
+def test_tables_of_pixels_are_square_images_row_after_row(tmp_path):
+    assert read_with_a_word(write_table(tmp_path / "a.csv", FLAT), SQUARES + "row$") is None
+    assert read_with_a_word(write_table(tmp_path / "a.amat", FLAT, separator="  "), SQUARES + "row$") is None
+    names = [f"pixel{number}" for number in range(25)]
+    assert read_with_a_word(write_table(tmp_path / "a.CSV", FLAT, header=names), SQUARES + "row$") is None
+
+
+def test_the_labels_of_a_table_are_the_column_that_is_called_so_or_the_one_that_looks_so(tmp_path):
+    pixels = [f"pixel{number}" for number in range(25)]
+    digits = list(range(12)), DIGITS.tolist()
+    as_in_kaggle = write_table(tmp_path / "a.csv", DIGITS, FLAT, header=["label", *pixels])
+    assert read_with_a_word(as_in_kaggle, "row, labels in column 1$") == digits[1]
+    as_in_larochelle = write_table(tmp_path / "a.amat", FLAT / 255, DIGITS.astype(float), separator=" ")
+    assert read_with_a_word(as_in_larochelle, "row, labels in column 26$") == digits[1]
+    parts = np.random.default_rng(2).random((12, 25))
+    for at, columns in ((1, (DIGITS, parts)), (26, (parts, DIGITS))):
+        with pytest.warns(UserWarning, match=f"labels in column {at}$"):
+            assert data.load(write_table(tmp_path / "b.csv", *columns)).labels.tolist() == digits[1]
+    bits, count, corner = FLAT // 128, np.arange(12), np.zeros(12, int)
+    for columns in ((DIGITS, bits), (count, parts), (parts, corner)):  # the first has two that look like labels
+        refuse(write_table(tmp_path / "c.csv", *columns), "header line that calls it 'label'")
+
+
+def test_images_that_are_not_square_have_their_shape_in_the_file_name(tmp_path):
+    flat = GREY.reshape(12, 30)
+    refuse(write_table(tmp_path / "a.csv", flat), r"30 numbers a row are no square image: name .* as in a-28x20.csv")
+    for name in ("a-5x6.csv", "9x9 a 5x6.csv"):
+        with pytest.warns(UserWarning, match="12 images of 5x6"):
+            np.testing.assert_array_equal(data.load(write_table(tmp_path / name, flat)).images, GREY)
+    scipy.io.savemat(tmp_path / "a-5x6.mat", {"ff": flat.T})
+    with pytest.warns(UserWarning, match="12 images of 5x6, each a column"):
+        np.testing.assert_array_equal(data.load(tmp_path / "a-5x6.mat").images, GREY)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float64", "int16"])
+def test_the_matrix_of_a_mat_file(tmp_path, dtype):
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"x": FLAT.astype(dtype), "scale": 3.0, "name": "faces", "labels": DIGITS})
+    assert read_with_a_word(path, SQUARES + "row") == DIGITS.tolist()
+    scipy.io.savemat(path, {"x": FLAT.T.astype(dtype), "images": FLAT, "y": DIGITS})
+    assert read_with_a_word(path, SQUARES + "row") is None
+    scipy.io.savemat(path, {"x": FLAT.T.astype(dtype)}, do_compression=True)
+    assert read_with_a_word(path, SQUARES + "column") is None
+    scipy.io.savemat(path, {"images": COLOUR})
+    np.testing.assert_array_equal(quietly(path).images, COLOUR)
+
+
+def test_mat_files_that_leave_a_doubt_are_refused(tmp_path, frugal):
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"x": FLAT, "y": FLAT})
+    refuse(path, "must hold one matrix of numbers, or one called 'images'; of numbers it holds: x, y")
+    scipy.io.savemat(path, {"x": "text"})
+    refuse(path, "it holds: none")
+    scipy.io.savemat(path, {"x": FLAT[:9]})
+    refuse(path, r"may be a row or a column of 9 x 25: name the height and width .* as in a-28x20.mat")
+    scipy.io.savemat(path, {"x": FLAT[:, :24]})
+    refuse(path, "24 numbers a row are no square image")
+    scipy.io.savemat(path, {"x": np.zeros((1000, 400))}, do_compression=True)
+    refuse(path, "would take 3,200,000 bytes, more than 1,048,576")
+    path.write_bytes(b"junk")
+    refuse(path, "a.mat cannot be read: ")
+    path.with_suffix(".csv").write_text("1,2\n1,2,3,4\n")
+    refuse(path.with_suffix(".csv"), "a.csv cannot be read: ")
+    write_table(path.with_suffix(".csv"), np.full((3, 4), "x"))
+    refuse(path.with_suffix(".csv"), "expected uint8 in 0 to 255")
+
+
 # Attacks
 
 
 @pytest.fixture
 def frugal(monkeypatch):
     """A limit of a megabyte, and the proof that much more than that was never in memory, nor waited for."""
-    monkeypatch.setattr(own, "LIMIT", 1 << 20)
+    monkeypatch.setattr(arrays, "LIMIT", 1 << 20)
     tracemalloc.start()
     began = time.monotonic()
     yield

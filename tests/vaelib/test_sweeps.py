@@ -3,13 +3,17 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
-from contextlib import contextmanager
+import warnings
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import dask
 import numpy as np
+import psutil
 import pytest
 import torch
 from distributed import Client, LocalCluster
@@ -291,3 +295,61 @@ def test_a_sweep_on_this_machine_gives_the_bits_of_a_run_alone(folder, base):
 def test_a_killed_process_of_this_machine_is_one_line():
     with pytest.raises(EngineError, match=r"a worker process was killed.*asking again goes on"):
         list(each(fatal, [0, 1, 2], jobs=2))
+
+
+def served(*arguments):
+    """A process of dask that is this test's own to kill."""
+    command = [sys.executable, "-m", f"distributed.cli.{arguments[0]}", *arguments[1:], "--no-dashboard"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def lonely():
+    """A scheduler in a process of its own, with no workers: its process and its address."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    process = served("dask_scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-show")
+    yield process, f"tcp://127.0.0.1:{port}"
+    process.kill()
+    process.wait()
+
+
+def test_a_scheduler_that_dies_is_one_line_and_so_is_one_without_workers(lonely, monkeypatch, capfd):
+    process, address = lonely
+    monkeypatch.setattr(sweeps, "SECONDS_BETWEEN_LOOKS", 0.1)
+    gone = r"scheduler at .* is gone; what is finished is kept, and asking again goes on"
+    with warnings.catch_warnings(record=True) as warned, pytest.raises(EngineError, match=gone):
+        threading.Timer(0.1, lambda: kill_when(warned, process)).start()
+        list(each(abs, [0, 2], scheduler=address))
+    assert [str(one.message) for one in warned] == [f"the scheduler at {address} has no workers: waiting for some"]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def kill_when(warned, process):
+    while not warned:
+        time.sleep(0.05)
+    time.sleep(0.5)  # a few more looks, which say nothing
+    process.kill()
+
+
+def test_workers_end_with_the_process_that_asked_even_if_it_was_killed(folder):
+    item = "import os, time; os.mkdir(str(os.getpid())); time.sleep(300)"
+    code = f"from vaelib.sweeps import each; list(each(exec, [{item!r}] * 2, jobs=2))"
+    asking = subprocess.Popen([sys.executable, "-c", code], cwd=folder)
+    until(lambda: len(made(folder)) == 2)
+    asking.kill()
+    asking.wait()
+    until(lambda: not any(alive(int(pid)) for pid in made(folder)))
+
+
+def alive(pid):
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def until(holds, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

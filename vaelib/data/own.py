@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 import re
 import unicodedata
@@ -17,30 +16,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from vaelib.data.arrays import EXPECTED, Found, arrays_in, within
 from vaelib.data.images import DataError, ImageData, Plan, describe, in_unit_range, random_and_time, sha256_of, tenths
 
-__all__ = ["EXPECTED", "load", "parse_idx", "pictures_of", "title"]
+__all__ = ["load", "pictures_of", "title"]
 
-LIMIT = 4 << 30  # bytes that a set may take in memory
 DEPTHS = (8, 10, 12, 14, 16)  # bits of 16 that cameras fill
 COMPOSED = ("MPO", "PSD")  # formats whose further frames are previews and layers, not images
-EXPECTED = "a folder of images or of such folders, .npy, .npz, an IDX file, or a stack of images (.tif, .gif)"
 
 Size = tuple[int, ...] | None  # height and width that each image is to have
-Found = tuple[NDArray[Any], NDArray[Any] | None]  # images and labels
 
 
 def load(path: Path, size: Size = None, colour: str = "auto") -> ImageData:
     """Images from a folder, in natural order of the file names (2.png before 10.png), or from one file.
 
     Args:
-        path: see `EXPECTED`. A file's frames or pages are so many images; sub-folders name the classes of theirs.
+        path: see `arrays.EXPECTED`. A file's frames or pages are so many images; sub-folders name their images' class.
         size: resizes each image to cover that height and width, then crops it about its centre.
         colour: "rgb"; "grey" (ITU-R 601 luma); "auto": in colour if any image is. See-through is laid on white.
 
     Raises:
         DataError: nothing usable is there, an image cannot be read, sizes differ, or an array has the wrong type,
-            shape or range; and, before it is read, what would take more than `LIMIT` bytes.
+            shape or range; and, before it is read, what would take more than `arrays.LIMIT` bytes.
     """
     path = path.resolve()
     classes: list[str] = []
@@ -95,11 +92,6 @@ def _stack(pictures: list[NDArray[Any]]) -> NDArray[np.uint8]:
     """(N, H, W), or (N, H, W, 3) if any of them is in colour."""
     axes = max(pixels.ndim for pixels in pictures)
     return np.stack([p if p.ndim == axes else np.repeat(p[..., None], 3, axis=-1) for p in pictures])
-
-
-def _within(size: int, name: Any) -> None:
-    if size > LIMIT:
-        raise DataError(f"{name} would take {size:,} bytes, more than {LIMIT:,}: use fewer images, or smaller ones")
 
 
 def _bright(images: NDArray[np.uint8], path: Path) -> NDArray[np.uint8]:
@@ -168,7 +160,7 @@ def _read_files(path: Path, files: list[Path], numbers: NDArray[Any] | None, siz
     sizes, counts = zip(*(_measure(file) for file in files), strict=True)
     if not size:
         _one_size(path, files, sizes)
-    _within(sum(counts) * math.prod(size or sizes[0]) * (1 if colour == "grey" else 3), path)
+    within(sum(counts) * math.prod(size or sizes[0]) * (1 if colour == "grey" else 3), path)
     frames: list[NDArray[Any]] = []
     for file in files:
         frames += (np.asarray(f) if f.mode == "I;16" else picture(f, size, colour) for f in _frames(file))
@@ -228,14 +220,14 @@ def _frames(file: Path) -> Iterator[Any]:
 
 def _read_arrays(path: Path, size: Size, colour: str) -> Found:
     try:
-        images, labels = _numpy(path) if path.suffix.lower() in (".npy", ".npz") else _idx(path)
+        images, labels = arrays_in(path)
     except DataError:
         raise
     except Exception as error:  # the readers raise whatever they meet in a damaged file
         hint = " (arrays of Python objects are never unpickled)" if re.search("pickle|object", str(error)) else ""
         raise DataError(f"{path} cannot be read: {error or type(error).__name__}{hint}") from None
     images = _channels_last(images, path)
-    _within(len(images) * math.prod(size or images.shape[1:3]) * (3 if colour == "rgb" else 1), path)
+    within(len(images) * math.prod(size or images.shape[1:3]) * (3 if colour == "rgb" else 1), path)
     pixels = _bytes(images, path)
     if labels is not None:
         whole = labels.dtype.kind in "iub" or (labels.dtype.kind == "f" and bool((labels % 1 == 0).all()))
@@ -250,7 +242,7 @@ def _channels_last(images: NDArray[Any], path: Path) -> NDArray[Any]:
     got = f"images in {path}: got {describe(images)}"
     if not images.size:
         raise DataError(f"{got}, which is empty")
-    _within(images.nbytes, path)
+    within(images.nbytes, path)
     coloured = [size in (3, 4) for size in images.shape]
     if images.ndim == 4 and 1 in (images.shape[1], images.shape[3]):
         return images[..., 0] if images.shape[3] == 1 else images[:, 0]
@@ -276,48 +268,3 @@ def _bytes(images: NDArray[Any], path: Path) -> NDArray[np.uint8]:
         expected = "expected floats in [0, 1], or whole numbers in 0 to 255 (or to 65535): rescale them"
         raise DataError(f"{got} in {least!s} to {most!s}, {expected}")
     return images.astype(np.uint8) if most < 256 else _eight_bits(images, _depth(int(most), path))
-
-
-def _numpy(path: Path) -> Found:
-    """An array, of which only the header is read yet, or an archive's "images" (or only array) and "labels"."""
-    loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return loaded, None
-    with loaded:
-        names = [name for name in loaded.files if name != "labels"]
-        if "images" not in names and len(names) != 1:
-            expected = "one array, or one called 'images', beside 'labels'"
-            raise DataError(f"{path} must hold {expected}; it holds: {', '.join(names) or 'none'}")
-        _within(sum(entry.file_size for entry in loaded.zip.infolist()), path)
-        return loaded["images" if "images" in names else names[0]], loaded.get("labels")
-
-
-def _idx(path: Path) -> Found:
-    """Images from an IDX file, packed or not, and labels from the one beside it, if they are named as MNIST's are."""
-    beside = path.with_name(path.name.replace("images", "labels").replace("idx3", "idx1"))
-    arrays: list[Any] = []
-    for each in (path, beside) if beside != path and beside.is_file() else (path,):
-        with open(each, "rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            arrays.append(parse_idx(gzip.GzipFile(fileobj=file) if packed else file, str(each)))
-    return arrays[0], arrays[1] if len(arrays) == 2 else None
-
-
-def parse_idx(file: Any, name: str) -> NDArray[np.uint8]:
-    """The array in an IDX file of unsigned bytes: two zero bytes, type 8, rank, then each size as a big-endian int32.
-
-    Raises:
-        DataError: the header or the length is not that of such a file, or the header promises more than `LIMIT` bytes.
-    """
-    head = file.read(4)
-    sizes = file.read(4 * head[3]) if head[:3] == b"\x00\x00\x08" and len(head) == 4 else b""
-    if not sizes or len(sizes) < 4 * head[3]:
-        raise DataError(f"{name} is not an IDX file of unsigned bytes (it begins {head.hex(' ')}): expected {EXPECTED}")
-    shape = [int(size) for size in np.frombuffer(sizes, ">u4")]
-    _within(size := math.prod(shape), name)
-    content = file.read(size + 1)
-    if len(content) != size:
-        holds = "more" if len(content) > size else len(content)
-        raise DataError(f"{name} promises {' x '.join(map(str, shape))} = {size} bytes and holds {holds}")
-    return np.frombuffer(content, np.uint8).reshape(shape)
