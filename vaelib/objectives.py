@@ -79,7 +79,8 @@ def analytic_kl(model: VAE, posterior: Posterior) -> Tensor:
     """
     divergence = posterior.kl(model.prior)
     if divergence is None:
-        raise ValueError(f"the KL to the prior {type(model.prior).__name__} has no closed form: use kl='monte-carlo'")
+        names = f"{type(posterior).__name__} to the prior {type(model.prior).__name__}"
+        raise ValueError(f"the KL of a {names} has no closed form: use kl='monte-carlo'")
     return divergence
 
 

@@ -14,6 +14,7 @@ from vaebook.explorers.network import decoder_spec, encoder_layers, pack
 from vaelib.config import ConfigError, pick
 from vaelib.evaluation import active_units, kl_per_dim
 from vaelib.plots import image_grid
+from vaelib.posteriors import DiagonalGaussian
 from vaelib.priors import StandardNormal
 from vaelib.runs import Run, data_of
 
@@ -46,7 +47,7 @@ class Draw(Explorer):
     def draw_on(self, figure: Figure) -> None:
         above, below = figure.subplots(2, 1)
         model, x, order = self.run.model, torch.from_numpy(self.pixels.reshape(1, -1)), self.spec["order"]
-        q = model.posterior(x)
+        q = DiagonalGaussian(*model.encode(x))
         z = torch.cat([q.mean, q.sample(DRAWS, torch.Generator().manual_seed(0))[:, 0]])
         pictures = torch.cat([x, model.mean_image(z)])
         image_grid(pictures, self.spec["shape"], 2 + DRAWS, above).set_title("image, reconstruction, six draws")
