@@ -140,6 +140,33 @@ def test_importance_weighted_loss_is_the_negative_bound():
     torch.testing.assert_close(figures["elbo"], -figures["loss"])
 
 
+@pytest.mark.parametrize("estimator", ["stl", "dreg"])
+def test_the_importance_weighted_loss_takes_its_gradient_by_the_estimator(estimator):
+    model, x = small_vae(2), images(5, D)
+    loss = only_loss(model, ObjectiveConfig(bound="importance-weighted", samples=7, estimator=estimator))
+    figures = loss(x, 0.0, generator())
+    bound = importance_weighted_bound(model, x, 7, generator(), estimator=estimator)
+    torch.testing.assert_close(figures["loss"], -bound)
+    found, expected = gradients_of(figures["loss"].sum(), model), gradients_of(-bound.sum(), model)
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, expected[name])
+    plain = importance_weighted_bound(model, x, 7, generator())
+    assert not torch.allclose(found["encoder.mean.bias"], gradients_of(-plain.sum(), model)["encoder.mean.bias"])
+
+
+def test_the_elbo_with_stl_has_the_terms_of_the_elbo_and_the_gradient_of_one_draw():
+    model, x = small_vae(2), images(5, D)
+    loss = only_loss(model, ObjectiveConfig(kl="monte-carlo", estimator="stl"))
+    figures = loss(x, 0.0, generator())
+    terms = elbo(model, x, kl="monte-carlo", generator=generator())
+    for name, term in terms._asdict().items():
+        torch.testing.assert_close(figures[name], term)
+    bound = importance_weighted_bound(model, x, 1, generator(), estimator="stl")
+    found, expected = gradients_of(figures["loss"].sum(), model), gradients_of(-bound.sum(), model)
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, expected[name])
+
+
 def gradients_of(figure, model):
     found = torch.autograd.grad(figure, list(model.parameters()), allow_unused=True)
     return {name: g for (name, _), g in zip(model.named_parameters(), found, strict=True) if g is not None}
@@ -206,6 +233,10 @@ def test_the_wake_phase_does_not_move_the_encoder(kl):
         ({"free_bits": 1.0, "kl": "monte-carlo"}, "nats per dimension"),
         ({"samples": 0}, "samples=0"),
         ({"algorithm": "wake-sleep", "beta": 2.0}, "wake-sleep has no weighed KL"),
+        ({"algorithm": "wake-sleep", "kl": "monte-carlo", "estimator": "stl"}, "wake-sleep has no estimator='stl'"),
+        ({"estimator": "dreg", "kl": "monte-carlo"}, "needs bound='importance-weighted'"),
+        ({"estimator": "stl"}, "set kl='monte-carlo'"),
+        ({"estimator": "drag"}, "did you mean 'dreg'"),
         ({"algorithm": "wakesleep"}, "did you mean 'wake-sleep'"),
         ({"kl": "analytical"}, "did you mean 'analytic'"),
     ],

@@ -61,14 +61,17 @@ class ObjectiveConfig(Objective):
     "aevb" climbs the bound in encoder and decoder at once (Kingma & Welling 2013); "wake-sleep" teaches the encoder on
     the decoder's own dreams instead (see `objectives.dream`).
 
-    `samples` is L, the draws of z per image (K for the importance-weighted bound). `beta` weighs the KL term and grows
-    linearly from 0 over the first `warmup_epochs`; `free_bits` is the KL in nats that each dimension has for nothing.
+    `samples` is L, the draws of z per image (K for the importance-weighted bound). `estimator` is how the gradient
+    reaches the encoder, see `objectives.importance_weighted_bound`: "stl" is biased for that bound with K > 1, "dreg"
+    is not. `beta` weighs the KL term and grows linearly from 0 over the first `warmup_epochs`; `free_bits` is the KL in
+    nats that each dimension has for nothing.
     """
 
     algorithm: Literal["aevb", "wake-sleep"] = "aevb"
     bound: Literal["elbo", "importance-weighted"] = "elbo"
     samples: PositiveInt = 1
     kl: objectives.KL = "analytic"
+    estimator: objectives.Estimator = "plain"
     beta: float = Field(default=1.0, ge=0)
     warmup_epochs: float = Field(default=0.0, ge=0)
     free_bits: float = Field(default=0.0, ge=0)
@@ -82,6 +85,12 @@ class ObjectiveConfig(Objective):
             raise ConfigError(
                 "the importance-weighted bound has no KL term: leave beta, warmup_epochs and free_bits alone"
             )
+        if self.algorithm == "wake-sleep" and self.estimator != "plain":
+            raise ConfigError(f"wake-sleep has no estimator={self.estimator!r}: its encoder learns from dreams alone")
+        if self.estimator == "dreg" and self.bound == "elbo":
+            raise ConfigError("estimator='dreg' needs bound='importance-weighted': for the ELBO there is 'stl'")
+        if self.estimator == "stl" and self.bound == "elbo" and self.kl == "analytic":
+            raise ConfigError("estimator='stl' is one of the sampled log q(z|x): with it, set kl='monte-carlo'")
         if self.algorithm == "wake-sleep" and (self.bound != "elbo" or weighed):
             raise ConfigError(
                 "wake-sleep has no weighed KL and no other bound: leave bound, beta, warmup_epochs and free_bits alone"
@@ -242,11 +251,13 @@ class VAE(LatentVariableModel):
         def bounds(x: Tensor, epoch: float, generator: torch.Generator | None) -> dict[str, Tensor]:
             x = binarised(x, generator) if binarise else x
             if objective.bound == "importance-weighted":
-                log_w = self.log_weights(x, objective.samples, generator)
-                bound = torch.logsumexp(log_w, 0) - math.log(objective.samples)
+                bound = objectives.importance_weighted_bound_of(
+                    self, x, objective.samples, generator, estimator=objective.estimator
+                )
                 return {"loss": -bound, "elbo": bound}
             q = self.posterior(x)
-            terms = self._terms_of(x, q, objective, generator)
+            drawn = objectives.Pathwise(q) if objective.estimator == "stl" else q
+            terms = self._terms_of(x, drawn, objective, generator)
             penalty = terms.kl
             if objective.free_bits:
                 penalty = objectives.free_bits_kl(objectives.analytic_kl(self, q), objective.free_bits)
