@@ -287,6 +287,11 @@ class VAE(LatentVariableModel):
             raise ConfigError(
                 f"wake-sleep asks q(z|x) for the density of dreams, and posterior={name!r} cannot tell it"
             )
+        if self.flow is not None and objective.estimator != "plain":
+            raise ConfigError(
+                f"estimator={objective.estimator!r} asks q(z|x) for the density of given draws, and posterior={name!r} "
+                "cannot tell it: use estimator='plain'"
+            )
         if self.flow is not None and objective.bound == "elbo" and objective.kl == "analytic":
             raise ConfigError(f"the KL of posterior={name!r} has no closed form: use kl='monte-carlo'")
 
