@@ -6,7 +6,7 @@ From the bottom up, each module building on those before it:
     data           images: named sets, a user's own, splits
     likelihoods    p(x|z)              posteriors   q(z|x)              priors   p(z)
     objectives     the ELBO and its relatives, one figure per image, in nats
-    models         what every family of models offers (models.base), and one file a family (models.vae)
+    models         what every family of models offers (models.base), and one file a family (models.vae, models.gan)
     linear         what theory says before any training
     training       fit: any model, any loss
     evaluation     log p(x), errors, active units
@@ -28,7 +28,7 @@ _PLACES = {
     "likelihoods": "LikelihoodConfig",
     "priors": "Mixture StandardNormal Tempered fit_mixture with_prior",
     "objectives": "Terms elbo importance_weighted_bound",
-    "models": "VAE LatentVariableModel ObjectiveConfig VAEConfig register",
+    "models": "GAN VAE GANConfig GANObjective LatentVariableModel ObjectiveConfig VAEConfig register",
     "training": "TrainingConfig fit",
     "evaluation": "Estimate log_likelihood summary",
     "runs": "Run RunConfig Store train",

@@ -64,6 +64,15 @@ class RunConfig(Config):
             "objective": objective if isinstance(objective, Objective) else family.Objective(**objective),
         }
 
+    @model_validator(mode="after")
+    def _check(self) -> RunConfig:
+        if self.training.patience and math.isinf(self.objective.settled_epochs):
+            raise ConfigError(
+                f"training.patience={self.training.patience} waits for the best loss, but a loss of the family "
+                f"{self.model.family!r} says nothing of how good the model is: leave patience alone"
+            )
+        return self
+
     def resolved(self) -> dict[str, Any]:
         """All settings as JSON has them, but for the name that the data go by."""
         settings = self.model_dump(mode="json")

@@ -107,7 +107,7 @@ def fit(
     *,
     seed: int = 0,
     held_out: Mapping[str, Tensor] | None = None,
-    settled: int = 0,
+    settled: float = 0,
     checkpoint: Checkpoint | None = None,
     progress: bool | None = None,
     on_epoch: Callable[[dict[str, float]], object] | None = None,
@@ -256,7 +256,7 @@ class _Session:
     """Everything that changes during training, so that it can be saved and taken up again."""
 
     def __init__(
-        self, model: nn.Module, loss: Losses, config: TrainingConfig, generator: torch.Generator, settled: int
+        self, model: nn.Module, loss: Losses, config: TrainingConfig, generator: torch.Generator, settled: float
     ) -> None:
         self.model, self.config, self.generator, self.settled = model, config, generator, settled
         self.pairs = _pairs(model, loss)

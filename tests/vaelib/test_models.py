@@ -312,8 +312,9 @@ def test_codes_and_reconstructions_are_at_the_flows_centre(posterior):
     [
         ({}, "has no closed form: use kl='monte-carlo'"),
         ({"algorithm": "wake-sleep", "kl": "monte-carlo"}, "wake-sleep asks q"),
+        ({"estimator": "stl", "kl": "monte-carlo"}, "estimator=.stl. asks q"),
     ],
-    ids=["analytic", "wake-sleep"],
+    ids=["analytic", "wake-sleep", "stl"],
 )
 def test_what_a_flow_posterior_cannot_do_is_refused_before_training(posterior, objective, message):
     with pytest.raises(ConfigError, match=message):
