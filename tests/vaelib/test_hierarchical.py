@@ -12,7 +12,7 @@ from vaelib.data import DataConfig
 from vaelib.diagnosis import diagnose
 from vaelib.evaluation import log_likelihood, summary
 from vaelib.likelihoods import LikelihoodConfig
-from vaelib.models import HierarchicalConfig, HierarchicalObjective, HierarchicalVAE, new_model
+from vaelib.models import HierarchicalConfig, HierarchicalObjective, HierarchicalVAE, VAEConfig, new_model
 from vaelib.models.hierarchical import LevelPrior, merged
 from vaelib.models.networks import mlp
 from vaelib.objectives import importance_weighted_bound
@@ -232,6 +232,23 @@ def test_the_posterior_as_a_whole_is_the_product_of_its_levels(inference):
     torch.testing.assert_close(model.log_weights(x, 6, generator(), q), log_w)
 
 
+@pytest.mark.parametrize("inference", INFERENCE)
+def test_one_level_is_a_vae(inference):
+    model, x = small((3,), inference=inference), images()
+    plain = new_model(VAEConfig(latent_dim=3, hidden=(8, 7), activation="silu"), (2, 3)).double()
+    plain.encoder.body.load_state_dict(model.up[0].body.state_dict())
+    plain.decoder.body.load_state_dict(model.decoder[0].state_dict())
+    plain.decoder.outputs.load_state_dict(model.decoder[1].state_dict())
+    with torch.no_grad():
+        for part, layer in enumerate((plain.encoder.mean, plain.encoder.log_var)):
+            layer.weight.copy_(model.up[0].outputs.weight.chunk(2)[part])
+            layer.bias.copy_(model.up[0].outputs.bias.chunk(2)[part])
+    for name, value in plain.terms(x, generator()).items():
+        torch.testing.assert_close(model.terms(x, generator())[name], value)
+    torch.testing.assert_close(model.log_weights(x, 3, generator()), plain.log_weights(x, 3, generator()))
+    torch.testing.assert_close(model.sample(4, generator()), plain.sample(4, generator()))
+
+
 def test_warm_up_and_free_bits_change_the_loss_and_no_other_figure():
     model, x = small(), images()
     losses = {
@@ -283,7 +300,7 @@ def test_training_raises_the_bound(inference):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: HierarchicalConfig(latents=(20,)), "latents=.* of HierarchicalConfig cannot be used.* at least 2"),
+        (lambda: HierarchicalConfig(latents=()), "latents=.* of HierarchicalConfig cannot be used.* at least 1"),
         (lambda: HierarchicalConfig(latents=(20, 0)), "latents.1=0 of HierarchicalConfig"),
         (lambda: HierarchicalConfig(inference="lader"), "did you mean 'ladder'"),
         (lambda: HierarchicalConfig(prior=VampConfig()), "prior.name='vamp' needs an encoder"),
@@ -362,8 +379,8 @@ def test_the_command_line_trains_and_evaluates_it(capsys):
     assert "log p(x) of 5 test images" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="family 'hierarchical': diagnosis examines a VAE"):
         diagnose(Store().load(name))
-    assert main("train --data.name digits --model.family hierarchical --model.latents 4".split()) != 0
-    assert "latents=" in capsys.readouterr().err
+    assert main(["train", "--model.family", "hierarchical", "--model.latents", "0"]) != 0
+    assert "latents.0=" in capsys.readouterr().err
 
 
 def test_it_is_exported():

@@ -35,11 +35,11 @@ class HierarchicalConfig(ModelConfig):
     All networks have the layers `hidden`, in this order on the way up and reversed on the way down. `inference`
     "bottom-up" draws z_1 from the image and each further level from the one below it; "ladder" draws from the top
     down, and joins what the image says of a level with what the level above does (see `BottomUp` and `Ladder`).
-    `batch_norm` normalises every layer but the outputs. `prior` is that of the top level.
+    `batch_norm` normalises every layer but the outputs. `prior` is that of the top level. One level makes a VAE.
     """
 
     family: Literal["hierarchical"] = "hierarchical"
-    latents: tuple[PositiveInt, ...] = Field(default=(20, 20), min_length=2, max_length=9)
+    latents: tuple[PositiveInt, ...] = Field(default=(20, 20), min_length=1, max_length=9)
     hidden: tuple[PositiveInt, ...] = (300, 300)
     activation: Literal["tanh", "relu", "silu", "identity"] = "silu"
     inference: Literal["bottom-up", "ladder"] = "ladder"
