@@ -28,7 +28,8 @@ _PLACES = {
     "likelihoods": "LikelihoodConfig",
     "priors": "Mixture StandardNormal Tempered fit_mixture with_prior",
     "objectives": "Terms elbo importance_weighted_bound",
-    "models": "GAN VAE GANConfig GANObjective LatentVariableModel ObjectiveConfig VAEConfig register",
+    "models": "VAE LatentVariableModel ObjectiveConfig VAEConfig register GAN GANConfig GANObjective "
+    "HierarchicalConfig HierarchicalObjective HierarchicalVAE",
     "training": "TrainingConfig fit",
     "evaluation": "Estimate log_likelihood summary",
     "runs": "Run RunConfig Store train",

@@ -7,6 +7,7 @@ TITLES = {
     "bits_per_dim": "−ELBO (bits/dim)",
     "reconstruction": "−reconstruction (nats)",
     "kl": "KL (nats)",
+    **{f"kl_{level}": f"KL of level {level} (nats)" for level in range(1, 10)},  # of a hierarchy
     "squared_error": "squared error",
     "active_units": "active units",
 }
