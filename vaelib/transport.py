@@ -193,7 +193,8 @@ def fit_flow_matching(
     other settings.
 
     Raises:
-        ConfigError: no number of epochs or one below 1, a decay outside [0, 1), a schedule that depends on the end.
+        ConfigError: no number of epochs or one below 1, a decay outside [0, 1), a schedule that depends on the end, no
+            held-out codes.
         ValueError: held-out codes of another size.
     """
     if not epochs or min(epochs) < 1:
@@ -202,6 +203,8 @@ def fit_flow_matching(
         raise ConfigError(f"decay={decay}: expected a number from 0 up to but not including 1, such as 0.999")
     if training.schedule != "constant":
         raise ConfigError(f"schedule={training.schedule!r} depends on the last epoch: expected 'constant'")
+    if not len(held_out):
+        raise ConfigError("no held-out codes: expected one or more, to judge by")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         prior = FlowMatching(posterior.mean.shape[1], width, steps)
@@ -214,7 +217,8 @@ def fit_flow_matching(
         nonlocal step
         _follow(average, prior, min(decay, (1 + step) / (10 + step)))
         step += 1
-        z = reparameterise(*q.chunk(2, dim=-1), 1, generator).squeeze(0)
+        mean, log_var = q.chunk(2, dim=1)
+        z = reparameterise(mean, log_var, 1, generator).squeeze(0)
         return {"loss": flow_matching_loss(prior.field, prior.standardised(z), generator)}
 
     def keep(row: dict[str, float]) -> None:

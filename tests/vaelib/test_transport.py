@@ -271,3 +271,5 @@ def test_codes_of_another_size_are_refused():
             ask(torch.zeros(4, 2))
     with pytest.raises(ValueError, match=r"z has shape \(5, 3\): expected \(..., 2\)"):
         fit_flow_matching(exactly(torch.zeros(10, 2)), torch.zeros(5, 3))
+    with pytest.raises(ConfigError, match="no held-out codes: expected one or more, to judge by"):
+        fit_flow_matching(exactly(torch.zeros(10, 2)), torch.zeros(0, 2))

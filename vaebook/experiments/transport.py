@@ -20,7 +20,10 @@ from vaelib.transport import FlowMatching, FlowMatchingFit, fit_flow_matching
 __all__ = ["OTHERS", "Worth", "transport_of", "with_transport", "worth"]
 
 OTHERS = ("none", "flow", "mixture")
-"""The prior that the model was trained with, and two of the repairs in `vaebook.experiments.sampling`."""
+"""The prior that the model was trained with, and two repairs of `vaebook.experiments.sampling`: a spline flow, and an
+average of mixtures of `COMPONENTS`."""
+
+COMPONENTS = 40
 
 DRAWN = 10_000  # pictures in which tongues are counted
 DRAWS = 20  # of z for each test image
@@ -56,7 +59,8 @@ def transport_of(run: Run, epochs: Sequence[int], seed: int = 0) -> FlowMatching
 def with_transport(run: Run, prior: str | int, epochs: Sequence[int], seed: int = 0) -> VAE:
     """The run's model with one of `OTHERS` as its prior; or, a number, with flow matching after so many of `epochs`."""
     if isinstance(prior, str):
-        return repaired(run, pick("prior", prior, OTHERS), seed)
+        chosen = pick("prior", prior, OTHERS)
+        return repaired(run, COMPONENTS if chosen == "mixture" else chosen, seed)
     return with_prior(run.model, transport_of(run, epochs, seed).snapshots[prior])
 
 
