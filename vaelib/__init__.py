@@ -10,6 +10,7 @@ From the bottom up, each module building on those before it:
     linear         what theory says before any training
     training       fit: any model, any loss
     evaluation     log p(x), errors, active units
+    transport      a prior that moves noise to codes: flow matching
     runs           a training as files in a store; train        sweeps   many of them, on all cores or a cluster
     diagnosis      why latents lie idle, and what to try
     plots          arrays in, axes out                          cli      the command `vaelib`
@@ -32,12 +33,13 @@ _PLACES = {
     "HierarchicalConfig HierarchicalObjective HierarchicalVAE",
     "training": "TrainingConfig fit",
     "evaluation": "Estimate log_likelihood summary",
+    "transport": "FlowMatching fit_flow_matching",
     "runs": "Run RunConfig Store train",
     "sweeps": "sweep train_all",
     "diagnosis": "diagnose diagnose_model",
 }
 _MODULES: tuple[str, ...] = ("config", "data", "diagnosis", "evaluation", "likelihoods", "linear", "models")
-_MODULES += ("objectives", "plots", "posteriors", "priors", "runs", "sweeps", "training")
+_MODULES += ("objectives", "plots", "posteriors", "priors", "runs", "sweeps", "training", "transport")
 _NAMES = {name: module for module, names in _PLACES.items() for name in names.split()}
 
 __all__ = ["__version__", *_NAMES, *_MODULES]
