@@ -157,14 +157,6 @@ class Pathwise:
     def log_prob(self, z: Tensor) -> Tensor:
         return self.constant.log_prob(z)
 
-    def sample_with_log_prob(self, samples: int = 1, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        z = self.sample(samples, generator)
-        return z, self.log_prob(z)
-
-    @property
-    def centre(self) -> Tensor:
-        return self.posterior.centre
-
     def kl(self, prior: HasKL) -> None:
         """A closed form has no draws that a gradient could pass."""
         return None

@@ -78,17 +78,10 @@ class Posterior(Protocol):
         """Draws that gradients pass through: (samples, B, Z)."""
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """log q(z|x), nats: (samples, B, Z) -> (samples, B)."""
-
-    def sample_with_log_prob(self, samples: int = 1, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """The draws of `sample` and their log q(z|x), nats: (samples, B, Z), (samples, B)."""
+        """log q(z|x) of draws, nats: (samples, B, Z) -> (samples, B). A flow knows it of its latest draws alone."""
 
     def kl(self, prior: HasKL) -> Tensor | None:
         """KL(q(z|x) || p(z)) per dimension, nats, (B, Z), or None if it has no closed form."""
-
-    @property
-    def centre(self) -> Tensor:
-        """One code for each image, (B, Z): the middle of q(z|x)."""
 
 
 class DiagonalGaussian:
