@@ -548,9 +548,10 @@ library = posteriors.reparameterise(m, log_v, 5, generator.manual_seed(1))
 print("equals vaelib.posteriors:", torch.equal(mine, library))
 
 # %% [markdown]
-# Both are unbiased. The difference is their noise, and the linear model lets us measure it against the true gradient: for
-# one face, take $q$ to be the exact posterior {eq}`eq-ppca-posterior` and differentiate with respect to its mean $\mu$.
-# With $f(z) = \log \mathcal{N}(x; W z + b, \sigma^2 I)$ the exact answer is $W^\top (x - b - W \mu) / \sigma^2$.
+# Both are unbiased. The difference is their noise. The linear model lets us measure it against the true gradient. For
+# one face, take $q$ to be the exact posterior {eq}`eq-ppca-posterior`, and differentiate with respect to its mean
+# $\mu$. With $f(z) = \log \mathcal{N}(x; W z + b, \sigma^2 I)$ the exact answer is $W^\top (x - b - W \mu) /
+# \sigma^2$.
 
 # %%
 x0 = x_faces[0]  # (D,)
@@ -934,10 +935,10 @@ plt.show()
 # $$ (eq-optimal-sigma)
 #
 # the mean squared error itself {cite:p}`rybkin2021`. As errors shrink in training so does $\sigma$, and the weight of
-# the KL with it. (If the decoder says a $\sigma$ for each pixel, as in {cite:t}`kingma2014` on Frey Faces, the same
-# argument holds pixel by pixel, and a pixel that is easy to predict can drag its own $\sigma$ towards zero.) Check it on the
-# faces: the code is the exact posterior of the linear model, and the variance of the
-# decoded draws is part of $S$.
+# the KL with it. (The decoder may state a $\sigma$ for each pixel, as in {cite:t}`kingma2014` on Frey Faces. Then the
+# same argument holds pixel by pixel: one that is easy to predict can drag its own $\sigma$ towards zero.) Check it on
+# the faces: the code is the exact posterior of the linear model, and the variance of the decoded draws is part of
+# $S$.
 
 # %%
 D = x_faces.shape[1]
@@ -1006,10 +1007,10 @@ print("the same, but for a factor and a constant:", same)
 # %% [markdown]
 # ## A VAE whose evidence is known
 #
-# Everything so far was checked piece by piece. Now the whole: take a VAE with a *linear* decoder, a *linear* encoder and a
-# learned $\sigma$. Its evidence is that of probabilistic PCA, {eq}`eq-ppca`, its best possible value is
-# {eq}`eq-ppca-ml`, and the true posterior {eq}`eq-ppca-posterior` is within the encoder's reach if the columns of $W$
-# are orthogonal, for then $M$ is diagonal. So theory predicts that training ends
+# Everything so far was checked piece by piece. Now the whole: take a VAE with a *linear* decoder, a *linear* encoder
+# and a learned $\sigma$. Its evidence is that of probabilistic PCA, {eq}`eq-ppca`, and its best possible value is
+# {eq}`eq-ppca-ml`. The true posterior {eq}`eq-ppca-posterior` is within the encoder's reach if the columns of $W$ are
+# orthogonal, for then $M$ is diagonal. So theory predicts that training ends
 #
 # 1. with an ELBO that *equals* the model's evidence (the gap of {eq}`eq-decomposition` closes), and
 # 2. with an evidence that equals scikit-learn's `PCA.score`, although nobody told it to do PCA
@@ -1213,11 +1214,11 @@ pd.DataFrame(rows).T
 # %% [markdown]
 # ## Reading the two terms as rate and distortion
 #
-# Equation {eq}`eq-water` is older than VAEs. In information theory it is *reverse water-filling*: the cheapest code for a
-# Gaussian source at a given squared error {cite:p}`cover2006`. The correspondence is general
-# {cite:p}`alemi2018`: the KL term is a **rate**, the nats that it takes to say which $z$ belongs to an image to someone
-# who knows the prior; minus the reconstruction term is a **distortion**; $-\mathcal{L}$ is their sum, and $\sigma$ (or
-# $\beta$) is the exchange rate. From {eq}`eq-balance`, the slope of the curve of best trades is
+# Equation {eq}`eq-water` is older than VAEs. In information theory it is *reverse water-filling*: the cheapest code
+# for a Gaussian source at a given squared error {cite:p}`cover2006`. The correspondence is general
+# {cite:p}`alemi2018`. The KL term is a **rate**: the nats that it takes to tell someone who knows the prior which $z$
+# belongs to an image. The reconstruction term with its sign changed is a **distortion**. Their sum is $-\mathcal{L}$,
+# and $\sigma$ (or $\beta$) is the exchange rate. From {eq}`eq-balance`, the slope of the curve of best trades is
 #
 # $$
 # \frac{\mathrm{d} S}{\mathrm{d} R} = -2 \beta \sigma^2 :
@@ -1250,11 +1251,11 @@ plt.show()
 # %% [markdown]
 # ## Bits per dimension, honestly
 #
-# A Gaussian log-density of pixels is measured in nats *relative to the unit of $x$*. It can be positive, it changes when pixels
-# are scaled by 255, and, worst of all, it can be driven up without limit: images have 256 grey levels, so a model that
-# puts narrower and narrower spikes on the levels gains $\log (1/\sigma)$ per pixel for ever. A **probability** of the
-# levels has none of these faults. Integrate the density over each level's bin; with $F$ the Gaussian distribution function
-# and level $k \in \{0, \dots, 255\}$,
+# A Gaussian log-density of pixels is measured in nats *relative to the unit of $x$*. It can be positive, and it
+# changes when pixels are scaled by 255. Worst of all, it can be driven up without limit: images have only 256 grey
+# levels, and a model may put narrower and narrower spikes on them. It gains $\log (1/\sigma)$ per pixel for ever. A
+# **probability** of the levels has none of these faults. Integrate the density over each level's bin; with $F$ the
+# Gaussian distribution function and level $k \in \{0, \dots, 255\}$,
 #
 # $$
 # P(k \mid z) = F\!\left(\frac{k + \tfrac{1}{2}}{255}\right) - F\!\left(\frac{k - \tfrac{1}{2}}{255}\right),
@@ -1403,9 +1404,9 @@ print("equals torch.distributions:", torch.allclose(mine, theirs))
 # :label: ex-weight
 #
 # A popular implementation trains with `mse_loss(output, x) + 0.00025 * kl`, where `mse_loss` averages over pixels and
-# images, and `kl` is summed over latent dimensions and averaged over images. Which $\sigma$ does this assume for
-# $3 \times 64 \times 64$ images, and for images of $28 \times 20$ pixels? How many directions of our faces would a linear
-# VAE keep with each?
+# images, and `kl` is summed over latent dimensions and averaged over images. Which $\sigma$ does this assume for $3
+# \times 64 \times 64$ images, and for images of $28 \times 20$ pixels? Suppose that someone copies either $\sigma$
+# into a model of our $28 \times 20$ faces: how many of their directions would a linear VAE keep?
 # ```
 #
 # ```{solution-start} ex-weight
