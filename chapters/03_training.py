@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -10,10 +18,11 @@
 # (chapter-training)=
 # # Training
 #
-# The last chapter ended with a model and a bound to maximise. This one maximises it, on both data sets, in three ways:
-# as the report that we re-create did {cite:p}`report2025`, as {cite:t}`kingma2014` did, and as one would today. You will
-# see what a healthy loss curve looks like, which loss to expect after how many {term}`epochs <epoch>`, what the trained models draw, and
-# how much of all that was decided by one number, the step of the optimiser.
+# The last chapter ended with a model and a bound to maximise. This one maximises it, on both data sets, in three
+# ways: as the report that we re-create did {cite:p}`report2025`, as {cite:t}`kingma2014` did, and as one would today.
+# You will see what a healthy loss curve looks like, which loss to expect after how many {term}`epochs <epoch>`, and
+# what the trained models draw. You will also see how much of all that was decided by one number, the step of the
+# optimiser.
 #
 # The figures come from full runs on real data; curves and tables of the recipes have several {term}`seeds <seed>`, pictures show seed 0. You can change the settings below and run the
 # chapter again: `papermill chapters/03_training.ipynb mine.ipynb -p latent_dim 5 -p epochs 2`.
@@ -122,8 +131,9 @@ all(torch.equal(a, b) for a, b in pairs)
 #   from $\mathcal{N}(0, 0.01)$, a weak prior on the weights, Adagrad with a step of 0.01, batches of 100. The decoder for
 #   Frey Faces has a sigma for every pixel and passes its mean through a sigmoid. They chose the step among 0.01, 0.02 and
 #   0.1 and trained for far longer; we take 0.01, and 20 epochs on MNIST and 300 on Frey Faces.
-# - **modern**: Adam {cite:p}`kingma2015` with a step that starts at 0.001 and falls to zero along half a cosine, SiLU
-#   activations, and for Frey Faces one sigma shared by all pixels and learned; 20 epochs on MNIST and 500 on Frey Faces.
+# - **modern**: Adam {cite:p}`kingma2015` with a step that starts at 0.001 and falls to zero along half a cosine, and
+#   SiLU activations. For Frey Faces one sigma, shared by all pixels, is learned. Training takes 20 epochs on MNIST
+#   and 500 on Frey Faces.
 #
 # The recipes are configurations; `train_groups` trains those that are not in the run
 # store yet, each with every seed, one process on each core.
@@ -187,10 +197,10 @@ plt.show()
 # not fall to zero: each image is described by a good number of {term}`nats <nat>`. And the solid line (test) stays near the dashed one
 # (train), so the model has not learned its images by heart.
 #
-# A word on the dashed line: it averages over an epoch's batches while the weights still move, so it lags behind the
-# weights that the solid line judges, and early on it lies far *below* it. For the two slower recipes it stays about a nat
-# below to the end, for another reason: MNIST's test images are a little easier than its training images, also for one and
-# the same weights ({doc}`04_sweeps` has a table of that). Neither is a sign of anything.
+# A word on the dashed line: it averages over an epoch's batches while the weights still move. So it lags behind the
+# weights that the solid line judges, and early on it lies far *below* it. For the two slower recipes it stays about a
+# nat below to the end, for another reason. MNIST's test images are a little easier than its training images, even for
+# one and the same weights ({doc}`04_sweeps` has a table of that). Neither is a sign of anything.
 #
 # ## What loss should I see after n epochs?
 #
@@ -202,9 +212,9 @@ plt.show()
 progress_table(digits, (1, 2, 5, 10, 20, 30))
 
 # %% [markdown]
-# In brackets: the lowest and the highest of the seeds. If your loss is hundreds of times smaller, you probably average
-# over pixels instead of summing; if it is around 540 to start with, that is $784 \ln 2$, a decoder that says one half for
-# every pixel.
+# In brackets: the lowest and the highest of the seeds. If your loss is hundreds of times smaller, you probably
+# average over pixels instead of summing. If it is around 540 to start with, that is $784 \ln 2$: a decoder that says
+# one half for every pixel.
 #
 # ## Do we see Kingma and Welling's Figure 2?
 #
@@ -322,9 +332,9 @@ Markdown(
 # unused here). The decoder is Gaussian now, so the ELBO bounds a log-*density*: it can be positive (and −ELBO in the table
 # negative), and it depends on sigma as much as on the pictures.
 #
-# Two rows change nothing but sigma in the report's recipe, so that you see what sigma is to blame for: it is shared by all
-# pixels and learned, and starts either at the 1 that we took for the report or at 0.3, which is where the modern recipe starts, too.
-# (The one that starts at 1 has three seeds at most: they are all alike.)
+# Two rows change nothing but sigma in the report's recipe, so that you see what sigma is to blame for. In them sigma
+# is shared by all pixels and learned. It starts either at the 1 that we took for the report, or at 0.3, where the
+# modern recipe starts, too. (The one that starts at 1 has three seeds at most: they are all alike.)
 
 # %%
 from vaelib.likelihoods import LikelihoodConfig
@@ -356,11 +366,12 @@ recipe_table(frey)
 final_table(frey)
 
 # %% [markdown]
-# Two columns can be compared with any other model of these frames. **−ELBO (bits/dim)** integrates the density over the
-# bin of each grey level {eq}`eq-discretised`: it is a bound on the bits that a compressor would need for a pixel, where
-# the raw file takes 8. **Squared error** is that between a held-out frame and its reconstruction, summed over the 560
-# pixels. The **KL** says how many nats $q(z|x)$ spends on a frame, and **active units** how many of the latents carry
-# anything at all: those whose posterior mean has a variance over the frames of more than 0.01 {cite:p}`burda2016`.
+# Two columns can be compared with any other model of these frames. **−ELBO (bits/dim)** integrates the density over
+# the bin of each grey level {eq}`eq-discretised`: it is a bound on the bits that a compressor would need for a pixel,
+# where the raw file takes 8. **Squared error** is that between a held-out frame and its reconstruction, summed over
+# the 560 pixels. The **KL** says how many nats $q(z|x)$ spends on a frame. **Active units** are the latents that
+# carry anything at all: those whose posterior mean has a variance of more than 0.01 over the frames
+# {cite:p}`burda2016`.
 
 # %% mystnb={"figure": {"name": "fig-training-faces-reconstructions", "caption": "Held-out frames and their reconstructions, seed 0. With a sigma of 1 the report's recipe draws one average face for every frame: it has collapsed. A sigma that starts at 0.3 brings some of the expressions back. In the fourth column the tongue is out: only the modern recipe rebuilds it, so its decoder can draw one."}, "image": {"alt": "Rows of the same held-out faces: the data, then the reconstructions. The two rows of the report's recipe whose sigma is fixed at 1 or starts there repeat one blurred face; the other three follow the expressions, the modern one most closely."}} tags=["hide-input"]
 random_split = {name: runs for name, runs in frey.items() if "time" not in name}
@@ -393,10 +404,11 @@ Markdown(
 )
 
 # %% [markdown]
-# So the collapse that the report met is here on our own page, with its sigmoid in place. {doc}`02_model` says
-# why: with $\sigma = 1$ a latent must explain more than one unit of squared error before it pays for its KL, and only the
-# first principal component of the film has that much variance ({ref}`data-pca`). That one, too, would gain so little that
-# after 300 epochs this recipe has not found it.
+# So the collapse that the report met is here on our own page, with its sigmoid in place. {doc}`02_model` says why.
+# With $\sigma = 1$ a latent must explain more than one unit of squared error before it pays for its KL. Only the
+# first principal component of the film has that much variance ({ref}`data-pca`). That one, too, would gain so little
+# that after 300 epochs this recipe has not found it. Its decoder draws one image for all frames, and not even the
+# best one: the average training frame has the smaller error.
 #
 # Making sigma learnable is not enough, then. With a step of 0.001 Adagrad hardly moves it. From 1 it does not get low
 # enough in 300 epochs for a second direction to pay, and the model stays collapsed. From 0.3 it does not get much lower
@@ -435,13 +447,14 @@ Markdown(
 )
 
 # %% [markdown]
-# Two lessons. The bound overfits: the model learns its sigma on training frames, which it rebuilds ever better, and grows
-# too sure of its pixels elsewhere; a density makes it pay for that on every held-out frame. And the random split
-# flatters the bound and the squared error, as neighbouring frames are near-copies; but that is only a part of the difference
-# ({ref}`data-split`). The split by time keeps neighbours apart, and its
-# last 200 frames lie 200 to 400 frames away from all training frames, with expressions that those hardly have: it asks the harder and, for new pictures, the more honest question. Look at the last row of the table of the
-# film: by time, the model's bound is worse than the 8 bits of the raw file. Its sigma was learned on frames that it
-# rebuilds almost perfectly, and of frames whose like it has never seen, it is far too sure.
+# Two lessons. The bound overfits: the model learns its sigma on training frames, which it rebuilds ever better, and
+# grows too sure of its pixels elsewhere; a density makes it pay for that on every held-out frame. And the random
+# split flatters the bound and the squared error, as neighbouring frames are near-copies. But that is only a part of
+# the difference ({ref}`data-split`). The split by time keeps neighbours apart. Its last 200 frames lie 200 to 400
+# frames away from all training frames, and show expressions that those hardly have. So it asks the harder question
+# and, for new pictures, the more honest one. Look at the last row of the table of the film: by time, the model's
+# bound is worse than the 8 bits of the raw file. Its sigma was learned on frames that it rebuilds almost perfectly.
+# So the model is overconfident on frames unlike those it was trained on.
 #
 # ## Which recipe should I use?
 
@@ -461,24 +474,26 @@ Markdown(
 )
 
 # %% [markdown]
-# Frankly: use the modern one. On the digits it has the best bound and the smallest squared error of the three, and after five
-# epochs it has passed where the others end. On the film it is by far the closest to the held-out frames.
+# Frankly: use the modern one. On the digits it has the best bound and the smallest squared error of the three. After
+# two epochs its mean −ELBO is already below the values at which the others end. On the film it is by far the closest
+# to the held-out frames.
 #
-# But look again at the table of the film: there the original recipe has nearly the modern one's *bound*, in nats and in bits, with
-# four times its squared error. Its decoder is the only one of the three that may state a sigma for every
-# pixel of every frame, so it can be sure where a face is easy and vague where it is not. The bound rewards that; the eye
-# does not. A good likelihood is no promise of good pictures: with all else equal,
-# {doc}`05_collapse` finds the better bound with the worse ones.
+# But look again at the table of the film: there the original recipe has nearly the modern one's *bound*, in nats and
+# in bits, with four times its squared error. Its decoder is the only one of the three that may state a sigma for
+# every pixel of every frame. So it can be sure where a face is easy, and vague where it is not. The bound rewards
+# that; the eye does not. A good likelihood is no promise of good pictures: with all else equal, {doc}`05_collapse`
+# finds the better bound with the worse ones.
 #
 # The table of the digits holds a lesson about the KL, too. The original recipe spends more nats on each image and keeps
 # more latents active than the modern one, and still has the worse bound. Nats are a cost: what counts is what the decoder
 # makes of them, and the modern recipe's decoder makes more of fewer.
 #
-# On the digits the report's recipe is not wrong, it is *unfinished*: Adagrad divides its step by the root of the sum of all
-# squared gradients so far, so a step of 0.001, ten times below the smallest that Kingma and Welling tried, never gets far. Its curves still
-# rise when they stop. Kingma and Welling's recipe reaches useful bounds, and its curve, too, still rises when we stop it.
-# With a second layer, torch's own initial weights, batches of 128 and no prior on the weights the same Adagrad is slower at first,
-# but after ten epochs a nat or so ahead, with one seed (the first exercise): one or more of these four may hold it back.
+# On the digits the report's recipe is *unfinished*. Adagrad divides its step by the root of the sum of all squared
+# gradients so far. A step of 0.001, ten times below the smallest that Kingma and Welling tried, therefore never gets
+# far. Its curves still rise when they stop. Kingma and Welling's recipe reaches useful bounds, and its curve, too,
+# still rises when we stop it. The first exercise runs the same Adagrad, with one seed, but with a second layer,
+# torch's own initial weights, batches of 128 and no prior on the weights. It is slower at first, and a nat or so
+# ahead after ten epochs. One or more of these four differences may hold Kingma and Welling's recipe back.
 #
 # The comparison is of whole recipes, as you would copy them. It does not say how much of the modern recipe's lead is due
 # to Adam, to SiLU, to the cosine, to the second layer or to the rest; the exercises begin to take it apart.
