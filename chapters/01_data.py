@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -644,9 +652,11 @@ Markdown(
 )
 
 # %% [markdown]
-# Nothing was missed, as far as we can see. The frames that come nearest show a mouth that opens before a run, or pursed
-# lips. One doubt remains that no measure settles: in the first two frames of the film the mouth is open with something
-# bright in it, a word or the end of a grimace. Nothing goes before them, so by our rule they are *in*.
+# We found no frame that was missed. This check cannot rule one out, though: its templates are cut from tongues that
+# we had found, and it may pass over one that looks different. The frames that come nearest show a mouth that opens
+# before a run, or pursed lips. One doubt remains that no measure settles: in the first two frames of the film the
+# mouth is open with something bright in it, a word or the end of a grimace. Nothing goes before them, so by our rule
+# they are *in*.
 #
 # (data-split)=
 # ## How should one split a film?
