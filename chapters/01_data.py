@@ -358,9 +358,9 @@ Markdown(
 # Many papers avoid grey pixels altogether and binarise. There are two ways, and their results must not be mixed:
 #
 # - **Static**: toss the coins once, and keep the result as the data set {cite:p}`salakhutdinov2008,larochelle2011`.
-# - **Dynamic**: toss them anew each time a picture is used. A model sees each digit in ever new noise, cannot learn the
-#   noise by heart, and so does better: {cite:t}`burda2016` report 86.76 nats on test digits for a model that gets 88.71
-#   when training and test digits are static.
+# - **Dynamic**: toss them anew each time a picture is used. A model sees each digit in ever new noise, cannot learn
+#   the noise by heart, and so does better. {cite:t}`burda2016` report 86.76 nats on test digits for a model that gets
+#   88.71 when training and test digits are static.
 
 # %% mystnb={"figure": {"name": "fig-data-binarised", "caption": "Digits, three binarisations of each, and the mean of 100 binarisations, which is the grey digit again. Static binarisation stops after one row; dynamic binarisation never repeats one. The coins differ at the borders of the strokes only."}, "image": {"alt": "Five rows of the same digits: grey; three rows of black and white versions that differ in ragged edges; and their mean over 100 versions, which looks like the grey row."}} tags=["hide-input"]
 some = x_test[:12]
@@ -586,9 +586,9 @@ Markdown(
 )
 
 # %% [markdown]
-# This is a judgement by eye. Its doubtful frames are the first and the last of each run, where pixels
-# this coarse do not tell a tongue from a lip: where we could not decide between *out* and *in*, the label is *transition*.
-# We advise to leave transitions out of whatever you measure, or to report figures with and without them.
+# This is a judgement by eye. Its doubtful frames are the first and the last of each run, where pixels this coarse do
+# not tell a tongue from a lip. Where we could not decide between *out* and *in*, the label is *transition*. We advise
+# to leave transitions out of whatever you measure, or to report figures with and without them.
 #
 # A second pair of eyes read Frey Faces again, without knowing the first reading. Both are in the library; this book uses
 # the first:
@@ -652,9 +652,11 @@ Markdown(
 )
 
 # %% [markdown]
-# Nothing was missed, as far as we can see. The frames that come nearest show a mouth that opens before a run, or pursed
-# lips. One doubt remains that no measure settles: in the first two frames of the film the mouth is open with something
-# bright in it, a word or the end of a grimace. Nothing goes before them, so by our rule they are *in*.
+# We found no frame that was missed. This check cannot rule one out, though: its templates are cut from tongues that
+# we had found, and it may pass over one that looks different. The frames that come nearest show a mouth that opens
+# before a run, or pursed lips. One doubt remains that no measure settles: in the first two frames of the film the
+# mouth is open with something bright in it, a word or the end of a grimace. Nothing goes before them, so by our rule
+# they are *in*.
 #
 # (data-split)=
 # ## How should one split a film?
@@ -794,9 +796,9 @@ where = {
 pd.DataFrame(where, index=["frames", "out", "transition"]).T
 
 # %% [markdown]
-# In the random split the tongues are spread over all three parts. In the split by time the last run lies in the test part,
-# but for its first frame, and in frames that frown as well: a model that draws *that* tongue has put together two things
-# that it saw apart.
+# In the random split the tongues are spread over all three parts. In the split by time the last run lies in the test
+# part, but for its first frame, and in frames that frown as well. A model that draws *that* tongue has put together
+# two things that it saw apart.
 #
 # ## What to remember
 #

@@ -26,12 +26,13 @@
 # collapse* {cite:p}`report2025`. It blames a decoder without a sigmoid, and says that a sigmoid, a smaller network and
 # fewer latents cured it.
 #
-# Mind the letter: that $\sigma$ is the encoder's, the width of $q(z|x)$, one for each latent. Wherever this chapter speaks
-# of $\sigma$ without a word on whose it is, it is the decoder's: the width of $p(x|z)$, in grey levels from 0 to 1.
+# Careful: this $\sigma$ belongs to the encoder. It is the width of $q(z|x)$, and there is one for each latent.
+# Elsewhere in this chapter a plain $\sigma$ is that of the decoder: the width of $p(x|z)$, in grey levels from 0 to
+# 1.
 #
-# This chapter makes the model ill in the same way, predicts the illness from the data alone, then changes one thing at a
-# time, and all of them together, to find out which of them cures. At its end stands a tool that examines *your* model.
-# The report turns out to be right in a part of its explanation, and this page shows which.
+# This chapter makes the model ill in the same way, and predicts the illness from the data alone. Then it changes one
+# thing at a time, and all of them together, to find out which of them cures. At its end stands a tool that examines
+# *your* model. The report turns out to be right in a part of its explanation, and this page shows which.
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # digits: "mnist", "digits" or a path to your images
@@ -231,10 +232,10 @@ Markdown(
 #
 # ## Does the prediction hold for other sigmas, data and networks?
 #
-# For each data set we choose values of $\sigma$ that should leave a given number of directions, and $\sigma = 1$. At each of
-# them we train a linear VAE (from random weights, on its exact ELBO) and one with a hidden layer of tanh units (like any
-# other model of this book), with 20 latents and no sigmoid, one seed. `toyfaces` is our film with known factors, five of
-# them: pose, light, gaze, smile, and now and then a tongue.
+# For each data set we choose values of $\sigma$ that should leave a given number of directions, and $\sigma = 1$. At
+# each of them we train two models with 20 latents and no sigmoid, one seed each. One is a linear VAE, from random
+# weights, on its exact ELBO. The other has a hidden layer of tanh units, like any other model of this book.
+# `toyfaces` is our film with known factors, five of them: pose, light, gaze, smile, and now and then a tongue.
 
 # %%
 from vaebook.experiments.collapse import sigma_run, train_cells
@@ -367,9 +368,9 @@ explorers.playground()
 #
 # One change at a time can mislead: a cure may work only in company. So here is the *full factorial*: every combination of
 #
-# - **sigma**: fixed at 1; the same with errors averaged over the pixels, the common bug that makes
-#   $\beta = D$ {eq}`eq-mean`; one value learned from 1 or from 0.3 on; one said by the decoder for each pixel, from 1 on;
-#   the closed form, "optimal" {eq}`eq-optimal-sigma`;
+# - **sigma**: one of six ways to set it. It is fixed at 1; or so with errors averaged over the pixels, the common bug
+#   that makes $\beta = D$ {eq}`eq-mean`. Or one value is learned, from 1 or from 0.3 on. Or the decoder states one
+#   for each pixel, from 1 on. Or it has the closed form, "optimal" {eq}`eq-optimal-sigma`.
 # - **sigmoid** on the decoder's mean: yes or no;
 # - **latents**: the dimensions of $z$;
 # - **recipe**: the report's (tanh, Adagrad with a step of 0.001) or the modern one (SiLU, Adam from 0.001 on a cosine).
@@ -423,8 +424,9 @@ figures.main_effects(grid, FACTORS, "share explained", axes)
 plt.show()
 
 # %% [markdown]
-# How much does each factor explain? In a full factorial the variance of a result over all runs splits into the part due to
-# each factor, to each pair of factors beyond that, to three or more together (*higher interactions*), and to the seeds:
+# How much does each factor explain? In a full factorial the variance of a result over all runs splits into parts. One
+# is due to each factor, one to each pair of factors beyond that, one to three or more together (*higher
+# interactions*), and one to the seeds:
 
 # %%
 from vaebook.experiments.collapse import explained
@@ -468,10 +470,10 @@ Markdown(
 # %% [markdown]
 # ## Which half of the report's explanation holds?
 #
-# Now at the full length of the report's recipe. To the two models of the first section we add the report's own cure (a
-# sigmoid, a smaller network and fewer latents; 50 units in one layer, five latents and still $\sigma = 1$ are our choice),
-# and a cure that it does not name: one $\sigma$ for all pixels that is learned from 0.3 on, everything else as it was, once
-# with the sigmoid and once without.
+# Now at the full length of the report's recipe. To the two models of the first section we add the report's own cure:
+# a sigmoid, a smaller network and fewer latents. (50 units in one layer, five latents and still $\sigma = 1$ are our
+# choice.) And we add a cure that it does not name: one $\sigma$ for all pixels that is learned from 0.3 on.
+# Everything else is as it was, once with the sigmoid and once without.
 
 # %%
 from vaebook.experiments.collapse import REMEDIES
@@ -520,11 +522,12 @@ def halves(runs):
 pd.DataFrame({name: halves(runs) for name, runs in full.items()})
 
 # %% [markdown]
-# Columns are models, means over seeds with the range (but for the pixels outside); all but the last two rows are on held-out
-# frames. *Offset* is the part of the squared error that one fixed picture makes: that by which the average reconstruction misses the average frame. *Sharpness* is the
-# steepness of edges in a reconstruction for its contrast, as a share of the data's. *Signal over noise* compares the mean
-# gradient of all weights at the first step with its scatter over batches; *jitter* is by how much the training bound moves
-# from one epoch to the next at the end. They test the report's "unstable pixel intensities and poor gradient signals".
+# Columns are models, means over seeds with the range (but for the pixels outside); all but the last two rows are on
+# held-out frames. *Offset* is the part of the squared error that one fixed picture makes: that by which the average
+# reconstruction misses the average frame. *Sharpness* is the steepness of edges in a reconstruction for its contrast,
+# as a share of the data's. *Signal over noise* compares the mean gradient of all weights at the first step with its
+# scatter over batches. *Jitter* is by how much the training bound moves from one epoch to the next at the end. They
+# test the report's "unstable pixel intensities and poor gradient signals".
 
 # %% tags=["remove-input"]
 error = {n: np.mean(metric(runs, "squared_error")) for n, runs in full.items()}
@@ -566,9 +569,9 @@ Markdown(
 # than the average frame is.
 #
 # Why, then, should the sigmoid lower the error of a model that draws one face anyway? The row *offset* says where the
-# error sits: without the sigmoid that one face is not even the average frame. And the row below it, in which $z$ is drawn
-# from the posterior as in training, says that in these runs it is above all a matter of *where* we decode: there, the two
-# models are much closer.
+# error sits: without the sigmoid that one face is not even the average frame. In the row below it $z$ is drawn from
+# the posterior, as in training. There the two models are much closer. So in these runs it is above all a matter of
+# *where* we decode.
 #
 # The row of the error and that of *z drawn* decode different places. A collapsed posterior is the {term}`prior`, and in
 # training its draws of $z$ in 20 dimensions lie at a distance of about $\sqrt{20}$ from the origin. Its *mean* is the
@@ -662,8 +665,8 @@ table["Bernoulli pixels"]["bits/dim"] = ""  # no likelihood of grey pixels
 pd.DataFrame(table).T
 
 # %% [markdown]
-# *Free bits* and *beta = 0.01* have worse bits beside far better errors, for their likelihood still has $\sigma = 1$: it pays
-# half a nat for each unit of squared error that is saved, and the KL that saves it costs more.
+# *Free bits* and *beta = 0.01* have worse bits beside far better errors, for their likelihood still has $\sigma = 1$.
+# It pays half a nat for each unit of squared error that is saved, and the KL that saves it costs more.
 
 # %% mystnb={"figure": {"name": "fig-collapse-remedies", "caption": "Held-out frames as the treated models rebuild them, seed 0."}, "image": {"alt": "Rows of faces, one for each remedy. The rows of the untreated model, the sigmoid, less capacity, fewer latents, these three and the KL warm-up repeat nearly one face. With free bits the face changes a little; the other rows follow the data's first row, the optimal sigma most closely."}} tags=["hide-input"]
 first = {n: [treated[n, 0]] for n in REMEDIES}
@@ -744,10 +747,10 @@ Markdown(
 #
 # ## Why does a sigma for each pixel blur?
 #
-# The report found that learned pixel variances blur more. We compare ways to set $\sigma$, all else equal (the modern
-# recipe, with a sigmoid, 20 latents, and one hidden layer as in the grid): one value learned by gradient, the closed form,
-# and one value for each pixel. They must start alike, too. From $\sigma = 0.3$ on, the one learned value does not come far
-# in so few epochs, so a second pair starts at 0.05, near to where the errors are.
+# The report found that learned pixel variances blur more. We compare three ways to set $\sigma$: one value learned by
+# gradient, the closed form, and one value for each pixel. All else is equal: the modern recipe, with a sigmoid, 20
+# latents, and one hidden layer as in the grid. They must start alike, too. From $\sigma = 0.3$ on, the one learned
+# value does not come far in so few epochs, so a second pair starts at 0.05, near to where the errors are.
 
 # %%
 ways = {
@@ -881,15 +884,15 @@ Markdown("\n".join(lines))
 # time, while a pixel's is said by a whole layer of weights and is quick. As long as the one sigma is still far too large,
 # the model with a sigma for each pixel has the better bound *and* the smaller error.
 #
-# Once the one sigma has arrived, be it by the closed form or by gradient from a start nearby, the better bound comes with
-# the worse pictures. Part of the reason stands in {eq}`eq-gaussian`: the squared error of a pixel is divided by
-# $2 \sigma_i^2$. Where a pixel is hard to predict, at the edges of the head, then at the mouth, the eyes and the nose, the decoder
-# states a large $\sigma_i$, and from then on errors there hardly cost anything, so it has little reason to draw them
-# better. Where a pixel is easy, it states a small one and is paid for every bit of precision; the bound sums up both. The
-# error ratio does tend to grow with $\sigma_i$. But this is a part of the reason only. By this alone, easy pixels should come
-# out *better* than with one sigma. The pair that starts at 0.05 comes near to that: among its pixels with the smallest
-# $\sigma_i$ ratios above and below 1 are both common. Beside the optimal sigma most of the easy pixels are worse, too. What
-# else costs precision there we have not measured.
+# Once the one sigma has arrived, be it by the closed form or by gradient from a start nearby, the better bound comes
+# with the worse pictures. Part of the reason stands in {eq}`eq-gaussian`: the squared error of a pixel is divided by
+# $2 \sigma_i^2$. Some pixels are hard to predict: those at the edges of the head, then at the mouth, the eyes and the
+# nose. There the decoder states a large $\sigma_i$. From then on errors there hardly cost anything, so it has little
+# reason to draw them better. Where a pixel is easy, it states a small one and is paid for every bit of precision; the
+# bound sums up both. The error ratio does tend to grow with $\sigma_i$. But this is a part of the reason only. By
+# this alone, easy pixels should come out *better* than with one sigma. The pair that starts at 0.05 comes near to
+# that: among its pixels with the smallest $\sigma_i$ ratios above and below 1 are both common. Beside the optimal
+# sigma most of the easy pixels are worse, too. What else costs precision there we have not measured.
 #
 # It is a fair bargain for a density, and a bad one for a picture: a mouth makes an expression, and is among the parts that
 # are hard to predict.
@@ -1024,9 +1027,10 @@ diagnose(unregularised[0], "the modern recipe")
 diagnose(pixelwise["optimal"][0], "sigma optimal, fewer epochs")
 
 # %% [markdown]
-# It names the likely causes with their evidence, in the order in which they usually matter, and what to try. It knows a sigma too large for the
-# data's {term}`spectrum`, a KL that weighs too much, a mean over pixels, a warm-up that outlasts the training, an optimiser that
-# stopped early, dead units, and too little data; and says so if it finds none of them.
+# It names the likely causes with their evidence, in the order in which they usually matter, and what to try. It knows
+# a sigma too large for the data's {term}`spectrum`, a KL that weighs too much, and a mean over pixels. It knows a
+# warm-up that outlasts the training, an optimiser that stopped early, dead units, and too little data. If it finds
+# none of them, it says so.
 #
 # Read *in use* against *worth* like this. Worth a latent are the directions that linear theory would keep at the model's
 # own $\sigma$ and $\beta$; where these are not fair ones, the number at fair ones stands beside it. If the worth at the
@@ -1068,16 +1072,15 @@ Markdown(
 )
 
 # %% [markdown]
-# In words, for the published settings. One half of the report's explanation is right in part: the sigmoid brings the picture that
-# a model draws nearer to the frames, though at $\sigma = 1$ no sharper. The other half is not: it does not end the collapse, and a learned
-# sigma does so without it. The symptoms are as the report
-# describes them, and they appear with the sigmoid as well as without it. What decides is sigma: it sets the price of a
-# latent, and $\sigma = 1$ is more than almost any direction of this film can pay. A better optimiser does not change
-# that, nor do fewer latents or a smaller network. The sigmoid is worth having for its own sake: it keeps pixels inside
-# their range, and it mostly lowers the error, by the report's recipe at full length by a third with $\sigma = 1$ and by a quarter with
-# a learned one. It is not the cure.
-# So choose $\sigma$, or $\beta$, with the data's spectrum in view, or have it learned, from a start and with a step that
-# let it arrive.
+# In words, for the published settings. One half of the report's explanation is right in part: the sigmoid brings the
+# picture that a model draws nearer to the frames, though at $\sigma = 1$ no sharper. The other half is not: it does
+# not end the collapse, and a learned sigma does so without it. The symptoms are as the report describes them, and
+# they appear with the sigmoid as well as without it. What decides is sigma: it sets the price of a latent, and
+# $\sigma = 1$ is more than almost any direction of this film can pay. A better optimiser does not change that, nor do
+# fewer latents or a smaller network. The sigmoid is worth having for its own sake: it keeps pixels inside their
+# range, and it mostly lowers the error. By the report's recipe at full length it does so by a third with $\sigma =
+# 1$, and by a quarter with a learned one. It is not the cure. So choose $\sigma$, or $\beta$, with the data's
+# spectrum in view, or have it learned, from a start and with a step that let it arrive.
 #
 # ## Exercises
 #

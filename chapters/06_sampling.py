@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -169,9 +177,10 @@ plt.show()
 # - **coverage** {cite:p}`naeem2020`: the share of frames that have a sample nearer than their fifth-nearest other frame.
 #   Samples drawn from the very distribution of the frames would cover about 97 % of them ($1 - 2^{-5}$). The second column
 #   counts only the frames that show the tongue.
-# - **density** {cite:p}`naeem2020`: how many samples fall that near to a frame, over how many frames do. Below 1, many
-#   samples lie where there are no frames. Above 1, samples crowd where frames are close together: a model that draws only the film's most common
-#   faces has a high density, and so have smooth copies, which lie nearer to many frames than these do to one another.
+# - **density** {cite:p}`naeem2020`: how many samples fall that near to a frame, over how many frames do. Below 1,
+#   many samples lie where there are no frames. Above 1, samples crowd where frames are close together. A model that
+#   draws only the film's most common faces has a high density. So have smooth copies, which lie nearer to many frames
+#   than these do to one another.
 # - **variety**: the mean squared distance between two samples, over that between two frames.
 
 # %%
@@ -228,9 +237,9 @@ Markdown(
 )
 
 # %% [markdown]
-# Too little variety, as the report says: its own recipe, which has collapsed ({doc}`03_training`), has next to none, and the modern one from a quarter of the film's with two
-# latents to three fifths with twenty. With ten or more latents there is another fault: many samples lie away from the frames, as their low
-# density says.
+# Too little variety, as the report says. Its own recipe, which has collapsed ({doc}`03_training`), has next to none.
+# The modern one has from a quarter of the film's with two latents to three fifths with twenty. With ten or more
+# latents there is another fault: many samples lie away from the frames, as their low density says.
 #
 # ## Does it help to sample more widely?
 #
@@ -318,10 +327,11 @@ judgement_table(
 )
 
 # %% [markdown]
-# In part. Its samples keep nearer to the film: they cover half of the frames where those of the Gaussian decoder cover a fifth, and show the tongue many times
-# as often, though still at a small part of the film's share. But asked for the tongue frames, it draws fewer tongues than the Gaussian decoder does. Cross-entropy
-# is the more forgiving likelihood: a {term}`nat` spent on a code gains less with it. So its {term}`codes <code>` are allowed fewer, which keeps them nearer to the
-# prior and leaves its faces less variety.
+# In part. Its samples keep nearer to the film: they cover half of the frames where those of the Gaussian decoder
+# cover a fifth. They show the tongue many times as often, though still at a small part of the film's share. But asked
+# for the tongue frames, it draws fewer tongues than the Gaussian decoder does. Cross-entropy is the more forgiving
+# likelihood: a {term}`nat` spent on a code gains less with it. So its {term}`codes <code>` are allowed fewer, which
+# keeps them nearer to the prior and leaves its faces less variety.
 
 # %% tags=["remove-input"]
 spent = {
@@ -338,8 +348,9 @@ Markdown(
 )
 
 # %% [markdown]
-# How good are the Gaussian decoder's reconstructions of frames that it was not trained on? Here is their squared error, beside that of as many principal
-# components of the training frames and that of the public checkpoints (on a random split of their own, so their column is a hint only):
+# How good are the Gaussian decoder's reconstructions of frames that it was not trained on? Here is their squared
+# error, beside that of as many principal components of the training frames. The public checkpoints have a random
+# split of their own, so their column is a hint only:
 
 # %%
 from sklearn.decomposition import PCA
@@ -514,10 +525,10 @@ proportion(tongues(pictures, film))
 # so the repaired model is a model like any other, with an ELBO and a likelihood.
 #
 # How many components? Few cannot follow the clumps, many learn each code by heart. The 200 validation frames decide:
-# the better a density, the likelier their codes. One mixture alone soon grows too sure of itself; the average of twenty, each
-# from another start, does so less, and `fit_mixture` makes that average. It takes the largest mixture that is no worse on
-# validation codes than the best, by one standard error; and once the size is chosen, it fits a mixture of this size to all codes,
-# those of the validation frames among them. The test frames have no part in it.
+# the better a density, the likelier their codes. One mixture alone soon grows too sure of itself; the average of
+# twenty, each from another start, does so less, and `fit_mixture` makes that average. It takes the largest mixture
+# that is no worse on validation codes than the best, by one standard error. Once the size is chosen, it fits a
+# mixture of this size to all codes, those of the validation frames among them. The test frames have no part in it.
 
 # %%
 from vaebook.experiments.sampling import mixture_of
@@ -562,12 +573,12 @@ Markdown(
 # %% [markdown]
 # ## Which repair works, and what does it cost?
 #
-# Four other priors stand behind the same interface. Two are `Tempered`. A *flow* bends $\mathcal{N}(0, I)$ by invertible
-# networks (neural splines {cite:p}`durkan2019`, from the library zuko), trained by gradients on codes of the training frames, drawn
-# anew in each step; the validation frames only say when to stop (the mixture is at last fitted to theirs, too). The *VampPrior*
-# {cite:p}`tomczak2018` is learned together with the model: a mixture of the posteriors of 100 learned images,
-# `VAEConfig(prior=VampConfig(pseudo_inputs=100))`. Its KL has no closed form, so the objective needs
-# `kl="monte-carlo"`.
+# Four other priors stand behind the same interface. Two are `Tempered`. A *flow* bends $\mathcal{N}(0, I)$ by
+# invertible networks: neural splines {cite:p}`durkan2019`, from the library zuko. They are trained by gradients on
+# codes of the training frames, drawn anew in each step. The validation frames only say when to stop, whereas the
+# mixture is at last fitted to theirs, too. The *VampPrior* {cite:p}`tomczak2018` is learned together with the model:
+# a mixture of the posteriors of 100 learned images, `VAEConfig(prior=VampConfig(pseudo_inputs=100))`. Its KL has no
+# closed form, so the objective needs `kl="monte-carlo"`.
 
 # %%
 from vaelib.models import ObjectiveConfig
@@ -682,13 +693,14 @@ Markdown("\n".join(map(verdict, sizes)))
 # %% [markdown]
 # ## Did it only learn the frames by heart?
 #
-# A "model" that hands out training frames has perfect coverage. Three checks. First, we judge against *held-out* frames:
-# those that nothing but the test has seen. Second, the squared distance of a sample (the median) to the nearest frame that was *seen*, in training or by the mixture, which
-# knows the validation frames, too; beside it that of a held-out frame, which is what really new pictures have, and the distance to the nearest held-out frame.
-# Third, *copying*: the chance that a sample lies nearer to
-# the frames that were seen than a held-out frame does, a Mann-Whitney statistic {cite:p}`meehan2020`. One half means as new as new
-# frames; more means copies. As a yardstick, the aggregate posterior itself: its samples are training codes plus the
-# little noise of $q(z|x)$, so they are all but reconstructions of training frames.
+# A "model" that hands out training frames has perfect coverage. Three checks. First, we judge against *held-out*
+# frames: those that nothing but the test has seen. Second, the squared distance of a sample (the median) to the
+# nearest frame that was *seen*, in training or by the mixture, which knows the validation frames, too. Beside it
+# stands that of a held-out frame, which is what really new pictures have. Last comes the distance of a sample to the
+# nearest held-out frame. Third, *copying*: the chance that a sample lies nearer to the frames that were seen than a
+# held-out frame does, a Mann-Whitney statistic {cite:p}`meehan2020`. One half means as new as new frames; more means
+# copies. As a yardstick, the aggregate posterior itself: its samples are training codes plus the little noise of
+# $q(z|x)$, so they are all but reconstructions of training frames.
 
 
 # %%
@@ -803,19 +815,20 @@ Markdown(
 )
 
 # %% [markdown]
-# An honest word, then. A repaired prior gives back what the model was shown, the rare mode somewhat too seldom. It invents little:
-# expressions that came only after the frames it has seen are mostly not among its samples, although the decoder could draw a
-# good part of them if it were given the right codes. By this split's own measure samples are also nearer to the frames that
-# were seen than the held-out frames are, since those lie in another part of the space. What a new expression costs is frames
-# that show it.
+# An honest word, then. A repaired prior gives back what the model was shown, the rare mode somewhat too seldom. It
+# invents little. Expressions that came only after the frames it has seen are mostly not among its samples. Yet the
+# decoder could draw a good part of them if it were given the right codes. By this split's own measure samples are
+# also nearer to the frames that were seen than the held-out frames are, since those lie in another part of the space.
+# What a new expression costs is frames that show it.
 #
 # ## What does the better prior do for the likelihood?
 #
-# The repaired model has an ELBO and a likelihood, and both should gain. For a comparison with published figures we need
-# a probability of grey levels {eq}`eq-discretised` and a model made for that game: the modern recipe with the discretised
-# logistic, whose scale the decoder states for each pixel of each image; with 40 latents; with a KL weight that grows to 1
-# over the first quarter of 800 epochs, so that latents come into use before they cost their full price; and with the weights of that epoch after the first quarter
-# that was best on the validation frames. Training stops when a hundred epochs in a row have brought no better one.
+# The repaired model has an ELBO and a likelihood, and both should gain. For a comparison with published figures we
+# need a probability of grey levels {eq}`eq-discretised` and a model made for that game. It is the modern recipe with
+# 40 latents and the discretised logistic, whose scale the decoder states for each pixel of each image. The KL weight
+# grows to 1 over the first quarter of 800 epochs, so that latents come into use before they cost their full price. We
+# keep the weights of that epoch after the first quarter that was best on the validation frames. Training stops when a
+# hundred epochs in a row have brought no better one.
 
 # %%
 logistic = LikelihoodConfig(
@@ -866,12 +879,13 @@ pd.DataFrame.from_dict(
 )
 
 # %% [markdown]
-# Bits per dimension of the 200 test frames, with $\log p(x)$ by importance sampling from the same $q$. Published, on random
-# splits of the same sizes and with the encoder's $q$: −ELBO 4.53 for a VAE without flow, 4.45 with Sylvester flows
-# {cite:p}`vandenberg2018` and 4.39 with FFJORD {cite:p}`grathwohl2019`; −log p(x) 4.64 for a multi-layer perceptron and
-# 4.54 for the same with a VampPrior {cite:p}`tomczak2018`. Our mixture has been fitted to the codes of the validation frames as well, once these had chosen its
-# size; the published priors were learned from the training frames alone. Which frames fall into the test part matters, too: ours are
-# those of `split_seed=0`.
+# Bits per dimension of the 200 test frames, with $\log p(x)$ by importance sampling from the same $q$. Published
+# figures are on random splits of the same sizes and with the encoder's $q$. The −ELBO is 4.53 for a VAE without flow,
+# 4.45 with Sylvester flows {cite:p}`vandenberg2018` and 4.39 with FFJORD {cite:p}`grathwohl2019`. The −log p(x) is
+# 4.64 for a multi-layer perceptron and 4.54 for the same with a VampPrior {cite:p}`tomczak2018`. Our mixture has been
+# fitted to the codes of the validation frames as well, once these had chosen its size; the published priors were
+# learned from the training frames alone. Which frames fall into the test part matters, too: ours are those of
+# `split_seed=0`.
 
 
 # %% tags=["remove-input"]
@@ -956,9 +970,10 @@ Markdown(
 )
 
 # %% [markdown]
-# The margin is small, and this is one model. Half-way along a straight line between codes the face is guessed hardly better than by the average of two pictures,
-# and from frames 64 apart worse than by the average of the whole film (6.47, {doc}`03_training`). Far from its ends a line may leave the places where codes lie,
-# as the pale face half-way in the third row of {numref}`fig-sampling-walks` suggests.
+# The margin is small, and this is one model. Half-way along a straight line between codes the face is guessed hardly
+# better than by the average of two pictures. From frames 64 apart it is guessed worse than by the average of the
+# whole film (6.47, {doc}`03_training`). Far from its ends a line may leave the places where codes lie, as the pale
+# face half-way in the third row of {numref}`fig-sampling-walks` suggests.
 #
 # ## What does the film look like from inside?
 #
@@ -1007,16 +1022,18 @@ Image(data=gif(sheets, 120), format="gif")
 # %% [markdown]
 # ## What have we learned?
 #
-# The report's observation holds: with $z$ drawn from $\mathcal{N}(0, I)$ the tongue is all but missing, and drawing more
-# widely brings little of it back (at $T = 1.5$ it shows in 0.3 to 0.8 % of samples), with ten or more latents at the price of samples away from the film. Its
-# explanations do not hold for the modern recipe. The data are few and correlated, and still a plain multi-layer perceptron with ten
-# latents or more, without any regulariser but the KL, draws the expressions of the film when asked for them, the rare one included (of frames
-# from a part of the film that it never saw, seven in ten). Bernoulli pixels bring samples nearer to the film, but hardly the tongue (0.3 %). (The
-# report's own recipe has collapsed: {doc}`03_training`.) What is wrong is the question that we ask the decoder. With a mixture
-# fitted to the codes in place of $\mathcal{N}(0, I)$, in seconds, the tongue comes back with ten or more latents, within the
-# interval of its share of the film. Of the priors that we tried the mixture comes nearest to the film, by share and coverage
-# together; the VampPrior, learned with the model, is second; the flow, in the one setting that we tried, brings back a fifth of
-# the tongues. What the repair hardly gives is what the frames that it has seen did not show.
+# The report's observation holds: with $z$ drawn from $\mathcal{N}(0, I)$ the tongue is all but missing. Drawing more
+# widely brings little of it back: at $T = 1.5$ it shows in 0.3 to 0.8 % of samples. With ten or more latents the
+# price is samples away from the film. Its explanations do not hold for the modern recipe. The data are few and
+# correlated. Still a plain multi-layer perceptron with ten latents or more, without any regulariser but the KL, draws
+# the expressions of the film when asked for them, the rare one included. Of frames from a part of the film that it
+# never saw, it draws seven in ten. Bernoulli pixels bring samples nearer to the film, but hardly the tongue (0.3 %).
+# (The report's own recipe has collapsed: {doc}`03_training`.) What is wrong is the question that we ask the decoder.
+# With a mixture fitted to the codes in place of $\mathcal{N}(0, I)$, in seconds, the tongue comes back with ten or
+# more latents, within the interval of its share of the film. Of the priors that we tried the mixture comes nearest to
+# the film, by share and coverage together. The VampPrior, learned with the model, is second. The flow, in the one
+# setting that we tried, brings back a fifth of the tongues. What the repair hardly gives is what the frames that it
+# has seen did not show.
 #
 # ## Exercises
 #

@@ -20,7 +20,7 @@
 #
 # The report that we re-create {cite:p}`report2025` makes twenty-six claims that can be tested. The last four chapters
 # tested them where they came up. This one puts all of them into one table, with what was asked, what was found, and a
-# verdict; a second table does the same for what {cite:t}`kingma2014` said about their experiments, and a third holds our
+# verdict. A second table does the same for what {cite:t}`kingma2014` said about their experiments. A third holds our
 # figures beside published ones.
 #
 # No verdict in these tables was written by hand, nor any figure of ours in them. They are computed from trained models when
@@ -107,23 +107,29 @@ print(*parts, scorecard.verdict(parts), sep="\n")
 # %% [markdown]
 # The rules are short:
 #
-# - A part that compares two groups of runs is a yes (✓) if the 95 % interval of the difference of their means lies wholly on
-#   the claimed side, a no (✗) if it lies wholly on the other, and open (?) if it holds the border. The interval is
-#   Welch's, over seeds, and stands in square brackets. Where both groups have one seed only, the figures are compared as they are, without an
-#   interval: read these parts with care. A single run beside several is judged by the spread of these.
+# - A part that compares two groups of runs looks at the 95 % interval of the difference of their means. It is a yes
+#   (✓) if that lies wholly on the claimed side, a no (✗) if it lies wholly on the other, and open (?) if it holds the
+#   border. The interval is Welch's, over seeds, and stands in square brackets. Where both groups have one seed only,
+#   the figures are compared as they are, without an interval: read these parts with care. A single run beside several
+#   is judged by the spread of these.
 # - A part that holds figures of one group against a limit is judged alike, by the 95 % interval of their mean (Student's t). Round brackets are something else: the range
 #   over seeds.
-# - Parts that count (steps in order, tongues, experiments won), that are one figure for a whole sweep (shares of epochs, ranges, rank correlations), that compare shares of
-#   variance or the best of all models, or that ask whether a code is awake take the figures as they are, and are never open. Tongues count as too rare if
-#   every seed's share lies below the interval of the film's share (Wilson's).
+# - Some parts have no interval. They count something (steps in order, tongues, experiments won), or are one figure
+#   for a whole sweep (shares of epochs, ranges, rank correlations). Or they compare shares of variance or the best of
+#   all models, or ask whether a code is awake. Such parts take the figures as they are: they are a yes or a no, and
+#   never open. Tongues count as too rare if every seed's share lies below the interval of the film's share
+#   (Wilson's).
 # - **holds**: at least one part is a yes, and all others are, too. **does not hold**: none is a yes, and not all are open. **holds in part**: some
 #   are. **depends on** something: some are yes and some no, and it is that thing which tells them apart. **open**: the figures decide nothing.
-# - Where a claim needs a threshold ("very little variation", "sharp") and names none, we had to choose one. It stands in the
-#   text of the part ("asked: ...") and in the code of the rule (`vaebook.experiments.rules`), so that you can disagree with
-#   it. All but two were chosen before this table was computed: with five seeds on the film, differences of a hundredth became certain, and
-#   claims 4 and 5 now ask for one that could be seen (a twentieth of the edges, a tenth of a nat). Parts, too, were added after a first table had been seen, where it had asked
-#   too little: of the report's own recipe in claims 2, 7, 16 and 20, of full-length runs in 7, 8 and 9, of "never" in 18 and 19, of one change at a time in 3, 4, 6, 21, 22 and 26. One
-#   was taken out: claim 11 asks for blur where the bound is best, and no longer of the report's recipe at full length, whose bound is not best at 20.
+# - Where a claim needs a threshold ("very little variation", "sharp") and names none, we had to choose one. It stands
+#   in the text of the part ("asked: ...") and in the code of the rule (`vaebook.experiments.rules`), so that you can
+#   disagree with it. All but two were chosen before this table was computed. With five seeds on the film, differences
+#   of a hundredth became certain. So claims 4 and 5 now ask for one that could be seen: a twentieth of the edges, a
+#   tenth of a nat. Some parts, too, were added after a first table had been seen, because it had asked too little. In
+#   claims 2, 7, 16 and 20 they ask about the report's own recipe, and in 7, 8 and 9 about full-length runs. In 18 and
+#   19 they ask about "never", and in 3, 4, 6, 21, 22 and 26 about one change at a time. One part was taken out: claim
+#   11 asks for blur where the bound is best. It no longer asks that of the report's recipe at full length, whose
+#   bound is not best at 20.
 # - An interval over seeds says how much chance in training matters. It says nothing about other data.
 #
 # ## Which runs are judged?
@@ -395,8 +401,9 @@ report["11"] = rules.blur_with_latents(
 # %% [markdown]
 # ## The claims about MNIST
 #
-# Claims 12 to 16, mostly on the models of full length with 20 latents: how sharp and how legible reconstructions are, how far seeds
-# and recipes agree, how varied samples are and how smoothly they change, how well classes part, how fast training gets there.
+# Claims 12 to 16 are mostly about the models of full length with 20 latents. How sharp and how legible are
+# reconstructions? How far do seeds and recipes agree? How varied are samples, and how smoothly do they change? How
+# well do classes part, and how fast does training get there?
 
 # %% tags=["hide-input"]
 from vaebook.experiments.pictures import sharpness
@@ -654,8 +661,9 @@ report["20"] = [
 # %% [markdown]
 # ## The claims about collapse
 #
-# Claims 3 to 6, 21 and 23 to 26, from the experiments of {doc}`05_collapse`: the report's recipe with the sigmoid and without it, each with $\sigma = 1$ and with a
-# learned one, and with all three of its remedies; each remedy alone; and the full grid of sigmoid, sigma, latents and recipe.
+# Claims 3 to 6, 21 and 23 to 26 rest on the experiments of {doc}`05_collapse`. There the report's recipe runs with
+# the sigmoid and without it, each with $\sigma = 1$ and with a learned one, and with all three of its remedies. Then
+# come each remedy alone, and the full grid of sigmoid, sigma, latents and recipe.
 
 # %% tags=["hide-input"]
 from vaebook.experiments.collapse import (
@@ -920,11 +928,13 @@ report["26"] = [
 # (scorecard-table)=
 # ## What remains of the report's claims?
 #
-# Grouped by subject; the numbers are ours. Each line of the fourth column is one part. *Modern* and *report's recipe* are
-# those of {doc}`03_training`. In claims 1 to 11 rows on the digits are of the short sweep, four epochs, unless they say *full length*; in 12 to 16 and 20 they are
-# of full length, unless they say *short*. *Sharpness* is the steepness of edges as a share of that of real pictures, *legibility* the
-# confidence of a classifier ({doc}`04_sweeps`); *variety* is a share of that of test images in 1, 2 and 14, and of the whole film in 17. *Tongues* are counted in 20,000 samples a seed
-# ({doc}`06_sampling`), in 19 in 1,965 samples and by one witness, the nearest frame.
+# Grouped by subject; the numbers are ours. Each line of the fourth column is one part. *Modern* and *report's recipe*
+# are those of {doc}`03_training`. In claims 1 to 11 rows on the digits are of the short sweep, four epochs, unless
+# they say *full length*. In 12 to 16 and 20 they are of full length, unless they say *short*. *Sharpness* is the
+# steepness of edges as a share of that of real pictures, and *legibility* the confidence of a classifier
+# ({doc}`04_sweeps`). *Variety* is a share of that of test images in 1, 2 and 14, and of the whole film in 17.
+# *Tongues* are counted in 20,000 samples a seed ({doc}`06_sampling`), in 19 in 1,965 samples and by one witness, the
+# nearest frame.
 
 # %% tags=["remove-input"]
 ordered = {n: report.get(n, []) for n in claims.REPORT}
@@ -953,11 +963,14 @@ Markdown(
 # - **Much of what the report saw on the film is there.** The collapse looks as described (23), and the tongue is all but missing from samples of N(0, I) (18), and too
 #   rare in the one public implementation of which we have figures (19). Few latents do restrict diversity (1).
 # - **The causes that it names are mostly not the causes.** The sigmoid makes the one average face a better one (4)
-#   and the first gradients clearer (5), but it explains next to nothing of which models collapse (6), and a model
-#   stays collapsed with each of the report's three cures and with all of them (24). The Gaussian decoder draws rare frames as
-#   well as others when it is asked for them (22). Two other things decide: sigma, the price of a latent, and the prior, from which samples are drawn.
-# - **More latents blur by the report's recipe.** By the modern one pictures get sharper from 2 to 20 latents (7), and at full length no loss of sharpness is certain
-#   from 20 to 50 (2). By the report's recipe at full length pictures of the one model of 50 latents are blurrier than those of 20 (2, 7), and those of 20 blurrier than those of the one model of 10 ({doc}`04_sweeps`).
+#   and the first gradients clearer (5). But it explains next to nothing of which models collapse (6). A model stays
+#   collapsed with each of the report's three cures, and with all of them (24). The Gaussian decoder draws rare frames
+#   as well as others when it is asked for them (22). Two other things decide: sigma, the price of a latent, and the
+#   prior, from which samples are drawn.
+# - **More latents blur by the report's recipe.** By the modern one pictures get sharper from 2 to 20 latents (7), and
+#   at full length no loss of sharpness is certain from 20 to 50 (2). By the report's recipe at full length, pictures
+#   of the one model of 50 latents are blurrier than those of 20 (2, 7). Those of 20 are blurrier than those of the
+#   one model of 10 ({doc}`04_sweeps`).
 # - **Sharp is relative.** MNIST reconstructions by the report's recipe have about two fifths of the edges of the images, and those by the modern one nearly three
 #   quarters (12). What is hard to predict is averaged away, and a classifier may still read the digit.
 # - **A measure has its blind spot.** Samples of the models in 3 have steeper edges than real frames, those with a sigma for each pixel more so than those with one. They are not sharper but noisier
@@ -966,12 +979,13 @@ Markdown(
 # (scorecard-wake-sleep)=
 # ## Does the bound climb faster than wake-sleep does?
 #
-# Kingma and Welling's section 5 makes fewer claims, and its main one is about their algorithm, AEVB, beside *wake-sleep*
-# {cite:p}`hinton1995`, which trains the same two networks without the reparameterisation trick. Awake, it draws $z$ from $q(z|x)$
-# and teaches the decoder to rebuild $x$, as AEVB does. Asleep, it dreams: it draws $z$ from the prior and $x$ from $p(x|z)$, and teaches the
-# encoder to find the $z$ of each dream. The encoder thus never learns from the ELBO, nor from any real image. Here it is as an objective, with their
-# recipe and data and six of their nine settings, one seed; on the digits as long as the sweep of {doc}`04_sweeps`, on the film for 100 epochs, to which
-# AEVB's curves are cut (its step is constant, so a short run is the beginning of a long one):
+# Kingma and Welling's section 5 makes fewer claims, and its main one is about their algorithm, AEVB, beside
+# *wake-sleep* {cite:p}`hinton1995`, which trains the same two networks without the reparameterisation trick. Awake,
+# it draws $z$ from $q(z|x)$ and teaches the decoder to rebuild $x$, as AEVB does. Asleep, it dreams: it draws $z$
+# from the prior and $x$ from $p(x|z)$, and teaches the encoder to find the $z$ of each dream. The encoder thus never
+# learns from the ELBO, nor from any real image. Here it is as an objective, with their recipe and data and six of
+# their nine settings, one seed. On the digits it trains as long as the sweep of {doc}`04_sweeps`, on the film for 100
+# epochs. AEVB's curves are cut to that length: its step is constant, so a short run is the beginning of a long one.
 
 # %%
 from vaelib.models import ObjectiveConfig
@@ -1096,14 +1110,15 @@ Markdown(scorecard.markdown(claims.KINGMA_WELLING, theirs))
 # (scorecard-published)=
 # ## How do our models compare with published ones?
 #
-# Figures can be compared where the protocol is the same: the same data, the same split, the same pixels, the same quantity. One such
-# protocol is that of the importance-weighted autoencoder's authors {cite:p}`burda2016`: MNIST *binarised anew in each batch*,
-# and $-\log p(x)$ of the 10,000 test images from 5,000 draws of $z$. Their plain VAE has one stochastic layer of 50 latents between
-# two layers of 200 tanh units on either side. We take the same network, and train it our way: Adam from a step that falls to zero
-# along a cosine, batches of 100, and a KL weight that grows to 1 over the first tenth of the epochs. One thing we take from
-# the authors' code: the decoder starts at the average image, the bias of its last layer being the logit of each pixel's mean.
-# Short trials say what that is worth, and how large the first step should be. They see 50,000 images and are judged by 10,000 others;
-# the test images choose nothing.
+# Figures can be compared where the protocol is the same: the same data, the same split, the same pixels, the same
+# quantity. One such protocol is that of the importance-weighted autoencoder's authors {cite:p}`burda2016`: MNIST
+# *binarised anew in each batch*, and $-\log p(x)$ of the 10,000 test images from 5,000 draws of $z$. Their plain VAE
+# has one stochastic layer of 50 latents between two layers of 200 tanh units on either side. We take the same
+# network, and train it our way. Adam's step falls to zero along a cosine, batches have 100 images, and the KL weight
+# grows to 1 over the first tenth of the epochs. One thing we take from the authors' code: the decoder starts at the
+# average image, the bias of its last layer being the logit of each pixel's mean. Short trials say what that is worth,
+# and how large the first step should be. They see 50,000 images and are judged by 10,000 others; the test images
+# choose nothing.
 
 # %%
 from vaelib.models import VAEConfig
@@ -1272,14 +1287,18 @@ Markdown(
 )
 
 # %% [markdown]
-# The first two rows have the authors' network. With $\mathcal{N}(0, I)$ as its prior ours falls short. The authors trained for 3,280 epochs in
-# batches of 20, with a step that fell from 0.001 to 0.0001; that is well over a hundred times as many steps as ours. In the short trials the start at the average image is worth 48 nats of the bound with the
-# smaller step and 78 with the larger, and the larger step helps only together with it. In the second row nothing was trained again. A mixture in place of $\mathcal{N}(0, I)$ takes more than two nats off, and brings
-# this one run level with the published figure; which was measured with $\mathcal{N}(0, I)$, so the gain is the prior's and not the training's.
+# The first two rows have the authors' network. With $\mathcal{N}(0, I)$ as its prior ours falls short. The authors
+# trained for 3,280 epochs in batches of 20, with a step that fell from 0.001 to 0.0001; that is well over a hundred
+# times as many steps as ours. In the short trials the start at the average image is worth 48 nats of the bound with
+# the smaller step and 78 with the larger, and the larger step helps only together with it. In the second row nothing
+# was trained again. A mixture in place of $\mathcal{N}(0, I)$ takes more than two nats off, and brings this one run
+# level with the published figure. That figure was measured with $\mathcal{N}(0, I)$, so the gain comes from the
+# prior, not from the training.
 #
-# The third row is close in protocol only: that model has other layers, and was trained by another recipe for half of our epochs. The rows
-# on the film share the sizes of the split but not the frames in it ({doc}`06_sampling`), and none of the published models had a prior that was fitted
-# after training, here to the codes of the training and the validation images.
+# The third row is close in protocol only: that model has other layers, and was trained by another recipe for half of
+# our epochs. The rows on the film share the sizes of the split but not the frames in it ({doc}`06_sampling`). And
+# none of the published models had a prior that was fitted after training, here to the codes of the training and the
+# validation images.
 #
 # ## How should I read a verdict?
 #

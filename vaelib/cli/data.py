@@ -7,10 +7,9 @@ import pandas as pd
 from vaelib import data
 from vaelib.config import pick
 from vaelib.data import MissingDataError
-from vaelib.data.fetch import Source, held
-from vaelib.data.sets import FREY, MNIST
+from vaelib.data.fetch import held
+from vaelib.data.sets import PUBLISHED
 
-SOURCES: dict[str, Source] = {"mnist": MNIST, "frey": FREY}
 CONTENT = {
     "mnist": "70,000 handwritten digits, 28x28, labelled",
     "frey": "1,965 frames of a face, 28x20",
@@ -31,7 +30,7 @@ def fetch(*names: str) -> None:
     names
         data sets; all that are not bundled, if none is named
     """
-    for name in names or SOURCES:
+    for name in names or PUBLISHED:
         _report(name)
 
 
@@ -42,9 +41,9 @@ def verify(*names: str) -> None:
     names
         data sets; all that are here, if none is named
     """
-    for name in names or [name for name in data.NAMES if name not in SOURCES or _held(name)]:
+    for name in names or [name for name in data.NAMES if name not in PUBLISHED or _held(name)]:
         pick("data set", name, data.NAMES)
-        if name in SOURCES and not _held(name):
+        if name in PUBLISHED and not _held(name):
             raise MissingDataError(f"{name} is not on this machine: `vaelib data fetch {name}` downloads it")
         _report(name)
 
@@ -57,11 +56,11 @@ def _report(name: str) -> None:
 
 
 def _held(name: str) -> bool:
-    return all(held(SOURCES[name], file) for file in SOURCES[name].sha256)
+    return all(held(PUBLISHED[name], file) for file in PUBLISHED[name].sha256)
 
 
 def _place(name: str) -> str:
-    if name not in SOURCES:
+    if name not in PUBLISHED:
         return "bundled"
-    folder = held(SOURCES[name], next(iter(SOURCES[name].sha256)))
+    folder = held(PUBLISHED[name], next(iter(PUBLISHED[name].sha256)))
     return str(folder.parent) if folder and _held(name) else f"not here: vaelib data fetch {name}"

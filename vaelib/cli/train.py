@@ -14,7 +14,8 @@ from pydantic import create_model
 from vaelib import runs, sweeps
 from vaelib.cli.options import describe
 from vaelib.cli.text import duration, metrics_table, table
-from vaelib.config import Config, grid, parse_axes
+from vaelib.config import Config, parse_axes
+from vaelib.config import grid as combinations
 from vaelib.models.base import family_of
 from vaelib.runs import RunConfig
 from vaelib.training import INTERRUPTED
@@ -64,7 +65,7 @@ def sweep(*, grid: list[str], config: Any = DEFAULTS, jobs: int | None = None, s
     scheduler
         the address of a dask scheduler whose workers train instead; they must see the store (VAELIB_RUNS)
     """
-    return sweep_and_print(_combinations(plain(config), grid), jobs, scheduler)
+    return sweep_and_print(combinations(plain(config), **parse_axes(grid)), jobs, scheduler)
 
 
 def plain(config: Any) -> RunConfig:
@@ -107,11 +108,6 @@ def stopping_at_an_epoch() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, previous)
         INTERRUPTED.clear()
-
-
-def _combinations(config: RunConfig, axes: list[str]) -> list[RunConfig]:
-    """Every combination of the values on the axes, as they were typed."""
-    return grid(config, **parse_axes(axes))
 
 
 def given(config: Config) -> dict[str, Any]:
