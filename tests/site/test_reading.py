@@ -1,4 +1,4 @@
-"""What helps a reader on the built site: figures in the dark and on a phone, the search, cards that lead to explorers."""
+"""What helps a reader on the site: figures in the dark and on a phone, the search, cards that lead to explorers."""
 
 import pytest
 from browser import chromium, opened, served, watched
