@@ -402,6 +402,11 @@ def width_of_a_code(model, x):
 # With two latents the whole space fits on a page. {numref}`fig-training-manifold-digits` walks through the prior in steps
 # of equal probability: row and column are quantiles of a standard normal, turned into $z$ by its inverse distribution
 # function, as in Kingma and Welling's Figure 4.
+#
+# You can also drag a point over such a plane and watch the decoder at work.
+#
+# ```{explorer} explore-plane
+# ```
 
 # %%
 by_chance = DataConfig(name=faces, split="random")

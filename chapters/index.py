@@ -177,11 +177,12 @@ final_table(
 # ```
 #
 # Every chapter has its settings in one cell at its top and can be run again with yours. With no data at hand, two bundled
-# sets stand in: scikit-learn's 8x8 digits for MNIST, and procedural *toy faces* for the film. The page then says so.
+# sets stand in: scikit-learn's 8x8 digits for MNIST, and procedural *toy faces* for the film. The page then says so. Your
+# run becomes a page like this one: open `index.html` in the folder that ends in `-html`.
 #
 # ```bash
-# papermill chapters/03_training.ipynb mine.ipynb -p latent_dim 5 -p epochs 2
-# papermill chapters/03_training.ipynb mine.ipynb -p dataset digits
+# vaebook run chapters/03_training.ipynb --quick --html --output out/  # bundled data, about a minute
+# vaebook run chapters/03_training.ipynb --html --grid latent_dim=5 epochs=2 --output out/
 # ```
 #
 # ## How do I use the library?
