@@ -50,7 +50,8 @@ class DiscreteModel(LatentVariableModel):
         decoder = (width, *config.hidden[::-1], self.likelihood.heads * self.pixels)
         weights = sum(a * b for widths in (encoder, decoder) for a, b in pairwise(widths))
         must_fit(weights, f"{self.pixels:,} pixels, hidden={config.hidden} and codes of {width} numbers")
-        self.encoder, self.decoder = _network(encoder, config.activation), _network(decoder, config.activation)
+        self.encoder: Any = _network(encoder, config.activation)
+        self.decoder: Any = _network(decoder, config.activation)
         self.prior = make_code_prior(config.prior, entries)
 
     @abstractmethod
@@ -67,19 +68,26 @@ class DiscreteModel(LatentVariableModel):
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
-        """Scales and shifts the encoder's outputs to mean 0 and deviation `spread` over images x (N, D), number by number;
-        and lets the decoder start at the average image.
+        """The decoder starts at the average of x (N, D), the encoder's outputs with mean 0 and deviation `spread` each.
 
         Untrained, outputs hardly differ, and all images would begin with one code (after Salimans & Kingma 2016). And
         while the decoder has yet to find the average image, it pushes all codes the same way, up to where they stay.
         """
-        outputs = torch.cat([self.encode(batch) for batch in x.split(1000)])
+        self.start_decoder(x)
+        outputs, last = self.outputs(x), self.encoder[-1]
         deviation = outputs.std(0, correction=0).clamp(min=SMALLEST) / self.spread
-        last: Any = self.encoder[-1]
         last.weight.div_(deviation[:, None])
         last.bias.sub_(outputs.mean(0)).div_(deviation)
-        last = self.decoder[-1]
-        last.bias[: self.pixels] = self.likelihood.outputs_for(x.mean(0))
+
+    @torch.no_grad()
+    def start_decoder(self, x: Tensor) -> None:
+        """Where its hidden units are 0, the decoder draws the average of x (N, D)."""
+        self.decoder[-1].bias[: self.pixels] = self.likelihood.outputs_for(x.mean(0))
+
+    @torch.no_grad()
+    def outputs(self, x: Tensor) -> Tensor:
+        """The encoder's outputs for all of x, in batches: (N, D) -> (N, outputs)."""
+        return torch.cat([self.encode(batch) for batch in x.split(1000)])
 
     def encode(self, x: Tensor) -> Tensor:
         """The encoder's outputs, before they become a code: (B, D) -> (B, outputs)."""
@@ -87,11 +95,13 @@ class DiscreteModel(LatentVariableModel):
             raise ValueError(
                 f"x has shape {tuple(x.shape)}: expected (batch, {self.pixels}), images {self.image_shape} flattened"
             )
-        return self.encoder(x)
+        outputs: Tensor = self.encoder(x)
+        return outputs
 
     def decode(self, vectors: Tensor) -> Tensor:
         """The decoder's raw outputs, which `likelihood` reads: (..., W) -> (..., heads * D)."""
-        return self.decoder(vectors)
+        outputs: Tensor = self.decoder(vectors)
+        return outputs
 
     @torch.no_grad()
     def mean_image(self, z: Tensor) -> Tensor:

@@ -37,9 +37,9 @@ class VectorsConfig(Config):
 
     `commitment` weighs the squared distance from the encoder's output to its vector, which the encoder shall keep small
     (beta of van den Oord et al. 2017, equation 3). The codebook is an average of the encoder's outputs, of which each
-    batch replaces the share 1 - `decay` (their appendix A.1). It starts at "random" vectors, or by k-means in the
-    training "data". A vector whose use has fallen below `revive` / `codes` moves to an encoder's output of the batch; 0
-    lets the dead rest.
+    batch replaces the share 1 - `decay` (their appendix A.1). With `init` "data" these outputs are scaled, and k-means
+    in those of the training images gives the first vectors; "random" knows nothing of the images. A vector whose use
+    has fallen below `revive` / `codes` moves to an output of the batch; 0 lets the dead rest.
     """
 
     kind = "name"
@@ -221,8 +221,12 @@ class VQ(DiscreteModel):
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
         """Raises a ConfigError where there are more vectors in a codebook than images."""
-        super().start(x)
-        self.quantiser.start(torch.cat([self.encode(batch) for batch in x.split(1000)]))
+        quantiser = self.config.quantiser
+        if isinstance(quantiser, VectorsConfig) and quantiser.init == "random":
+            self.start_decoder(x)
+        else:
+            super().start(x)
+        self.quantiser.start(self.outputs(x))
 
     def indices(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return self.quantiser(self.encode(x)).indices
