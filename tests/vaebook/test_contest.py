@@ -14,7 +14,7 @@ from vaebook.experiments.contest import (
     jittered_frames,
     witnesses,
 )
-from vaebook.experiments.tongue import IN, stretches, tongue
+from vaebook.experiments.tongue import IN, stretches, tongue, tongue_detector
 from vaelib.data import DataConfig, prepare
 
 
@@ -25,13 +25,13 @@ def prepared():
 
 @pytest.fixture(scope="module")
 def jittered(prepared):
-    return contest_row("jittered frames", jittered_frames(prepared), prepared, 0, drawn=2000)
+    return contest_row("jittered frames", jittered_frames(prepared, 0.005), prepared, 0, drawn=2000)
 
 
-def test_witnesses_judge_the_frames_themselves_without_error(prepared):
-    frames = prepared.data.matrix()
-    assert witnesses(prepared.data, frames) == Witnesses(1.0, 1.0)
-    out = tongue(prepared.data) != IN
+def test_witnesses_judge_the_frames_themselves(prepared):
+    frames, out = prepared.data.matrix(), tongue(prepared.data) != IN
+    detected = tongue_detector(prepared.data)(frames)[out].mean()  # the other witness, the nearest frame, knows itself
+    assert witnesses(prepared.data, frames) == Witnesses(detected, 1.0) and detected > 0.9
     blind = np.where(out[:, None], frames[~out][0], frames)  # a family that cannot draw tongues
     assert witnesses(prepared.data, blind) == Witnesses(0.0, 1.0)
     held_out = witnesses(prepared.data)
@@ -46,14 +46,13 @@ def test_a_correction_finds_the_share_that_was_misreported(truth):
     reported = truth * 0.9 + (1 - truth) * 0.02
     assert corrected(reported, judged_by) == pytest.approx(truth)
     assert corrected(0.0, judged_by) == 0.0  # never negative
-    with pytest.raises(ValueError, match="no better than chance"):
-        corrected(reported, Witnesses(0.5, 0.5))
+    assert np.isnan(corrected(reported, Witnesses(0.0, 1.0)))
 
 
 def test_episodes_are_counted_by_the_run_of_the_nearest_frame(prepared):
     film = prepared.data
     runs = stretches(tongue(film) != IN)
-    pictures = np.concatenate([film.matrix([first] * (2 + k)) for k, (first, _) in enumerate(runs)])
+    pictures = np.concatenate([film.matrix([(first + last) // 2] * (2 + k)) for k, (first, last) in enumerate(runs)])
     assert episodes(pictures, film) == tuple(2 + k for k in range(len(runs)))
     assert episodes(film.matrix(np.flatnonzero(tongue(film) == IN)[:50]), film) == (0,) * len(runs)
 
@@ -68,9 +67,9 @@ def test_jittered_frames_cover_everything_and_are_copies(prepared, jittered):
 
 
 def test_a_mixture_on_components_draws_the_film_without_copying(prepared, jittered):
-    sample = components_mixture(prepared, dimensions=10, components=20)
+    sample = components_mixture(prepared)
     found = contest_row("components", sample, prepared, 1.5, drawn=2000)
-    assert found.coverage > 0.2 and found.copying < jittered.copying - 0.2
+    assert found.coverage > 0.15 and found.copying < jittered.copying - 0.2
     again = sample(10, torch.Generator().manual_seed(0))
     assert np.array_equal(again, sample(10, torch.Generator().manual_seed(0)))
     assert again.min() >= 0 and again.max() <= 1

@@ -5,6 +5,7 @@ Every family is judged by the same pictures: so many samples, drawn by one funct
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -58,12 +59,11 @@ def witnesses(film: ImageData, pictures: ArrayLike | None = None) -> Witnesses:
 def corrected(share: float, judged_by: Witnesses) -> float:
     """The share that witnesses who err like that would report as `share`, from 0 to 1. Rogan & Gladen 1978.
 
-    Raises:
-        ValueError: witnesses no better than chance, who tell nothing.
+    Not a number where the witnesses are no better than chance: those of a decoder that draws no tongue when asked to.
     """
     gain = judged_by.sensitivity + judged_by.specificity - 1
     if gain <= 0:
-        raise ValueError(f"{judged_by} are no better than chance: no share can be corrected by them")
+        return math.nan
     return float(np.clip((share + judged_by.specificity - 1) / gain, 0, 1))
 
 
@@ -180,10 +180,11 @@ def components_mixture(
 
     `narrowest` is the least standard deviation in any direction, in the units of the pixels.
     """
-    pca = PCA(dimensions, random_state=seed).fit(prepared.train)
+    train = prepared.train.astype(np.float64)  # in single precision EM loses the narrow directions
+    pca = PCA(dimensions, random_state=seed).fit(train)
     mixture = GaussianMixture(components, reg_covar=narrowest**2, random_state=seed)
     with threadpool_limits(1):
-        mixture.fit(pca.transform(prepared.train))
+        mixture.fit(pca.transform(train))
 
     def sample(n: int, generator: torch.Generator) -> NDArray[np.float32]:
         mixture.random_state = int(torch.randint(2**31 - 1, (), generator=generator))
