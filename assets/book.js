@@ -11,6 +11,34 @@ function reach() {
 addEventListener("load", () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(reach));
 addEventListener("resize", reach);
 
+// What the search finds is quoted from the text of a page, without its buttons, contents and links to its neighbours.
+const AROUND = ".bd-header-article, #jb-print-docs-body, .prev-next-footer, .bd-sidebar-secondary, mjx-container, nav";
+
+addEventListener("DOMContentLoaded", () => {
+  if (typeof Search === "undefined") return;
+  const plain = Search.htmlToText;
+  Search.htmlToText = (html, anchor) => {
+    const page = new DOMParser().parseFromString(html, "text/html");
+    for (const part of page.querySelectorAll(AROUND)) part.remove();
+    return plain(page.documentElement.outerHTML, anchor);
+  };
+});
+
+// In the dark each figure shows its twin; on paper it is as it was made.
+function suit(dark) {
+  for (const figure of document.querySelectorAll("img[data-dark]")) {
+    figure.dataset.light ??= figure.getAttribute("src");
+    const wanted = dark ? figure.dataset.dark : figure.dataset.light;
+    if (figure.getAttribute("src") !== wanted) figure.setAttribute("src", wanted);
+  }
+}
+
+const isDark = () => document.documentElement.dataset.theme === "dark";
+new MutationObserver(() => suit(isDark())).observe(document.documentElement, { attributeFilter: ["data-theme"] });
+addEventListener("beforeprint", () => suit(false));
+addEventListener("afterprint", () => suit(isDark()));
+suit(isDark());
+
 // The link that a page was opened by is aimed again when formulas and letters have taken their room, unless the reader
 // has moved on meanwhile.
 addEventListener("load", async () => {
@@ -26,3 +54,51 @@ addEventListener("load", async () => {
   const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (target && !moved) target.scrollIntoView();
 });
+
+// A figure that a small screen shrinks can be enlarged: to the width that it was drawn for, to be scrolled and pinched.
+const DRAWN = 1.44; // pixels of a figure for each pixel of a page
+const FIGURES = ".bd-content figure img, .bd-content div.cell_output img:not(.vae-place img)";
+
+function enlarge(figure) {
+  const large = document.createElement("img");
+  large.src = figure.currentSrc || figure.src;
+  large.alt = figure.alt;
+  large.style.width = `${figure.naturalWidth / DRAWN}px`;
+  const dialog = document.createElement("dialog");
+  dialog.className = "figure-large";
+  dialog.setAttribute("aria-label", "Enlarged figure");
+  const close = document.createElement("button");
+  close.type = "button";
+  close.textContent = "Close";
+  close.addEventListener("click", () => dialog.close());
+  const view = document.createElement("div");
+  view.tabIndex = 0;
+  view.setAttribute("role", "region");
+  view.setAttribute("aria-label", "The figure: scroll to see all of it");
+  view.append(large);
+  dialog.append(close, view);
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
+function offer() {
+  for (const figure of document.querySelectorAll(FIGURES)) {
+    const shrunk = figure.clientWidth > 0 && figure.naturalWidth / DRAWN > 1.2 * figure.clientWidth;
+    const there = figure.nextElementSibling?.matches(".figure-enlarge") ? figure.nextElementSibling : null;
+    if (there) there.hidden = !shrunk;
+    if (there || !shrunk) continue;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "figure-enlarge";
+    button.textContent = "Enlarge";
+    button.setAttribute("aria-label", "Enlarge this figure");
+    button.addEventListener("click", () => enlarge(figure));
+    figure.addEventListener("click", () => !button.hidden && enlarge(figure));
+    figure.after(button);
+  }
+}
+
+addEventListener("load", offer);
+addEventListener("resize", offer);
+document.addEventListener("load", ({ target }) => target.matches?.(FIGURES) && offer(), true); // pictures that come late

@@ -281,7 +281,7 @@ Markdown(
 # So a Bernoulli model suits {term}`binarised <binarisation>` digits, is a stretch for grey ones, and is wrong for faces, which get a *Gaussian*
 # model instead: a mean for each pixel and a spread around it. {cite:t}`loaiza2019` call the Bernoulli model of grey pixels
 # a pervasive error. It is so usual that we use it as well, in order to compare our numbers with everybody else's, and
-# [the chapter on the model](chapter-model) says what it still means.
+# [the chapter on pixels](chapter-pixels) says what it still means.
 #
 # (data-floor)=
 # ## What loss can no model go below?
@@ -445,7 +445,7 @@ Markdown(
 
 # %% [markdown]
 # Why does a book on autoencoders care? The Gaussian model of the faces has a spread, $\sigma$: how far a pixel may be from
-# the model's answer. [The chapter on the model](chapter-model) shows, after {cite:t}`tipping1999` and {cite:t}`lucas2019`, that a linear
+# the model's answer. [The chapter on pixels](chapter-pixels) shows, after {cite:t}`tipping1999` and {cite:t}`lucas2019`, that a linear
 # model uses a direction only if its variance exceeds $\sigma^2$. Whatever varies less is taken for noise and given up. So
 # we can already count how many directions each choice of $\sigma$ leaves to such a model:
 

@@ -18,6 +18,9 @@
 # (chapter-collapse)=
 # # Debugging collapse
 #
+# ```{index} posterior collapse
+# ```
+#
 # "The encoder produced $\mu \approx 0$ and $\log \sigma^2 \approx 0$ for nearly all samples. KL divergence decreased toward
 # zero. Reconstructions converged to a single averaged face." So the report that we re-create describes its *posterior
 # collapse* {cite:p}`report2025`. It blames a decoder without a sigmoid, and says that a sigmoid, a smaller network and
@@ -155,7 +158,7 @@ plt.show()
 #
 # ## Could we have known before training?
 #
-# Yes, from the data's covariance alone. {doc}`02_model` derived what the best *linear* VAE does, after
+# Yes, from the data's covariance alone. {doc}`pixels` derived what the best *linear* VAE does, after
 # {cite:t}`tipping1999` and {cite:t}`lucas2019`. Along a principal direction the data have variance $\lambda_j$, the
 # eigenvalue. A latent that codes this direction saves squared error, and costs KL. It pays only if
 #

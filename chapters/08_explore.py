@@ -1,13 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     cell_metadata_filter: tags,mystnb,-all
-#     notebook_metadata_filter: kernelspec,jupytext,-all
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#       format_version: '1.3'
-#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -18,7 +10,7 @@
 # (chapter-explore)=
 # # Play with the latent space
 #
-# Figures show what an author chose to show. This page lets you choose. It holds six *explorers*, of five kinds: trained models
+# Figures show what an author chose to show. This page lets you choose. It holds seven *explorers*, of six kinds: trained models
 # that you can drag, draw on and sample from, here in the page. There is no server behind them and nothing to install: all but
 # the dial, whose pictures are stored, carry their network's weights, and your browser does the arithmetic.
 #
@@ -61,8 +53,9 @@ page.banner(images, film)
 # ## Which models are these?
 #
 # Those of {doc}`03_training`, by its modern recipe, with seed 0: one with two {term}`latents <latent>` and one with twenty for each data
-# set. For the drawing pad a smaller network is trained, with layers of 256 units and not 500:
-# the pad carries encoder and {term}`decoder`, and the page should stay light. (The dial has six models of its own.)
+# set. Two smaller networks are trained as well. They carry encoder and {term}`decoder`, and the page should stay light: one
+# for the drawing pad, with layers of 256 units and not 500, and one with two latents for the picture of a whole VAE, with a
+# single layer of 64 units each way. (The dial has six models of its own.)
 
 # %%
 from vaebook.experiments.recipes import (
@@ -79,6 +72,7 @@ film_data = DataConfig(name=faces, split="random")
 ours = {"epochs": epochs or None}
 pad_recipe = digits_recipe("modern", digits_data, **ours)
 light = pad_recipe.model.replace(hidden=(256, 256))
+lightest = light.replace(latent_dim=2, hidden=(64,))
 configs = {
     "plane of digits": digits_recipe(
         "modern", digits_data, latent_dim=2, **ours
@@ -87,6 +81,7 @@ configs = {
     "digits": digits_recipe("modern", digits_data, **ours),
     "faces": faces_recipe("modern", film_data, **ours),
     "pad": pad_recipe.replace(model=light),
+    "machine": pad_recipe.replace(model=lightest),
 }
 
 # %%
@@ -96,6 +91,26 @@ runs = train_groups({name: [config] for name, config in configs.items()})
 final_table(runs)
 
 # %% [markdown]
+# (explore-machine)=
+# ## How does one image pass through a VAE?
+#
+# Here is a whole VAE, with the number behind each symbol. Draw a digit on the left. The encoder answers with a mean $\mu$ and a
+# standard deviation $\sigma$ for each of two latents: together they are $q(z|x)$, the ellipse on the plane. A draw
+# $z = \mu + \sigma \epsilon$, the cross, goes to the decoder, which makes the picture on the right. The lines of code are those of
+# {doc}`build`, with their values; point at one, and its part of the picture lights up.
+
+# %%
+from vaebook import explorers
+
+machine = explorers.machine(runs["machine"][0])
+machine
+
+# %% [markdown]
+# - Draw a 1 and watch where its ellipse lands. Then draw on, stroke by stroke, until it is a 4. When does the ellipse jump?
+# - Draw something that is no digit at all. It lands among the codes, too. Which number tells you that something is wrong?
+# - Move $\epsilon_1$ and $\epsilon_2$. The draw moves within the ellipse. How much does the picture change while the image $x$ stays
+#   the same? That is how sure the encoder is.
+#
 # (explore-plane)=
 # ## What lies between two digits?
 #
@@ -103,8 +118,6 @@ final_table(runs)
 # of $q(z|x)$. The picture is what the decoder makes of *your* point, where there may be no dot at all.
 
 # %%
-from vaebook import explorers
-
 pad = explorers.manifold_pad(runs["plane of digits"][0])
 pad
 
@@ -114,6 +127,15 @@ pad
 # - Leave the dashed circles. Hardly any draw from the {term}`prior` falls outside the third (the line below the picture says how
 #   many), but some codes do. Compare the picture where there are dots with the picture where there is none, of which training
 #   never asked anything.
+#
+# **Memorised or invented?** Beside the decoder's picture stands the training image that it is most like, with their distance:
+# the root of the mean squared difference of their pixels. The page carries a few hundred training images, not all of them, so
+# a closer one may exist. For a fair comparison, the line below says how far a *test* image is from the nearest of the same few.
+#
+# - Find pictures that are closer to a training image than a test image is. A decoder's mean is smooth, and so is often close.
+#   Is any so close that you would call it a copy?
+# - Press "Images for dots": the images stand where their codes lie. Put point A on one and point B on another, then walk. Where
+#   along the way is the picture far from every training image?
 #
 # The film has no classes, so all its dots have one colour. Find out what the directions mean:
 
@@ -258,7 +280,8 @@ Markdown(
 # ## How do I get this for my own model?
 #
 # In JupyterLab, an explorer needs little more than a run, and it talks to Python both ways: set `z` and the picture moves, drag
-# the point and read `z` back. The first explorer of this page starts where this cell has put it:
+# the point and read `z` back. "Copy z" copies it as Python writes it; "Copy link" leads whoever follows it to what you see.
+# The plane of digits on this page starts where this cell has put it:
 
 # %% tags=["nbval-check-output"]
 pad.z = [0.5, -1.0]
@@ -267,6 +290,7 @@ pad.z
 # %% [markdown]
 # | explorer | what it needs | what Python can set and read |
 # | --- | --- | --- |
+# | `explorers.machine(run)` | a run with two latents, Bernoulli or Gaussian pixels | `pixels`, `epsilon`; to read: `mean`, `sigma`, `z`, `reconstruction`, `kl` |
 # | `explorers.manifold_pad(run)` | a run with two latents | `z` |
 # | `explorers.latent_sliders(run)` | any run | `z` |
 # | `explorers.draw(run)` | a run with Bernoulli or Gaussian pixels | `pixels`; to read: `mean`, `sigma`, `reconstruction`, `kl` |
@@ -295,7 +319,7 @@ Markdown(
 )
 
 # %% tags=["remove-input"]
-cards = [pad, face_pad, sliders, drawing, dial, sampler]
+cards = [machine, pad, face_pad, sliders, drawing, dial, sampler]
 sizes = [card.megabytes for card in cards]
 Markdown(
     f"The {len(sizes)} explorers add {sum(sizes):.1f} MB to this page, the "

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -131,6 +139,7 @@ final_table(
 # | {doc}`01_data` | What do the pictures look like, what are grey pixels, and where is the tongue? |
 # | {doc}`build` | What is a VAE? Build one from linear layers, train it on the page, and watch it draw. |
 # | {doc}`02_model` | Where does the ELBO come from, and what does every symbol do in code? |
+# | {doc}`pixels` | What do the decoder's outputs mean, and which latents are worth their price? |
 # | {doc}`03_training` | What happens when the bound is maximised, by three recipes, on both data sets? |
 # | {doc}`04_sweeps` | How many latents are enough, and what do the others do? |
 # | {doc}`05_collapse` | Why does a model draw one average face, could one have known, and what cures it? |

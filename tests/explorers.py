@@ -66,7 +66,7 @@ def bright(x):
 
 
 def one_of_each():
-    """The five explorers on small runs, by name, and the runs of those that decode."""
+    """The six explorers on small runs, by name, and the runs of those that decode."""
     plane, digits = trained(latents=2), trained(latents=8)
     faces = trained("toyfaces", 5, GAUSSIAN, hidden=(64,))
     priors = {"prior": StandardNormal(5), "wider": Wide(), "cooler": Tempered(5, 0.7)}
@@ -74,6 +74,7 @@ def one_of_each():
     stops = [trained("toyfaces", 5, width, hidden=(32,), activation="tanh", epochs=3) for width in widths]
     explorers = {
         "pad": made.manifold_pad(plane),
+        "machine": made.machine(plane),
         "sliders": made.latent_sliders(digits),
         "draw": made.draw(digits),
         "dial": made.collapse_dial(stops),

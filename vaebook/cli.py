@@ -16,19 +16,20 @@ from vaelib.config import grid as combinations
 __all__ = ["app", "main"]
 
 app = new_app("vaebook", "Recreating Variational Autoencoders: its chapters, and training by its recipes.")
-for _name, _help, _example in (
+for _name, _help, *_examples in (
     ("execute", "Runs chapters in full and replaces their notebooks (all, unless named).", "chapters/01_data.py"),
     ("check", "Says what is wrong with the notebooks: unpaired, older than their code, errors, size.", ""),
     ("install-cell", "Gives chapters the cell that fetches this version of vaelib, as on Colab.", ""),
     (
         "run",
         "Runs chapters on other parameters and leaves one notebook for each combination; the book stays as it is.",
-        "chapters/03_training.ipynb --grid latent_dim=2,5 seeds=1 --output out/",
+        "chapters/03_training.ipynb --grid latent_dim=2,5 seeds=1 --output out/ --html",
+        "chapters/03_training.ipynb --quick --output out/ --html",
     ),
     ("train", "Trains one run by a recipe of the book, or loads it.", "--recipe report --data.name mnist --seed 1"),
-    ("sweep", "Trains a grid of runs by a recipe of the book.", "--recipe modern --grid model.latent_dim=2,5,10,20"),
+    ("sweep", "Trains a grid of runs by a recipe of the book.", "--recipe modern --grid model.latent-dim=2,5,10,20"),
 ):
-    add(app, _name, f"vaebook.cli:{_name.replace('-', '_')}", _help, _example)
+    add(app, _name, f"vaebook.cli:{_name.replace('-', '_')}", _help, *_examples)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,12 +87,22 @@ def install_cell(*chapters: Path) -> None:
     print("\n".join(changed) or "every chapter has its cell")
 
 
-def run(*chapters: Path, grid: list[str], output: Path, jobs: int = 1, scheduler: str | None = None) -> int:
+def run(
+    *chapters: Path,
+    output: Path,
+    grid: list[str] | None = None,
+    quick: bool = False,
+    html: bool = False,
+    jobs: int = 1,
+    scheduler: str | None = None,
+) -> int:
     """
     Args:
         chapters: their .ipynb or .py files
-        grid: parameters and their values: latent_dim=2,5 seeds=1
         output: the folder for the executed notebooks
+        grid: parameters and their values: latent_dim=2,5 seeds=1
+        quick: all other parameters such that a run takes about a minute, on the bundled data
+        html: also make a web page of each notebook, as the book's are: NAME-html/index.html
         jobs: how many notebooks at once; each may train on all cores
         scheduler: the address of a dask scheduler whose workers do so instead; they must see the same folders
     """
@@ -99,7 +110,7 @@ def run(*chapters: Path, grid: list[str], output: Path, jobs: int = 1, scheduler
 
     if not chapters:
         raise ConfigError("run needs a chapter, such as chapters/03_training.ipynb")
-    wanted = variants(chapters, parse_axes(grid), output)
+    wanted = variants(chapters, parse_axes(grid or ()), output, short=quick, html=html)
     return _each(execute_variant, wanted, [str(variant.output) for variant in wanted], jobs, scheduler)
 
 
@@ -120,7 +131,7 @@ def sweep(
     """
     Args:
         recipe: report, kingma-welling or modern; made for faces where the data are; the options below change it
-        grid: settings and their values: model.latent_dim=2,5 seed=0,1,2
+        grid: settings and their values: model.latent-dim=2,5 seed=0,1,2
         jobs: how many runs at a time on this machine; by default one a core
         scheduler: the address of a dask scheduler whose workers train instead; they must see the store (VAELIB_RUNS)
     """

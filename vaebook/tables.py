@@ -18,7 +18,8 @@ DIGITS = {"elbo": 1, "bits_per_dim": 2, "reconstruction": 1, "kl": 1, "squared_e
 def mean_and_range(values: Sequence[float], digits: int = 2) -> str:
     """The mean and the range: ``95.91 (95.80 to 96.02)``; one value stands alone."""
     low, mean, high = min(values), float(np.mean(values)), max(values)
-    return f"{mean:.{digits}f}" + (f" ({low:.{digits}f} to {high:.{digits}f})" if len(values) > 1 else "")
+    shown = [f"{round(value, digits) + 0.0:.{digits}f}" for value in (mean, low, high)]  # + 0.0: no zero below zero
+    return shown[0] + (f" ({shown[1]} to {shown[2]})" if len(values) > 1 else "")
 
 
 def final_table(
@@ -63,6 +64,5 @@ def recipe_table(runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
             "step": f"{training.learning_rate:g}" + (" to 0, cosine" if training.schedule == "cosine" else ""),
             "batch": training.batch_size,
             "epochs": training.epochs,
-            "minutes a run": f"{np.mean([run.environment['seconds'] for run in group]) / 60:.1f}",
         }
     return pd.DataFrame.from_dict(rows, orient="index")

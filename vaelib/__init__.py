@@ -6,10 +6,11 @@ From the bottom up, each module building on those before it:
     data           images: named sets, a user's own, splits
     likelihoods    p(x|z)              posteriors   q(z|x)              priors   p(z)
     objectives     the ELBO and its relatives, one figure per image, in nats
-    models         what every family of models offers (models.base), and one file a family (models.vae)
+    models         what every family of models offers (models.base), and one file a family (models.vae, models.gan)
     linear         what theory says before any training
     training       fit: any model, any loss
     evaluation     log p(x), errors, active units
+    transport      a prior that moves noise to codes: flow matching
     runs           a training as files in a store; train        sweeps   many of them, on all cores or a cluster
     diagnosis      why latents lie idle, and what to try
     plots          arrays in, axes out                          cli      the command `vaelib`
@@ -28,15 +29,17 @@ _PLACES = {
     "likelihoods": "LikelihoodConfig",
     "priors": "Mixture StandardNormal Tempered fit_mixture with_prior",
     "objectives": "Terms elbo importance_weighted_bound",
-    "models": "VAE LatentVariableModel ObjectiveConfig VAEConfig register",
+    "models": "VAE LatentVariableModel ObjectiveConfig VAEConfig register GAN GANConfig GANObjective "
+    "HierarchicalConfig HierarchicalObjective HierarchicalVAE",
     "training": "TrainingConfig fit",
     "evaluation": "Estimate log_likelihood summary",
+    "transport": "FlowMatching fit_flow_matching",
     "runs": "Run RunConfig Store train",
     "sweeps": "sweep train_all",
     "diagnosis": "diagnose diagnose_model",
 }
 _MODULES: tuple[str, ...] = ("config", "data", "diagnosis", "evaluation", "likelihoods", "linear", "models")
-_MODULES += ("objectives", "plots", "posteriors", "priors", "runs", "sweeps", "training")
+_MODULES += ("objectives", "plots", "posteriors", "priors", "runs", "sweeps", "training", "transport")
 _NAMES = {name: module for module, names in _PLACES.items() for name in names.split()}
 
 __all__ = ["__version__", *_NAMES, *_MODULES]

@@ -1,4 +1,4 @@
-"""What ails a trained VAE: does it use its latents, if not why, and what to try.
+"""What ails a trained VAE: does it use its latents, if not why, and what to try. A GAN is examined by `games`.
 
 >>> diagnose(run)                                   # a finished run of the store
 >>> diagnose_model(model, train, held_out)          # or a model and images, with as much of its past as there is
@@ -7,9 +7,7 @@
 from __future__ import annotations
 
 import copy
-import html
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -22,18 +20,19 @@ from torch import Tensor
 
 from vaelib.config import ConfigError
 from vaelib.evaluation import active_units, directions_in_use, encode, expected_error, squared_error
+from vaelib.games import GameDiagnosis, diagnose_game
 from vaelib.likelihoods import Bernoulli, LikelihoodConfig
 from vaelib.linear import eigenvalues
-from vaelib.models import VAE, ObjectiveConfig
+from vaelib.models import GAN, VAE, GANObjective, ObjectiveConfig
 from vaelib.objectives import beta_at
 from vaelib.posteriors import DiagonalGaussian, gaussian_kl
+from vaelib.reports import Cause, CauseName, Report
 from vaelib.runs import Run, RunConfig, data_of
 from vaelib.training import TrainingConfig
 
 __all__ = ["Cause", "Diagnosis", "Evidence", "diagnose", "diagnose_model"]
 
 Collapse = Literal["none", "partial", "whole"]
-CauseName = Literal["scale", "KL weight", "dead units", "variance", "optimiser", "schedule", "data", "unknown"]
 EXPLAINS: set[CauseName] = {"scale", "KL weight", "dead units", "variance", "optimiser"}
 Array = NDArray[np.float64]
 
@@ -50,14 +49,6 @@ LAST = 0.2  # share of the learning rate's sum over the epochs
 UNFINISHED = {"constant": 0.02, "cosine": 0.15}  # share of the gain that the last fifth of the learning brought. A
 # falling rate takes the noise of the steps away, too: up to 0.12 in runs that are over (0.2 is undiminished progress).
 BARS = "▁▂▃▄▅▆▇█"
-
-
-class Cause(NamedTuple):
-    """A likely cause of trouble, the `evidence` for it, and what to try."""
-
-    name: CauseName
-    evidence: str
-    remedy: str
 
 
 class Past(NamedTuple):
@@ -105,11 +96,8 @@ class Evidence:
 
 
 @dataclass(frozen=True, repr=False)
-class Diagnosis:
-    """The `collapse`, the likely `causes` of it or of other trouble, and the `evidence`.
-
-    Shown as Markdown by a notebook, and as text by `print`, `repr` and everything else.
-    """
+class Diagnosis(Report):
+    """The `collapse`, the likely `causes` of it or of other trouble, and the `evidence`."""
 
     name: str
     collapse: Collapse
@@ -133,7 +121,6 @@ class Diagnosis:
         return f"no collapse, but there is something to improve: {', '.join(cause.name for cause in self.causes)}"
 
     def facts(self) -> dict[str, str]:
-        """What was measured, in words."""
         e = self.evidence
         kl = np.sort(e.kl_per_dim)[::-1]
         shown = " ".join(f"{value:.2f}" for value in kl[:8]) + (" ..." if e.latents > 8 else "")
@@ -156,29 +143,9 @@ class Diagnosis:
             facts["idle"] = f"{idle} of {e.latents} latents cost less than {IDLE} nats: no harm in itself"
         return facts
 
-    def __repr__(self) -> str:
-        facts = self.facts()
-        width = max(map(len, facts)) + 2
-        lines = [f"{self.name}: {self.verdict}", *(f"  {key:<{width}}{value}" for key, value in facts.items())]
-        for number, (cause, evidence, remedy) in enumerate(self.causes, start=1):
-            lines += [f"  {number}. {cause}: {evidence}", f"     try: {remedy}"]
-        return "\n".join(lines)
 
-    def _repr_markdown_(self) -> str:
-        lines = [f"**{_escaped(self.name)}: {self.verdict}**", "", "| | |", "| --- | --- |"]
-        lines += [*(f"| {key} | {value} |" for key, value in self.facts().items()), ""]
-        for number, (cause, evidence, remedy) in enumerate(self.causes, start=1):
-            lines += [f"{number}. **{cause}**: {evidence}. *Try:* {remedy}."]
-        return "\n".join(lines)
-
-
-def _escaped(text: str) -> str:
-    """A text as Markdown that shows it and does nothing: no HTML, no links, no emphasis, no mathematics."""
-    return re.sub(r"([\\`*_~$|!()\[\]])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
-
-
-def diagnose(run: Run, name: str | None = None) -> Diagnosis:
-    """Examines a finished run of a VAE on the data that it learned from, read again.
+def diagnose(run: Run, name: str | None = None) -> Diagnosis | GameDiagnosis:
+    """Examines a finished run of a VAE or a GAN on the data that it learned from, read again.
 
     Its test images judge, or where there are fewer than two of them its training images.
 
@@ -196,29 +163,32 @@ def diagnose(run: Run, name: str | None = None) -> Diagnosis:
 
 
 def diagnose_model(
-    model: VAE,
+    model: VAE | GAN,
     train: Any,
     held_out: Any = None,
     history: pd.DataFrame | None = None,
     config: RunConfig | None = None,
     *,
-    objective: ObjectiveConfig | None = None,
+    objective: ObjectiveConfig | GANObjective | None = None,
     name: str = "model",
-) -> Diagnosis:
-    """Examines a VAE with the images (N, D) in [0, 1] that it learned from, and others that it did not see.
+) -> Diagnosis | GameDiagnosis:
+    """Examines a VAE or GAN with the images (N, D) in [0, 1] that it learned from, and others that it did not see.
 
     Without `held_out` the training images judge; without `history` nothing is said of the course of the training.
     `objective` is that of the training, by default that of `config`; with neither, beta is taken as 1, and latents that
     lie idle are put down to an unknown cause. The model is left as it is, on whichever device that may be.
 
     Raises:
-        ConfigError: the model is no VAE. ValueError: images that it could not have learned, or fewer than two.
+        ConfigError: the model is neither. ValueError: images that it could not have learned, or fewer than two.
     """
     _check_family(model)
     model = copy.deepcopy(model).cpu().float().eval()
     train = _images("train", train, model)
     held_out = train if held_out is None else _images("held_out", held_out, model)
-    past = Past(history, objective or getattr(config, "objective", None), getattr(config, "training", None))
+    played: Any = objective or getattr(config, "objective", None)
+    if isinstance(model, GAN):
+        return diagnose_game(model, held_out, played, name)
+    past = Past(history, played, getattr(config, "training", None))
     evidence = collect(model, train, held_out, past)
     likelihood = getattr(model.likelihood, "config", LikelihoodConfig())  # Bernoulli pixels have no settings
     causes = likely_causes(evidence, likelihood, past)
@@ -226,12 +196,13 @@ def diagnose_model(
 
 
 def _check_family(model: Any) -> None:
-    if not isinstance(model, VAE):
+    if not isinstance(model, VAE | GAN):
         family = getattr(model, "family", type(model).__name__)
-        raise ConfigError(f"a model of the family {family!r}: diagnosis examines a VAE, with a Gaussian q(z|x), only")
+        known = "diagnosis examines a VAE, with a Gaussian q(z|x), or a GAN only"
+        raise ConfigError(f"a model of the family {family!r}: {known}")
 
 
-def _images(name: str, x: Any, model: VAE) -> Tensor:
+def _images(name: str, x: Any, model: VAE | GAN) -> Tensor:
     x = torch.as_tensor(x)
     if x.dim() != 2 or x.shape[1] != model.pixels or len(x) < 2 or not x.is_floating_point():
         raise ValueError(f"{name} is {x.dtype} {tuple(x.shape)}: expected floats (images, {model.pixels}), two or more")

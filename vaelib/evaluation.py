@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vaelib.config import ConfigError
+from vaelib.figures import TITLES, signed
 from vaelib.linear import eigenvalues
 from vaelib.models import VAE, LatentVariableModel, UnsupportedError
 from vaelib.objectives import bits_per_dim
@@ -20,26 +21,11 @@ from vaelib.training import bar
 __all__ = ["TITLES", "Estimate", "active_units", "aggregate_posterior", "directions_in_use", "encode", "expected_error"]
 __all__ += ["kl_per_dim", "log_likelihood", "signed", "squared_error", "summary"]
 
-TITLES = {
-    "elbo": "−ELBO (nats)",
-    "bits_per_dim": "−ELBO (bits/dim)",
-    "reconstruction": "−reconstruction (nats)",
-    "kl": "KL (nats)",
-    "squared_error": "squared error",
-    "active_units": "active units",
-}
-"""What the figures of `summary` are called in a table; see `signed`."""
-
 BATCH = 1000
 ACTIVE = 0.01  # Burda et al.'s least variance of an active unit's mean
 AT_ONCE = {"cpu": (64, 512)}  # images and decodes of `log_likelihood`: its memory stays small, and so in the cache
 AT_ONCE_ELSEWHERE = (1000, 500_000)  # a GPU wants much to do
 FEW = 30  # effective draws of z below which a standard error is not to be trusted
-
-
-def signed(name: str, value: float) -> float:
-    """A figure as tables show it: the ELBO and the reconstruction change their sign, so that less is better."""
-    return -value if name in ("elbo", "reconstruction") else value
 
 
 @torch.no_grad()

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
-from vaelib.config import pick
-from vaelib.posteriors import Posterior
+from vaelib.config import ConfigError, pick
+from vaelib.posteriors import HasKL, Posterior
 
 if TYPE_CHECKING:
     from vaelib.models.base import LatentVariableModel
     from vaelib.models.vae import VAE
 
 __all__ = ["KL", "Loss", "Terms", "analytic_kl", "beta_at", "bits_per_dim", "elbo", "elbo_of", "free_bits_kl"]
-__all__ += ["dream", "importance_weighted_bound"]
+__all__ += ["Estimator", "Pathwise", "dream", "importance_weighted_bound", "importance_weighted_bound_of"]
 
 KL = Literal["analytic", "monte-carlo"]
+Estimator = Literal["plain", "stl", "dreg"]
+"""How the gradient of a bound reaches the encoder; the bound itself is the same. See `importance_weighted_bound`."""
 Loss = Callable[[Tensor, float, "torch.Generator | None"], Mapping[str, Tensor]]
 """What is minimised: (batch (B, D), epoch, generator) -> figures per example, (B,) or (), with "loss" among them."""
 
@@ -79,22 +81,85 @@ def analytic_kl(model: VAE, posterior: Posterior) -> Tensor:
     """
     divergence = posterior.kl(model.prior)
     if divergence is None:
-        raise ValueError(f"the KL to the prior {type(model.prior).__name__} has no closed form: use kl='monte-carlo'")
+        names = f"{type(posterior).__name__} to the prior {type(model.prior).__name__}"
+        raise ValueError(f"the KL of a {names} has no closed form: use kl='monte-carlo'")
     return divergence
 
 
 def importance_weighted_bound(
-    model: LatentVariableModel, x: Tensor, samples: int, generator: torch.Generator | None = None
+    model: LatentVariableModel,
+    x: Tensor,
+    samples: int,
+    generator: torch.Generator | None = None,
+    *,
+    estimator: Estimator = "plain",
 ) -> Tensor:
     """E[log 1/K sum_k p(x, z_k) / q(z_k|x)] with K = `samples`, nats: (B, D) -> (B,). Burda et al. 2016, equation 8.
 
-    A lower bound of log p(x) that is the ELBO at K = 1 and tightens as K grows.
+    A lower bound of log p(x) that is the ELBO at K = 1 and tightens as K grows. `estimator` changes no value, only the
+    gradient of the encoder; that of decoder and prior is the usual one:
+
+    - "plain": all of it, as it follows from the formula.
+    - "stl": without the score of q, "sticking the landing" (Roeder et al. 2017). Less noise near the optimum, and none
+      where q is exact. Unbiased for K = 1, biased for K > 1.
+    - "dreg": each draw's part of "stl" once more times its normalised weight, which makes it unbiased for every K
+      ("doubly reparameterised", Tucker et al. 2019).
 
     Raises:
-        ValueError: for images that the model cannot learn.
+        ValueError: for images that the model cannot learn, and for a posterior that "stl" and "dreg" cannot take apart.
     """
     model.check(x)
-    return torch.logsumexp(model.log_weights(x, samples, generator), 0) - math.log(samples)
+    return importance_weighted_bound_of(model, x, samples, generator, estimator=estimator)
+
+
+def importance_weighted_bound_of(
+    model: LatentVariableModel,
+    x: Tensor,
+    samples: int,
+    generator: torch.Generator | None = None,
+    *,
+    estimator: Estimator = "plain",
+) -> Tensor:
+    """`importance_weighted_bound` of images that have been checked already."""
+    pick("estimator", estimator, get_args(Estimator))
+    q = None if estimator == "plain" else Pathwise(model.posterior(x))
+    log_w = model.log_weights(x, samples, generator, q)
+    if q and estimator == "dreg":
+        q.factors = torch.softmax(log_w.detach(), 0)
+    return torch.logsumexp(log_w, 0) - math.log(samples)
+
+
+class Pathwise:
+    """A posterior whose gradient passes the draws alone: in log q(z|x) its parameters count as constants.
+
+    A gradient that comes back to the draws is multiplied by `factors`, (samples, B), if these are set by then.
+
+    Raises:
+        ConfigError: the posterior has no `detach`, which gives its density with constant parameters.
+    """
+
+    def __init__(self, posterior: Posterior) -> None:
+        detach = getattr(posterior, "detach", None)
+        if detach is None:
+            raise ConfigError(
+                f"estimators 'stl' and 'dreg' need log q(z|x) with its parameters held constant, and "
+                f"{type(posterior).__name__} has no detach(): choose estimator='plain'"
+            )
+        self.posterior, self.constant = posterior, detach()
+        self.factors: Tensor | None = None
+
+    def sample(self, samples: int = 1, generator: torch.Generator | None = None) -> Tensor:
+        z = self.posterior.sample(samples, generator)
+        if z.requires_grad:
+            z.register_hook(lambda gradient: gradient if self.factors is None else gradient * self.factors[..., None])
+        return z
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return self.constant.log_prob(z)
+
+    def kl(self, prior: HasKL) -> None:
+        """A closed form has no draws that a gradient could pass."""
+        return None
 
 
 @torch.no_grad()

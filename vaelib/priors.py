@@ -57,11 +57,15 @@ class VampConfig(Config):
     pseudo_inputs: PositiveInt = 500
 
 
+FlowKind = Literal["spline", "coupling"]
+
+
 class FlowConfig(Config):
-    """A `Flow` of so many `transforms`; it needs kl="monte-carlo" in the objective."""
+    """A `Flow` of one kind and so many `transforms`; it needs kl="monte-carlo" in the objective."""
 
     kind = "name"
     name: Literal["flow"] = "flow"
+    flow: FlowKind = "spline"
     transforms: PositiveInt = 3
 
 
@@ -92,7 +96,7 @@ def make_prior(config: Config, latent_dim: int, pixels: int, encoder: nn.Module)
     if isinstance(config, VampConfig):
         return Vamp(encoder, pixels, latent_dim, config.pseudo_inputs)
     if isinstance(config, FlowConfig):
-        return Flow(latent_dim, config.transforms)
+        return Flow(latent_dim, config.transforms, kind=config.flow)
     return StandardNormal(latent_dim)
 
 
@@ -181,14 +185,24 @@ class Vamp(Prior):
 
 
 class Flow(Prior):
-    """p(z) = N(f(z); 0, I) |det df/dz|, with f a neural spline flow of `transforms` steps (Durkan et al. 2019)."""
+    """p(z) = N(f(z); 0, I) |det df/dz|, with f of so many `transforms`, whose networks have two layers of `width`.
 
-    def __init__(self, latent_dim: int, transforms: int = 3, width: int = 64) -> None:
-        from zuko.flows import NSF
+    "spline" is a neural spline flow, autoregressive, so that it draws in Z passes (Durkan et al. 2019). Each of its
+    transforms is the identity outside [-5, 5]. "coupling" is RealNVP, which draws in one pass (Dinh et al. 2017).
+
+    Raises:
+        ConfigError: a coupling flow over one dimension, which has no second half to couple to.
+    """
+
+    def __init__(self, latent_dim: int, transforms: int = 3, width: int = 64, *, kind: FlowKind = "spline") -> None:
+        from zuko.flows import NSF, RealNVP
 
         super().__init__()
+        if kind == "coupling" and latent_dim < 2:
+            raise ConfigError("a coupling flow needs latent_dim=2 or more: use flow='spline' for one")
         self.latent_dim = latent_dim
-        self.flow = NSF(latent_dim, transforms=transforms, hidden_features=(width, width))
+        flows = {"spline": NSF, "coupling": RealNVP}
+        self.flow = flows[kind](latent_dim, transforms=transforms, hidden_features=(width, width))
 
     def log_prob(self, z: Tensor) -> Tensor:
         base, log_det = self.flow().transform.call_and_ladj(z)

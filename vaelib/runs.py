@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import platformdirs
 import safetensors.torch
 import torch
 from pydantic import Field, SerializeAsAny, model_validator
@@ -29,12 +28,11 @@ from vaelib.data import NAMES, DataConfig, DataError, Prepared, binarise, identi
 from vaelib.evaluation import summary
 from vaelib.models import LatentVariableModel, ModelConfig, ObjectiveConfig, VAEConfig, new_model
 from vaelib.models.base import Objective, family_of
-from vaelib.store import FORMAT, MANIFEST, BrokenRunError, Directories, StoreError
+from vaelib.store import FORMAT, MANIFEST, RUNS_DIR_VARIABLE, BrokenRunError, Directories, StoreError, runs_folder
 from vaelib.training import Checkpoint, NonFiniteLossError, TrainingConfig, fit
 
 __all__ = ["RUNS_DIR_VARIABLE", "Run", "RunConfig", "Store", "data_of", "train"]
 
-RUNS_DIR_VARIABLE = "VAELIB_RUNS"
 NO_WORD = re.compile(r"[^\w+-]+")
 BINARISATIONS = 5  # draws of dynamically binarised pixels that a run's figures are means over
 
@@ -65,6 +63,15 @@ class RunConfig(Config):
             "model": model if isinstance(model, ModelConfig) else family.Settings(**model),
             "objective": objective if isinstance(objective, Objective) else family.Objective(**objective),
         }
+
+    @model_validator(mode="after")
+    def _check(self) -> RunConfig:
+        if self.training.patience and math.isinf(self.objective.settled_epochs):
+            raise ConfigError(
+                f"training.patience={self.training.patience} waits for the best loss, but a loss of the family "
+                f"{self.model.family!r} says nothing of how good the model is: leave patience alone"
+            )
+        return self
 
     def resolved(self) -> dict[str, Any]:
         """All settings as JSON has them, but for the name that the data go by."""
@@ -149,8 +156,7 @@ class Store(Directories):
     """The runs in a folder: that in VAELIB_RUNS, else one in the user's cache."""
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
-        chosen = folder or os.environ.get(RUNS_DIR_VARIABLE)
-        super().__init__(Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("vaelib") / "runs")
+        super().__init__(Path(folder).expanduser() if folder else runs_folder())
         self._identities: dict[tuple[str, str | None, str], tuple[str, dict[str, str]]] = {}
 
     def identity(self, data: DataConfig) -> tuple[str, dict[str, str]]:

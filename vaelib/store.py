@@ -11,14 +11,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import platformdirs
 from filelock import FileLock, Timeout
 
 from vaelib.config import ConfigError, unknown
 
-__all__ = ["FORMAT", "BrokenRunError", "BusyError", "Directories", "StoreError"]
+__all__ = ["FORMAT", "RUNS_DIR_VARIABLE", "BrokenRunError", "BusyError", "Directories", "StoreError", "runs_folder"]
 
 FORMAT = 4
 MANIFEST = "manifest.json"
+RUNS_DIR_VARIABLE = "VAELIB_RUNS"
 
 
 class StoreError(RuntimeError):
@@ -31,6 +33,12 @@ class BrokenRunError(StoreError):
 
 class BusyError(RuntimeError):
     """Another process is making what was asked for, and the caller did not want to wait."""
+
+
+def runs_folder() -> Path:
+    """Where runs are kept: the folder in VAELIB_RUNS, else one in the user's cache."""
+    chosen = os.environ.get(RUNS_DIR_VARIABLE)
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("vaelib") / "runs"
 
 
 class Directories:
@@ -62,7 +70,8 @@ class Directories:
         if len(found) == 1:
             return self.folder / found[0]
         if found:
-            raise ConfigError(f"{len(found)} runs have {text!r} in their name: {', '.join(found[:5])}")
+            more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+            raise ConfigError(f"{len(found)} runs have {text!r} in their name: {', '.join(found[:10])}{more}")
         near = unknown("run", text, names).partition(" valid:")[0].rstrip(":")
         raise ConfigError(f"{near} (vaelib runs list shows all in {self.folder})")
 

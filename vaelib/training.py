@@ -40,6 +40,7 @@ OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": torch.optim.SGD,
 }
 DIGEST = hashlib.sha256().digest_size
+BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"  # leaves a bar at 100 columns
 INTERRUPTED = threading.Event()
 """Set when training shall stop at its next checkpoint, which is then due at once."""
 
@@ -106,7 +107,7 @@ def fit(
     *,
     seed: int = 0,
     held_out: Mapping[str, Tensor] | None = None,
-    settled: int = 0,
+    settled: float = 0,
     checkpoint: Checkpoint | None = None,
     progress: bool | None = None,
     on_epoch: Callable[[dict[str, float]], object] | None = None,
@@ -141,16 +142,19 @@ def fit(
     session = _Session(model, loss, config, torch.Generator(device).manual_seed(seed), settled)
     if checkpoint and (saved := checkpoint.load()):
         session.restore(*saved)
-    with bar(total=config.epochs, initial=len(session.rows), desc="training", unit="epoch", show=progress) as shown:
+    steps = math.ceil(len(train) / config.batch_size)
+    done = len(session.rows) * steps
+    with bar(total=config.epochs * steps, initial=done, unit="step", bar_format=BAR, show=progress) as shown:
         while not session.over:
+            shown.set_description_str(f"epoch {len(session.rows) + 1}/{config.epochs}")
             start = time.perf_counter()
-            row = _epoch(session, train)
+            row = _epoch(session, train, shown.update)
             for name, x in held_out.items():
                 means = averages(model, loss, x, len(session.rows) + 1, seed=seed)
                 row |= {f"{name}_{key}": value for key, value in means.items()}
             session.finish_epoch(row, len(train), time.perf_counter() - start)
-            shown.set_postfix_str(" ".join(f"{key} {row[key]:.2f}" for key in row if key.endswith("_loss")))
-            shown.update()
+            losses = {key.removesuffix("_loss"): value for key, value in row.items() if key.endswith("_loss")}
+            shown.set_postfix_str(" ".join(f"{name} {value:.2f}" for name, value in losses.items()))
             if on_epoch:
                 on_epoch(dict(session.rows[-1]))
             if checkpoint and checkpoint.due() and not session.over:
@@ -177,13 +181,14 @@ def averages(
     return recorded.means()
 
 
-def _epoch(session: _Session, train: Tensor) -> dict[str, float]:
-    """One pass over the data in random order."""
+def _epoch(session: _Session, train: Tensor, tick: Callable[[], object]) -> dict[str, float]:
+    """One pass over the data in random order; calls `tick` after each step."""
     model, config, epoch = session.model, session.config, len(session.rows)
     weights = list(model.parameters())
     model.train()
     recorded = _Means()
     batches = math.ceil(len(train) / config.batch_size)
+    losses: list[Tensor] = []
     for step, batch in enumerate(_shuffled(train, config.batch_size, session.generator)):
         progress = epoch + step / batches
         for (parameters, loss), optimiser in zip(session.pairs, session.optimisers, strict=True):
@@ -191,10 +196,9 @@ def _epoch(session: _Session, train: Tensor) -> dict[str, float]:
                 group["lr"] = config.rate_at(progress)
             figures = loss(batch, progress, session.generator)
             mean_loss = figures["loss"].mean()
-            if not math.isfinite(mean_loss.item()):
-                number = epoch * batches + step
-                what = f"the loss became {mean_loss.item()} at step {number}, epoch {epoch + 1}"
-                raise session.failure(what, untrained=number == 0)
+            losses.append(mean_loss.detach())
+            if _answers_at_once(train.device) and not math.isfinite(mean_loss.item()):
+                raise session.diverged(losses, batches)
             recorded.add(figures, len(batch))
             for weight in weights:  # as optimiser.zero_grad() does, in a tenth of the time
                 weight.grad = None
@@ -202,7 +206,15 @@ def _epoch(session: _Session, train: Tensor) -> dict[str, float]:
             if config.clip_norm:
                 nn.utils.clip_grad_norm_(parameters, config.clip_norm)
             optimiser.step()
+        tick()
+    if not all(map(math.isfinite, torch.stack(losses).tolist())):
+        raise session.diverged(losses, batches)
     return {f"train_{key}": value for key, value in recorded.means().items()}
+
+
+def _answers_at_once(device: torch.device) -> bool:
+    """Whether a loss can be looked at after each step. A GPU would be waited for: it is asked once, after the epoch."""
+    return device.type == "cpu"
 
 
 def _shuffled(x: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -244,7 +256,7 @@ class _Session:
     """Everything that changes during training, so that it can be saved and taken up again."""
 
     def __init__(
-        self, model: nn.Module, loss: Losses, config: TrainingConfig, generator: torch.Generator, settled: int
+        self, model: nn.Module, loss: Losses, config: TrainingConfig, generator: torch.Generator, settled: float
     ) -> None:
         self.model, self.config, self.generator, self.settled = model, config, generator, settled
         self.pairs = _pairs(model, loss)
@@ -285,6 +297,14 @@ class _Session:
             history["kept"] = history["epoch"] == self.best_epoch
         history.attrs["seconds"] = self.seconds
         return history
+
+    def diverged(self, losses: Sequence[Tensor], batches: int) -> NonFiniteLossError:
+        """What became of an epoch of so many `batches`: the first of its `losses` so far that is nan or infinite."""
+        values = torch.stack(list(losses)).tolist()
+        first = next(index for index, value in enumerate(values) if not math.isfinite(value))
+        step = len(self.rows) * batches + first // len(self.pairs)
+        what = f"the loss became {values[first]} at step {step}, epoch {len(self.rows) + 1}"
+        return self.failure(what, untrained=first == step == 0)
 
     def failure(self, what: str, *, untrained: bool = False) -> NonFiniteLossError:
         """Brings back the last good weights and says what happened."""

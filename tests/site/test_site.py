@@ -107,3 +107,18 @@ def test_every_picture_has_an_alternative_text(site):
     pages = [site[1] / f"{name}.html" for name in contents(ROOT)]
     pictures = [(page.name, picture) for page in pages for picture in parsed(page).select("article img")]
     assert [(page, str(picture)) for page, picture in pictures if not picture.get("alt") or "/" in picture["alt"]] == []
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("-133.9 (-134.2 to -133.1)", "−133.9 (−134.2 to −133.1)"),
+        ("-0.00", "0.00"),
+        ("0.01 (-0.00 to 0.02)", "0.01 (0.00 to 0.02)"),
+        ("-0.003", "−0.003"),
+        ("kingma-welling 2013-12", "kingma-welling 2013-12"),
+    ],
+)
+def test_tables_have_true_minus_signs(cell, expected):
+    assert extension.tidy(f"<td>{cell}</td>") == f"<td>{expected}</td>"
+    assert extension.tidy(f"<pre>{cell}</pre>") == f"<pre>{cell}</pre>", "code stays as it was typed"

@@ -3,11 +3,13 @@
 import io
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ import pytest
 
 from vaelib import __version__
 from vaelib.cli import main
+from vaelib.cli.options import WORDS
+from vaelib.config import flat
 from vaelib.data import DataConfig
 from vaelib.models import VAEConfig
 from vaelib.runs import RunConfig, Store
@@ -72,6 +76,64 @@ def test_help_and_version_need_no_torch():
     code = "import sys; sys.modules['torch'] = None; from vaelib.cli import main; sys.exit(main(sys.argv[1:]))"
     for argument, expected in (("--help", "evaluate"), ("--version", __version__), ("data", "verify")):
         ran = subprocess.run([sys.executable, "-c", code, argument], capture_output=True, text=True, cwd=ROOT)
+        assert ran.returncode == 0 and expected in ran.stdout, ran.stderr
+
+
+def test_every_setting_has_a_description():
+    """In words for a user of the command line: none speaks of Python."""
+    assert [name for name in flat(RunConfig()) if name not in WORDS] == []
+    assert [text for text in WORDS.values() for part in ("`", "None", "True", "_") if part in text] == []
+
+
+def test_descriptions_reach_the_help(vaelib, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    out = vaelib("train --help")[1]
+    assert [text for text in WORDS.values() if text not in out] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_examples_can_be_copied(vaelib, command):
+    """No line is broken by a terminal of 80 columns, and a shell reads what stands there as one command."""
+    lines = vaelib(f"{command} --help")[1].partition("Example:\n")[2].splitlines()
+    assert max(map(len, lines)) < 80
+    commands = "\n".join(lines).replace("\\\n", " ").splitlines()
+    assert all(shlex.split(line)[: 1 + len(command.split())] == ["vaelib", *command.split()] for line in commands)
+    assert all(line.endswith("\\") for line, below in pairwise(lines) if below.startswith("    "))
+
+
+def test_a_setting_may_be_written_as_in_python_or_as_an_option(vaelib, small, images):
+    line = small.replace("latent-dim", "latent_dim")
+    assert vaelib(f"train {line}")[1].startswith(str(Store().path(config(images))))
+    for name in ("model.latent_dim", "model.latent-dim"):
+        assert vaelib(f"sweep {small} --grid {name}=1,2 --jobs 1")[2] == "runs: 2 finished, 0 failed\n"
+
+
+def test_train_says_whether_it_trained_or_loaded(vaelib, small):
+    assert re.search(r"^trained in \d\.\d s$", vaelib(f"train {small}")[1], re.M)
+    assert re.search(r"^loaded: it was trained before, in \d\.\d s$", vaelib(f"train {small}")[1], re.M)
+
+
+def test_runs_are_chosen_and_sorted(vaelib, small, images):
+    for epochs in (1, 3):
+        vaelib(f"sweep {small} --training.epochs {epochs} --grid seed=0,1 --jobs 1")
+    names = {e: Store().path(config(images).replace(training={"epochs": e, "device": "cpu"})).name for e in (1, 3)}
+    out = vaelib("runs list --where training.epochs=3 seed=0 data.name=noise.npy")[1]
+    assert names[3] in out and names[1] not in out and "1 in " in out
+    assert re.search(r" \d+\.\d s ", out), "seconds, below a minute"
+    figures = [float(line.split()[9]) for line in vaelib("runs list --sort elbo")[1].splitlines()[1:-1]]
+    assert len(figures) == 4 and figures == sorted(figures)
+    assert "no such runs" in vaelib("runs list --where seed=7")[1]
+    status, _, err = vaelib("runs list --where model.latents=2")
+    assert status == 2 and "did you mean 'model.latent_dim'?" in err
+    status, _, err = vaelib("runs show z2")
+    assert status == 2 and all(name in err for name in names.values())
+
+
+def test_runs_are_listed_and_shown_without_torch(vaelib, small, folder):
+    vaelib(f"train {small}")
+    code = "import sys; sys.modules['torch'] = None; from vaelib.cli import main; sys.exit(main(sys.argv[1:]))"
+    for words, expected in ((["list"], "finished"), (["show", "z2"], "squared error")):
+        ran = subprocess.run([sys.executable, "-c", code, "runs", *words], capture_output=True, text=True, cwd=ROOT)
         assert ran.returncode == 0 and expected in ran.stdout, ran.stderr
 
 

@@ -1,5 +1,7 @@
 """The VAE as one of the families: shapes, settings, initial weights and the losses that train it."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,7 +13,7 @@ from vaelib.likelihoods import LikelihoodConfig, make_likelihood
 from vaelib.models import FAMILIES, VAE, ObjectiveConfig, UnsupportedError, VAEConfig, new_model, register
 from vaelib.models.base import LatentVariableModel, ModelConfig, Objective, family_of
 from vaelib.objectives import beta_at, dream, elbo, free_bits_kl, importance_weighted_bound
-from vaelib.posteriors import gaussian_kl
+from vaelib.posteriors import FlowPosterior, IAFConfig, PlanarConfig, gaussian_kl
 from vaelib.priors import Tempered, VampConfig
 from vaelib.training import TrainingConfig, fit
 
@@ -138,6 +140,33 @@ def test_importance_weighted_loss_is_the_negative_bound():
     torch.testing.assert_close(figures["elbo"], -figures["loss"])
 
 
+@pytest.mark.parametrize("estimator", ["stl", "dreg"])
+def test_the_importance_weighted_loss_takes_its_gradient_by_the_estimator(estimator):
+    model, x = small_vae(2), images(5, D)
+    loss = only_loss(model, ObjectiveConfig(bound="importance-weighted", samples=7, estimator=estimator))
+    figures = loss(x, 0.0, generator())
+    bound = importance_weighted_bound(model, x, 7, generator(), estimator=estimator)
+    torch.testing.assert_close(figures["loss"], -bound)
+    found, expected = gradients_of(figures["loss"].sum(), model), gradients_of(-bound.sum(), model)
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, expected[name])
+    plain = importance_weighted_bound(model, x, 7, generator())
+    assert not torch.allclose(found["encoder.mean.bias"], gradients_of(-plain.sum(), model)["encoder.mean.bias"])
+
+
+def test_the_elbo_with_stl_has_the_terms_of_the_elbo_and_the_gradient_of_one_draw():
+    model, x = small_vae(2), images(5, D)
+    loss = only_loss(model, ObjectiveConfig(kl="monte-carlo", estimator="stl"))
+    figures = loss(x, 0.0, generator())
+    terms = elbo(model, x, kl="monte-carlo", generator=generator())
+    for name, term in terms._asdict().items():
+        torch.testing.assert_close(figures[name], term)
+    bound = importance_weighted_bound(model, x, 1, generator(), estimator="stl")
+    found, expected = gradients_of(figures["loss"].sum(), model), gradients_of(-bound.sum(), model)
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, expected[name])
+
+
 def gradients_of(figure, model):
     found = torch.autograd.grad(figure, list(model.parameters()), allow_unused=True)
     return {name: g for (name, _), g in zip(model.named_parameters(), found, strict=True) if g is not None}
@@ -204,6 +233,10 @@ def test_the_wake_phase_does_not_move_the_encoder(kl):
         ({"free_bits": 1.0, "kl": "monte-carlo"}, "nats per dimension"),
         ({"samples": 0}, "samples=0"),
         ({"algorithm": "wake-sleep", "beta": 2.0}, "wake-sleep has no weighed KL"),
+        ({"algorithm": "wake-sleep", "kl": "monte-carlo", "estimator": "stl"}, "wake-sleep has no estimator='stl'"),
+        ({"estimator": "dreg", "kl": "monte-carlo"}, "needs bound='importance-weighted'"),
+        ({"estimator": "stl"}, "set kl='monte-carlo'"),
+        ({"estimator": "drag"}, "did you mean 'dreg'"),
         ({"algorithm": "wakesleep"}, "did you mean 'wake-sleep'"),
         ({"kl": "analytical"}, "did you mean 'analytic'"),
     ],
@@ -211,6 +244,98 @@ def test_the_wake_phase_does_not_move_the_encoder(kl):
 def test_bad_objective_settings_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         ObjectiveConfig(**settings)
+
+
+# A flow as posterior
+
+FLOWS = {"planar": PlanarConfig(steps=3), "iaf": IAFConfig(transforms=2)}
+every_flow = pytest.mark.parametrize("posterior", FLOWS.values(), ids=FLOWS.keys())
+BY_SAMPLING = ObjectiveConfig(kl="monte-carlo")
+
+
+@every_flow
+def test_a_flow_posterior_learns_with_the_model(posterior):
+    """Every weight has a gradient, which finite differences confirm on one of the flow's own."""
+    model, x = small_vae(2, posterior=posterior), images(5, D)
+    loss = only_loss(model, BY_SAMPLING)
+
+    def value():
+        return loss(x, 0.0, generator())["loss"].sum()
+
+    gradients = gradients_of(value(), model)
+    assert set(gradients) == {name for name, _ in model.named_parameters()}
+    name, weight = max(model.flow.named_parameters(), key=lambda pair: pair[1].numel())
+    at = tuple(index.item() for index in torch.unravel_index(gradients[f"flow.{name}"].abs().argmax(), weight.shape))
+    with torch.no_grad():
+        weight[at] += 1e-6
+        above = value()
+        weight[at] -= 2e-6
+        below = value()
+    assert gradients[f"flow.{name}"][at].item() == pytest.approx((above - below).item() / 2e-6, rel=1e-5)
+
+
+@every_flow
+def test_a_flow_posterior_gives_bounds_of_the_exact_evidence(posterior):
+    """log p(x) by quadrature over two latents: the ELBO lies below, and importance sampling finds it."""
+    model, x = small_vae(2, posterior=posterior), images(4, D)
+    axis = torch.linspace(-7, 7, 281)
+    z = torch.cartesian_prod(axis, axis)[:, None]
+    model.encoder.log_var.bias.data += 1  # a wide q(z|x), so that no weight is large
+    with torch.no_grad():
+        joint = model.likelihood.log_prob(x, model.decode(z)) + model.prior.log_prob(z)
+        evidence = torch.logsumexp(joint, 0) + 2 * math.log(14 / 280)
+        bound = elbo(model, x, samples=20_000, kl="monte-carlo", generator=generator()).elbo
+    estimate = log_likelihood(model, x, 20_000, generator(), progress=False)
+    torch.testing.assert_close(estimate.value, evidence, atol=0.02, rtol=0)
+    assert (bound < evidence).all()
+    assert model.terms(x, generator())["elbo"].shape == (4,)
+
+
+@every_flow
+def test_codes_and_reconstructions_are_at_the_flows_centre(posterior):
+    model, x = small_vae(2, posterior=posterior), images(5, D)
+    q = model.posterior(x)
+    assert isinstance(q, FlowPosterior) and not torch.allclose(q.centre, q.base.mean)
+    torch.testing.assert_close(model.codes(x), q.flow(q.base.mean)[0].detach())
+    torch.testing.assert_close(model.reconstruct(x), model.mean_image(model.codes(x)))
+    with pytest.raises(
+        UnsupportedError, match=rf"no mean and log-variance of q\(z\|x\), as posterior='{posterior.name}'"
+    ):
+        model.encode(x)
+    with pytest.raises(ValueError, match=r"expected \(batch, 6\)"):
+        model.posterior(x[:, :5])
+
+
+@every_flow
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        ({}, "has no closed form: use kl='monte-carlo'"),
+        ({"algorithm": "wake-sleep", "kl": "monte-carlo"}, "wake-sleep asks q"),
+        ({"estimator": "stl", "kl": "monte-carlo"}, "estimator=.stl. asks q"),
+    ],
+    ids=["analytic", "wake-sleep", "stl"],
+)
+def test_what_a_flow_posterior_cannot_do_is_refused_before_training(posterior, objective, message):
+    with pytest.raises(ConfigError, match=message):
+        small_vae(2, posterior=posterior).losses(ObjectiveConfig(**objective))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"posterior": {"name": "planer"}}, "did you mean 'planar'"),
+        ({"posterior": {"name": "planar", "steps": 0}}, "steps=0"),
+        ({"posterior": {"name": "planar"}, "prior": {"name": "vamp"}}, "prior='vamp' is a mixture of Gaussian"),
+    ],
+)
+def test_bad_posterior_settings_are_refused(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        VAEConfig(**settings)
+
+
+def test_without_a_flow_nothing_is_added():
+    assert not any(name.startswith("flow") for name in small_vae(2).state_dict())
 
 
 def test_settled_epochs_are_those_of_the_warm_up():

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from vaelib.config import ConfigError
 from vaelib.evaluation import log_likelihood
 from vaelib.likelihoods import LikelihoodConfig
 from vaelib.models import VAE, VAEConfig
 from vaelib.objectives import beta_at, bits_per_dim, dream, elbo, free_bits_kl, importance_weighted_bound
-from vaelib.posteriors import gaussian_log_prob
+from vaelib.posteriors import DiagonalGaussian, gaussian_kl, gaussian_log_prob
+from vaelib.priors import VampConfig
 
 pytestmark = pytest.mark.usefixtures("float64")
 D = 6
@@ -152,3 +154,169 @@ def test_bits_per_dim_of_a_uniform_image_is_eight():
     assert bits_per_dim(0.0, D, density=True) == pytest.approx(
         math.log2(255)
     )  # density 1 on [0, 1]: levels 1/255 apart
+
+
+# Estimators of the gradient, on models with one latent whose expectations are integrals over the noise
+
+
+class OnGrid(DiagonalGaussian):
+    """A posterior whose draws are those of a given noise (K, B, Z)."""
+
+    def __init__(self, mean, log_var, noise):
+        super().__init__(mean, log_var)
+        self.noise = noise
+
+    def sample(self, samples=1, generator=None):
+        return self.mean + torch.exp(0.5 * self.log_var) * self.noise[:samples]
+
+
+def expected_bound(model, x, samples, estimator="plain", nodes=24):
+    """The bound of one image x (1, D) as an integral over its `samples` draws by Gauss-Hermite quadrature, ()."""
+    points, weights = np.polynomial.hermite_e.hermegauss(nodes)
+    noise = torch.cartesian_prod(*[torch.from_numpy(points)] * samples).reshape(-1, samples)  # (nodes^K, K)
+    chance = torch.cartesian_prod(*[torch.from_numpy(weights / weights.sum())] * samples).reshape(-1, samples).prod(-1)
+    model.posterior = lambda x: OnGrid(*model.encode(x), noise.T[..., None])
+    bound = importance_weighted_bound(model, x.expand(len(noise), -1), samples, estimator=estimator)
+    del model.posterior
+    return (bound * chance).sum()
+
+
+def gradients(figure, model):
+    """Those of the encoder and of the rest, in one vector each."""
+    named = dict(model.named_parameters())
+    found = torch.autograd.grad(figure, list(named.values()), allow_unused=True)
+    parts = {"encoder": [], "rest": []}
+    for name, gradient in zip(named, found, strict=True):
+        parts["encoder" if name.startswith("encoder.") else "rest"].append(
+            torch.zeros_like(named[name]).flatten() if gradient is None else gradient.flatten()
+        )
+    return {part: torch.cat(of) for part, of in parts.items()}
+
+
+def gentle_vae(likelihood, **settings):
+    """One latent, and weights so even that quadrature is exact to many digits."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return VAE(VAEConfig(latent_dim=1, likelihood=likelihood, **settings), (2, 3)).double()
+
+
+def bernoulli_vae():
+    return gentle_vae(LikelihoodConfig(), hidden=(8,))
+
+
+def linear_vae(*, exact=False):
+    """x = b + w z + epsilon; with `exact`, q(z|x) is the true posterior of every image."""
+    likelihood = LikelihoodConfig(name="gaussian", mean="identity", sigma="fixed", sigma_value=1.0)
+    model = gentle_vae(likelihood, hidden=(), activation="identity")
+    if exact:
+        w, b = model.decoder.outputs.weight[:, 0].detach(), model.decoder.outputs.bias.detach()
+        precision = 1 + w @ w
+        model.encoder.mean.weight.data[0] = w / precision
+        model.encoder.mean.bias.data[0] = -(w @ b) / precision
+        model.encoder.log_var.weight.data.zero_()
+        model.encoder.log_var.bias.data[0] = -precision.log()
+    return model
+
+
+def test_the_bound_rises_with_k_from_the_elbo_towards_the_evidence():
+    """By integrals and closed forms, so that no chance decides."""
+    model, x = linear_vae(), images(1, D)
+    bounds = [expected_bound(model, x, k).item() for k in (1, 2, 3)]
+    mean, log_var = model.encode(x)
+    spread = 0.5 * log_var.exp() * model.decoder.outputs.weight.square().sum()  # E|w (z - mean)|^2 / 2
+    reconstruction = model.likelihood.log_prob(x, model.decode(mean)) - spread
+    assert bounds[0] == pytest.approx((reconstruction - gaussian_kl(mean, log_var)).item(), abs=1e-9)
+    assert bounds[0] < bounds[1] < bounds[2] < evidence_by_quadrature(model, x).item()
+
+
+@pytest.mark.parametrize("make", [bernoulli_vae, linear_vae])
+@pytest.mark.parametrize(("estimator", "samples"), [("stl", 1), ("dreg", 1), ("dreg", 2), ("dreg", 3)])
+def test_unbiased_estimators_have_the_gradient_of_the_bound(make, estimator, samples):
+    model, x = make(), images(1, D)
+    truth = gradients(expected_bound(model, x, samples), model)
+    found = gradients(expected_bound(model, x, samples, estimator), model)
+    torch.testing.assert_close(found["encoder"], truth["encoder"], rtol=0, atol=1e-3 * truth["encoder"].norm().item())
+    torch.testing.assert_close(found["rest"], truth["rest"])
+
+
+@pytest.mark.parametrize("make", [bernoulli_vae, linear_vae])
+def test_sticking_the_landing_is_biased_with_two_draws(make):
+    model, x = make(), images(1, D)
+    truth = gradients(expected_bound(model, x, 2), model)
+    found = gradients(expected_bound(model, x, 2, "stl"), model)
+    assert found["encoder"].norm() > 2 * truth["encoder"].norm()
+    torch.testing.assert_close(found["rest"], truth["rest"])
+
+
+@pytest.mark.parametrize(("estimator", "samples"), [("stl", 1), ("stl", 3), ("dreg", 3)])
+def test_where_q_is_exact_no_draw_moves_the_encoder(estimator, samples):
+    model, x = linear_vae(exact=True), images(4, D)
+    torch.testing.assert_close(importance_weighted_bound(model, x, 1, generator()), evidence_by_quadrature(model, x))
+    plain = gradients(importance_weighted_bound(model, x, samples, generator()).sum(), model)
+    bound = importance_weighted_bound(model, x, samples, generator(), estimator=estimator)
+    found = gradients(bound.sum(), model)
+    assert plain["encoder"].norm() > 0.1
+    assert found["encoder"].abs().max() < 1e-10
+    torch.testing.assert_close(found["rest"], plain["rest"])
+
+
+@pytest.mark.parametrize("estimator", ["stl", "dreg"])
+def test_drawn_gradients_average_to_those_of_the_integral(estimator):
+    model, x, repeats = linear_vae(), images(1, D), 100_000
+    samples = {"stl": 1, "dreg": 2}[estimator]
+    bound = importance_weighted_bound(model, x.expand(repeats, D), samples, generator(), estimator=estimator)
+    found, truth = gradients(bound.mean(), model), gradients(expected_bound(model, x, samples), model)
+    torch.testing.assert_close(found["encoder"], truth["encoder"], rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("estimator", ["plain", "stl", "dreg"])
+def test_the_estimator_does_not_change_the_bound(estimator):
+    model, x = small_vae(2), images(5, D)
+    bound = importance_weighted_bound(model, x, 3, generator(), estimator=estimator)
+    log_w = model.log_weights(x, 3, generator())
+    torch.testing.assert_close(bound, torch.log(log_w.exp().mean(0)))
+    assert bound.requires_grad
+    with torch.no_grad():
+        again = importance_weighted_bound(model, x, 3, generator(), estimator=estimator)
+    assert torch.equal(again, bound)
+
+
+@pytest.mark.parametrize("estimator", ["stl", "dreg"])
+def test_a_prior_that_looks_through_the_encoder_keeps_its_gradient(estimator):
+    """With one draw both are without bias: on average the encoder's gradient is the plain one, prior included."""
+    prior = VampConfig(pseudo_inputs=3)
+    model, x = gentle_vae(LikelihoodConfig(), hidden=(8,), prior=prior), images(1, D)
+    truth = gradients(expected_bound(model, x, 1), model)
+    found = gradients(expected_bound(model, x, 1, estimator), model)
+    torch.testing.assert_close(found["encoder"], truth["encoder"], rtol=0, atol=1e-5)
+    torch.testing.assert_close(found["rest"], truth["rest"])
+
+
+class Given:
+    """A model of which only the weights are known."""
+
+    def __init__(self, log_w):
+        self.log_w = log_w
+
+    def check(self, x):
+        pass
+
+    def log_weights(self, x, samples, generator=None, posterior=None):
+        return self.log_w[:samples]
+
+
+def test_the_bound_is_the_log_of_the_mean_whatever_the_size_of_the_weights():
+    """Not the mean of the logs, and without underflow or overflow."""
+    log_w = torch.tensor([[-5000.0, 5000.0, 0.0], [-7000.0, 5000.0, math.log(3)]])
+    bound = importance_weighted_bound(Given(log_w), torch.zeros(3, D), 2)
+    torch.testing.assert_close(bound, torch.tensor([-5000 - math.log(2), 5000, math.log(2)]))
+
+
+def test_an_estimator_that_is_unknown_or_that_a_posterior_cannot_serve_is_refused():
+    model, x = small_vae(), images(2, D)
+    with pytest.raises(ConfigError, match="unknown estimator 'drag': did you mean 'dreg'"):
+        importance_weighted_bound(model, x, 2, estimator="drag")
+    model.posterior = lambda x: type("Fixed", (), {})()
+    with pytest.raises(ConfigError, match=r"Fixed has no detach\(\): choose estimator='plain'") as error:
+        importance_weighted_bound(model, x, 2, estimator="stl")
+    assert "\n" not in str(error.value)

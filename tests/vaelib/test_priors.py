@@ -42,16 +42,16 @@ def vamp():
     return model.prior
 
 
-def flow():
+def flow(kind="spline"):
     torch.manual_seed(0)
-    prior = Flow(2, transforms=2, width=16)
+    prior = Flow(2, transforms=2, width=16, kind=kind)
     for parameter in prior.parameters():
         parameter.data.add_(0.3 * torch.randn_like(parameter))
     return prior
 
 
 PRIORS = {"standard": lambda: StandardNormal(2), "tempered": lambda: Tempered(2, 0.7)}
-PRIORS |= {"mixture": mixture, "vamp": vamp, "flow": flow}
+PRIORS |= {"mixture": mixture, "vamp": vamp, "flow": flow, "coupling": lambda: flow("coupling")}
 every_prior = pytest.mark.parametrize("make", PRIORS.values(), ids=PRIORS.keys())
 
 
@@ -183,7 +183,44 @@ def test_a_prior_has_only_the_settings_of_its_kind():
         amended(vamp, {"prior.transforms": 2})
 
 
-@pytest.mark.parametrize("prior", [VampConfig(pseudo_inputs=4), FlowConfig(transforms=1)], ids=["vamp", "flow"])
+@pytest.mark.parametrize("kind", ["spline", "coupling"])
+def test_a_flows_log_determinant_is_that_of_autograds_jacobian(kind):
+    prior, z = flow(kind).double(), torch.randn(6, 2, generator=torch.Generator().manual_seed(0)).double()
+    transform = prior.flow().transform
+    for point, (base, log_det) in zip(z, map(transform.call_and_ladj, z), strict=True):
+        jacobian = torch.autograd.functional.jacobian(transform, point)
+        torch.testing.assert_close(log_det, torch.linalg.det(jacobian).abs().log())
+        normal = torch.distributions.Normal(0.0, 1.0).log_prob(base).sum()
+        torch.testing.assert_close(prior.log_prob(point), normal + log_det)
+
+
+@pytest.mark.parametrize("kind", ["spline", "coupling"])
+def test_a_flow_prior_set_to_the_identity_is_the_standard_normal(kind):
+    prior, z = Flow(2, kind=kind), 2 * torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
+    for parameter in prior.parameters():
+        parameter.data.zero_()
+    torch.testing.assert_close(prior.log_prob(z), StandardNormal(2).log_prob(z))
+
+
+@torch.no_grad()
+def test_a_spline_is_the_identity_far_out():
+    prior, far = flow(), torch.tensor([[6.0, -7.0], [-5.5, 9.0]])
+    torch.testing.assert_close(prior.log_prob(far), StandardNormal(2).log_prob(far))
+    assert not torch.allclose(prior.log_prob(far / 5), StandardNormal(2).log_prob(far / 5))
+
+
+def test_a_flow_over_one_dimension_is_a_spline():
+    assert Flow(1, kind="spline").log_prob(torch.zeros(3, 1)).shape == (3,)
+    with pytest.raises(ConfigError, match=r"a coupling flow needs latent_dim=2 or more: use flow='spline' for one"):
+        VAE(VAEConfig(latent_dim=1, hidden=(8,), prior=FlowConfig(flow="coupling")), (3, 2))
+    with pytest.raises(ConfigError, match="did you mean 'coupling'"):
+        FlowConfig(flow="couplings")
+
+
+LEARNED = [VampConfig(pseudo_inputs=4), FlowConfig(transforms=1), FlowConfig(flow="coupling", transforms=2)]
+
+
+@pytest.mark.parametrize("prior", LEARNED, ids=["vamp", "spline", "coupling"])
 def test_a_learned_prior_learns_with_the_model_by_monte_carlo_only(prior):
     torch.manual_seed(0)
     model = VAE(VAEConfig(latent_dim=2, hidden=(8,), prior=prior), (3, 2))

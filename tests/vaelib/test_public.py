@@ -1,5 +1,6 @@
 """What ``import vaelib as vae`` gives: every name, light until a model is needed, and the lines its users write."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,3 +73,12 @@ def test_the_librarys_lines_run_as_they_stand(store, capsys):
     axes = vae.plots.image_grid(model.sample(100), film.shape)
     assert axes is not None
     plt.close("all")
+
+
+def test_the_reference_shows_every_public_name_in_lines_that_run(store):
+    page = (ROOT / "chapters" / "api.md").read_text(encoding="utf-8").split("\n## ")[1]
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    assert page.startswith("Every public name in use") and len(blocks) > 5
+    names = [name for name in vae.__all__ if name not in (*vae._MODULES, "__version__")]
+    assert [name for name in names if not re.search(rf"\b{name}\b", page)] == []
+    exec("".join(blocks), {})

@@ -1,14 +1,18 @@
 """The training loop on models small enough to know what must come out."""
 
+import io
 import math
 import pickle
+import re
 
 import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
 from torch import nn
+from tqdm.std import tqdm
 
+from vaelib import training
 from vaelib.config import ConfigError
 from vaelib.likelihoods import Gaussian, LikelihoodConfig
 from vaelib.models import VAE, ObjectiveConfig, VAEConfig
@@ -143,7 +147,10 @@ def test_figures_are_recorded_as_they_were():
     assert history["train_value"].item() == 0.5  # 0 at the first step, 1 at the second
 
 
-def test_a_loss_that_is_not_finite_stops_at_once_and_keeps_the_last_good_weights():
+@pytest.mark.parametrize("waits", [True, False], ids=["cpu", "as-on-a-gpu"])
+def test_a_loss_that_is_not_finite_names_its_step_and_keeps_the_last_good_weights(waits, monkeypatch):
+    """On a GPU nothing waits for a loss within an epoch: it is found when the epoch is over, and named all the same."""
+    monkeypatch.setattr("vaelib.training._answers_at_once", lambda device: waits)
     model, steps = Mean(), []
 
     def loss(x, epoch, generator):
@@ -156,7 +163,7 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_keeps_the_last_good_weights
     fit(after_an_epoch, after_an_epoch.loss, data(), config)
     with pytest.raises(NonFiniteLossError, match=r"nan at step 6, epoch 2 of 9;.*learning_rate \(now 0.001\)") as error:
         fit(model, loss, data(), config.replace(epochs=9))
-    assert len(steps) == 7
+    assert len(steps) == (7 if waits else 8)  # an epoch has four steps
     assert len(error.value.history) == 1
     assert error.value.model is model
     assert torch.equal(model.value, after_an_epoch.value)
@@ -178,7 +185,7 @@ def test_progress_can_be_shown_and_is_silent_in_logs(capfd):
     fit(model, model.loss, data(), TrainingConfig(epochs=1))
     assert capfd.readouterr().err == ""
     fit(model, model.loss, data(), TrainingConfig(epochs=1), progress=True)
-    assert "training" in capfd.readouterr().err
+    assert "epoch 1/1 100%" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -415,6 +422,19 @@ def test_losses_that_take_turns_go_on_from_a_checkpoint_with_the_same_bits(tmp_p
         train(Checkpoint(tmp_path / "state", interval=0), stop)
     history, model = train(Checkpoint(tmp_path / "state", interval=0))
     assert history.equals(undisturbed) and torch.equal(model.a, expected.a) and torch.equal(model.b, expected.b)
+
+
+def test_the_bar_moves_within_an_epoch_and_leaves_itself_room(monkeypatch):
+    """Its unit is a step; beside its numbers, also of a validation set, a fifth of 100 columns is left to it."""
+    shown = io.StringIO()
+    always = {"file": shown, "disable": False, "mininterval": 0, "miniters": 1, "ncols": 100}
+    monkeypatch.setattr(training, "bar", lambda show=None, **settings: tqdm(**settings, **always))
+    model, settings = Mean(), TrainingConfig(epochs=2, batch_size=10, device="cpu")
+    fit(model, model.loss, data(100), settings, held_out={"validation": data(9), "test": data(9)})
+    frames = re.findall(r"epoch (\d)/2 +(\d+)%\|(.*?)\|([^\r]*)", shown.getvalue())
+    assert {int(share) for epoch, share, *_ in frames if epoch == "1"} >= {5, 15, 25, 35, 45}
+    assert min(len(drawn) for _, _, drawn, _ in frames) >= 20
+    assert re.search(r"train \d\.\d\d validation \d\.\d\d test \d\.\d\d", frames[-1][-1])
 
 
 def test_a_bar_is_for_people(monkeypatch, capfd):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-__all__ = ["docstring", "setup", "signature"]
+__all__ = ["docstring", "setup", "signature", "skipped"]
 
 LITERAL = re.compile(r"(``.*?``|`[^`\n]*`)")
 MISREAD = re.compile(r"\||(?<![\w*])\*\*?(?=\w)(?![^*]*[^\s*]\*)")  # substitutions, and emphasis that nothing ends
@@ -24,6 +24,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-signature", lambda app, kind, name, thing, *_: signature(kind, thing))
     app.connect("autodoc-process-docstring", lambda app, kind, name, thing, options, lines: docstring(lines))
+    app.connect("autodoc-skip-member", lambda app, kind, name, thing, *_: skipped(thing))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -39,6 +40,11 @@ def signature(kind: str, thing: Any) -> tuple[str, str | None] | None:
     returned = found.return_annotation
     shown = found.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
     return QUOTED.sub(r"\1", str(shown)), returned if isinstance(returned, str) else None
+
+
+def skipped(thing: Any) -> bool | None:
+    """True for a field of a named tuple, whose class says what it is; None leaves the decision to Sphinx."""
+    return True if (getattr(thing, "__doc__", None) or "").startswith("Alias for field number") else None
 
 
 def _field(parameter: inspect.Parameter) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.config import Config
 
-__all__ = ["mathjax", "setup", "tidy"]
+__all__ = ["mathjax", "setup", "tidy", "typeset"]
 
 PACKAGE = "sphinx-mathjax-offline"
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")  # the tenth that a browser asks for
@@ -30,6 +30,10 @@ TIDY = (
     (re.compile(r"<thead>\s*<tr[^>]*>(\s*<th[^>]*><p></p></th>)+\s*</tr>\s*</thead>"), ""),  # nor do heads of nothing
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),  # the former is deprecated; its parent is a list
 )
+
+CELL = re.compile(r"<td[^>]*>[^<]*</td>")  # of a table of numbers
+NEGATIVE = re.compile(r"(?<=[>( ])-(?=\d)")
+NEGATIVE_ZERO = re.compile(r"−(?=0(\.0+)?(?![\d.]))")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -52,7 +56,12 @@ def tidy(html: str) -> str:
     """A page without what is loaded in vain, or is wrong for a screen reader."""
     for pattern, instead in TIDY:
         html = pattern.sub(instead, html)
-    return html
+    return CELL.sub(lambda cell: typeset(cell[0]), html)
+
+
+def typeset(cell: str) -> str:
+    """A table's cell with true minus signs, and no zero below zero."""
+    return NEGATIVE_ZERO.sub("", NEGATIVE.sub("−", cell))
 
 
 def _choose_mathjax(app: Sphinx, config: Config) -> None:

@@ -14,12 +14,14 @@ from typing import Any
 
 import nbformat
 import papermill
+import yaml
 
 from vaebook.build.execute import KERNEL, perform
 from vaebook.build.notebooks import Chapter, find_root
+from vaebook.build.reader import render
 from vaelib.config import ConfigError, pick
 
-__all__ = ["Variant", "execute_variant", "variants"]
+__all__ = ["Variant", "execute_variant", "quick", "variants"]
 
 LONGEST = 120  # bytes of a readable name
 
@@ -31,13 +33,22 @@ class Variant:
     chapter: Path
     parameters: dict[str, Any]
     output: Path
+    html: bool = False
 
 
-def variants(chapters: Sequence[Path], axes: Mapping[str, Sequence[Any]], output: Path) -> list[Variant]:
+def variants(
+    chapters: Sequence[Path],
+    axes: Mapping[str, Sequence[Any]],
+    output: Path,
+    *,
+    short: bool = False,
+    html: bool = False,
+) -> list[Variant]:
     """One notebook in `output` for each chapter and combination of values on the axes, which are its parameters.
 
     Notebooks are named after the chapter and the values. Where that is too long, is not plain text, or is the same for
-    two, eight digits of their SHA-256 are added, so that none replaces another.
+    two, eight digits of their SHA-256 are added, so that none replaces another. With `short` all other parameters are
+    the `quick` ones; with `html` each notebook becomes a page, too.
 
     Raises:
         ConfigError: a chapter is not there, or has no such parameter (the nearest one is named).
@@ -55,19 +66,29 @@ def variants(chapters: Sequence[Path], axes: Mapping[str, Sequence[Any]], output
         name = re.sub(r"[^\w.=+-]+", "_", text).encode()[:LONGEST].decode(errors="ignore")
         if name != text or times[text.casefold()] > 1:
             name += "-" + hashlib.sha256(repr((str(path), chosen)).encode()).hexdigest()[:8]
-        found[name] = Variant(path, chosen, output.absolute() / f"{name}.ipynb")
+        found[name] = Variant(path, (quick(path) if short else {}) | chosen, output.absolute() / f"{name}.ipynb", html)
     return list(found.values())
 
 
 def execute_variant(variant: Variant) -> float:
-    """Runs the chapter with these parameters, in the book's folder; returns the seconds it took.
+    """Runs the chapter with these parameters, in the book's folder; returns the seconds it took, its page included.
 
     Raises:
         ChapterError: a cell failed; the notebook up to there lies where the whole one would.
     """
     started = time.perf_counter()
-    perform(_source(variant.chapter), variant.output, find_root(variant.chapter.parent), variant.parameters)
+    root = find_root(variant.chapter.parent)
+    perform(_source(variant.chapter), variant.output, root, variant.parameters)
+    if variant.html:
+        render(variant.output, root)
     return time.perf_counter() - started
+
+
+def quick(chapter: Path) -> dict[str, Any]:
+    """Parameters that run a chapter in about a minute, on the bundled data (chapters/quick.yaml)."""
+    table = yaml.safe_load((find_root(chapter.parent) / "chapters" / "quick.yaml").read_text(encoding="utf-8"))
+    known = papermill.inspect_notebook(_source(chapter))
+    return {name: value for name, value in table["all"].items() if name in known} | table.get(chapter.stem, {})
 
 
 def _source(path: Path) -> nbformat.NotebookNode:

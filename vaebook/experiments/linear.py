@@ -1,4 +1,7 @@
-"""A linear VAE trained without sampling: does training find what the theory of `vaelib.linear` foretells?"""
+"""Linear models whose evidence is known: probabilistic PCA, and a linear VAE trained without sampling.
+
+Does training find what the theory of `vaelib.linear` foretells?
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,26 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-__all__ = ["LinearVAE", "train_linear"]
+__all__ = ["LinearVAE", "ppca", "ppca_log_evidence", "ppca_posterior", "train_linear"]
+
+
+def ppca(x: Tensor, latent_dim: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The best probabilistic PCA of x (N, D): W (D, Z), b (D,) and sigma^2 (). Tipping & Bishop 1999, section 3.2."""
+    eigenvalues, directions = torch.linalg.eigh(torch.cov(x.T))  # ascending
+    eigenvalues, directions = eigenvalues.flip(0), directions.flip(1)
+    sigma2 = eigenvalues[latent_dim:].mean()
+    return directions[:, :latent_dim] * (eigenvalues[:latent_dim] - sigma2).sqrt(), x.mean(0), sigma2
+
+
+def ppca_log_evidence(x: Tensor, weights: Tensor, bias: Tensor, sigma2: Tensor) -> Tensor:
+    """log N(x; b, W W^T + sigma^2 I), nats: (N, D) -> (N,)."""
+    return torch.distributions.LowRankMultivariateNormal(bias, weights, sigma2.expand(len(bias))).log_prob(x)
+
+
+def ppca_posterior(x: Tensor, weights: Tensor, bias: Tensor, sigma2: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and variance of p(z|x) for each of the orthogonal columns of W: (N, D) -> (N, Z), (N, Z)."""
+    precision = weights.square().sum(0) + sigma2  # M = W^T W + sigma^2 I, which is diagonal
+    return (x - bias) @ weights / precision, (sigma2 / precision).expand(len(x), -1)
 
 
 class LinearVAE(NamedTuple):

@@ -11,11 +11,12 @@ Where no script runs, on paper for one, a picture of what it first shows stands 
 
 from vaebook.explorers.dial import CollapseDial, collapse_dial
 from vaebook.explorers.draw import Draw, draw
+from vaebook.explorers.machine import Machine, machine
 from vaebook.explorers.network import rounded
 from vaebook.explorers.plane import ManifoldPad, manifold_pad
 from vaebook.explorers.playground import Playground, playground
 from vaebook.explorers.sampler import Sampler, sampler
 from vaebook.explorers.sliders import LatentSliders, latent_sliders
 
-__all__ = ["CollapseDial", "Draw", "LatentSliders", "ManifoldPad", "Playground", "Sampler", "collapse_dial", "draw"]
-__all__ += ["latent_sliders", "manifold_pad", "playground", "rounded", "sampler"]
+__all__ = ["CollapseDial", "Draw", "LatentSliders", "Machine", "ManifoldPad", "Playground", "Sampler"]
+__all__ += ["collapse_dial", "draw", "latent_sliders", "machine", "manifold_pad", "playground", "rounded", "sampler"]

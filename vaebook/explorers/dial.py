@@ -8,7 +8,7 @@ import torch
 import traitlets
 from matplotlib.figure import Figure
 
-from vaebook.explorers.base import Explorer, as_bytes, card
+from vaebook.explorers.base import Explorer, as_bytes, card, packed
 from vaebook.figures import spectrum
 from vaelib.config import ConfigError
 from vaelib.evaluation import directions_in_use, kl_per_dim
@@ -25,7 +25,7 @@ SAMPLES = 2 * COLUMNS
 class CollapseDial(Explorer):
     """See `collapse_dial`."""
 
-    originals, pictures = (traitlets.Bytes().tag(sync=True) for _ in range(2))
+    originals, pictures = packed(), packed()
     index = traitlets.Int(0).tag(sync=True)
     last = property(lambda self: len(self.spec["runs"]) - 1)
 

@@ -9,11 +9,12 @@ import traitlets
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from vaebook.explorers.base import Explorer, as_bytes, card, examples
+from vaebook.explorers.base import Explorer, as_bytes, card, examples, packed
 from vaebook.explorers.network import decoder_spec, encoder_layers, pack
 from vaelib.config import ConfigError, pick
 from vaelib.evaluation import active_units, kl_per_dim
 from vaelib.plots import image_grid
+from vaelib.posteriors import DiagonalGaussian
 from vaelib.priors import StandardNormal
 from vaelib.runs import Run, data_of
 
@@ -25,7 +26,8 @@ DRAWS = 6  # pictures of the posterior
 class Draw(Explorer):
     """See `draw`."""
 
-    encoder, decoder, images, image = (traitlets.Bytes().tag(sync=True) for _ in range(4))
+    encoder, decoder, images = packed(), packed(), packed()
+    image = traitlets.Bytes().tag(sync=True)  # goes both ways
     mean, sigma = (traitlets.List(traitlets.CFloat()).tag(sync=True) for _ in range(2))
     reconstruction, kl = (traitlets.CFloat(None, allow_none=True).tag(sync=True) for _ in range(2))
 
@@ -45,7 +47,7 @@ class Draw(Explorer):
     def draw_on(self, figure: Figure) -> None:
         above, below = figure.subplots(2, 1)
         model, x, order = self.run.model, torch.from_numpy(self.pixels.reshape(1, -1)), self.spec["order"]
-        q = model.posterior(x)
+        q = DiagonalGaussian(*model.encode(x))
         z = torch.cat([q.mean, q.sample(DRAWS, torch.Generator().manual_seed(0))[:, 0]])
         pictures = torch.cat([x, model.mean_image(z)])
         image_grid(pictures, self.spec["shape"], 2 + DRAWS, above).set_title("image, reconstruction, six draws")

@@ -9,7 +9,7 @@ import traitlets
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike, NDArray
 
-from vaebook.explorers.base import Explorer, card
+from vaebook.explorers.base import Explorer, card, packed
 from vaebook.explorers.network import decoder_spec
 from vaelib.config import ConfigError
 from vaelib.plots import CLASS_COLOURS, image_grid
@@ -24,7 +24,7 @@ IN_VIEW = 14
 class Sampler(Explorer):
     """See `sampler`."""
 
-    weights, pool = (traitlets.Bytes().tag(sync=True) for _ in range(2))
+    weights, pool = packed(), packed()
     drawn = traitlets.Int(0).tag(sync=True)
     inches, last = 2.6, DRAWS
 

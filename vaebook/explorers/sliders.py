@@ -4,10 +4,9 @@ import math
 from collections.abc import Sequence
 
 import torch
-import traitlets
 from matplotlib.figure import Figure
 
-from vaebook.explorers.base import LatentExplorer, as_bytes, card, examples
+from vaebook.explorers.base import LatentExplorer, as_bytes, card, examples, packed
 from vaebook.explorers.network import decoder_spec
 from vaelib.evaluation import active_units, encode, kl_per_dim
 from vaelib.runs import Run, data_of
@@ -18,7 +17,7 @@ __all__ = ["LatentSliders", "latent_sliders"]
 class LatentSliders(LatentExplorer):
     """See `latent_sliders`."""
 
-    images = traitlets.Bytes().tag(sync=True)
+    images = packed()
 
     def draw_on(self, figure: Figure) -> None:
         picture, sliders = figure.subplots(1, 2, width_ratios=(1, 1.7))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -22,6 +23,7 @@ from vaelib.config import ConfigError, explain
 __all__ = ["app", "main", "new_app", "run_app"]
 
 TRACEBACK_VARIABLE = "VAELIB_TRACEBACK"
+WHOLE: Any = {"break_long_words": False, "break_on_hyphens": False}
 
 
 def new_app(name: str, help: str) -> App:
@@ -39,10 +41,17 @@ def new_app(name: str, help: str) -> App:
 def add(parent: App, path: str, target: str, help: str, *examples: str) -> None:
     """Adds the command at `path` ("runs list") that calls `target` ("module:function"), imported only when it is."""
     *groups, name = path.split()
-    epilogue = "\n".join(["Example:", *(f"  {parent.name[0]} {path} {example}" for example in examples)])
+    epilogue = "\n".join(["Example:", *(folded(f"{parent.name[0]} {path} {example}") for example in examples)])
     for group in groups:
         parent = parent[group]
     parent.command(target, name=name, help=help, help_epilogue=epilogue)
+
+
+def folded(line: str) -> str:
+    """A command that a shell takes as it stands, on lines that a terminal of 80 columns does not break."""
+    return textwrap.fill(line.strip(), 74, initial_indent="  ", subsequent_indent="    ", **WHOLE).replace(
+        "\n", " \\\n"
+    )
 
 
 app = new_app("vaelib", "Variational autoencoders to read, to run and to trust.")
@@ -62,8 +71,8 @@ for _path, _target, _help, *_examples in (
         "sweep",
         "train:sweep",
         "Trains every combination of settings; a run that fails stops no other; again, it does only what is missing.",
-        "--data.name digits --training.epochs 3 --grid model.latent_dim=2,5 seed=0,1,2",
-        "--grid model.latent_dim=2,5,10,20 --scheduler tcp://head-node:8786",
+        "--data.name digits --training.epochs 3 --grid model.latent-dim=2,5 seed=0,1,2",
+        "--grid model.latent-dim=2,5,10,20 --scheduler tcp://head-node:8786",
     ),
     (
         "evaluate",
@@ -71,7 +80,13 @@ for _path, _target, _help, *_examples in (
         "What a finished run is worth: its figures, and log p(x) by importance sampling, with the Monte Carlo error.",
         "digits-z5 --samples 500",
     ),
-    ("runs list", "runs:list_runs", "One line for each run: what it is and what it reached.", ""),
+    (
+        "runs list",
+        "runs:list_runs",
+        "One line for each run: what it is and what it reached.",
+        "",
+        "--where data.name=mnist --sort elbo",
+    ),
     ("runs show", "runs:show", "A run's settings, figures, and what it was made with.", "digits-z5"),
     ("runs rm", "runs:remove", "Deletes runs, also unfinished and damaged ones.", "digits-z5-0123456789abcdef --yes"),
 ):
@@ -85,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_app(app: App, arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit status; what goes wrong is one line on stderr."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = [_dashed(word) for word in (sys.argv[1:] if arguments is None else arguments)]
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _say(app, f"warning: {message}")
         for name in ("stdout", "stderr"):
@@ -111,6 +126,12 @@ def run_app(app: App, arguments: Sequence[str] | None = None) -> int:
             if os.environ.get(TRACEBACK_VARIABLE):
                 raise
             return _failure(app, error)
+
+
+def _dashed(word: str) -> str:
+    """An option may be written as the setting is in Python: --model.latent_dim."""
+    name, equals, value = word.partition("=")
+    return f"{name.replace('_', '-')}{equals}{value}" if word.startswith("--") else word
 
 
 def _failure(app: App, error: Exception) -> int:

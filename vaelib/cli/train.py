@@ -12,7 +12,8 @@ from cyclopts import Parameter
 from pydantic import create_model
 
 from vaelib import runs, sweeps
-from vaelib.cli.text import metrics_table, table
+from vaelib.cli.options import describe
+from vaelib.cli.text import duration, metrics_table, table
 from vaelib.config import Config, parse_axes
 from vaelib.config import grid as combinations
 from vaelib.models.base import family_of
@@ -37,6 +38,7 @@ def choose_family(arguments: Sequence[str], *commands: Any) -> None:
     parts = {"model": family.Settings, "objective": family.Objective}
     fields: dict[str, Any] = {part: (kind, kind()) for part, kind in parts.items()}
     concrete = create_model("RunConfig", __base__=RunConfig, **fields)
+    describe(concrete)
     for command in commands or (train, sweep):
         command.__annotations__["config"] = Annotated[concrete, Parameter(name="*")]
         command.__kwdefaults__["config"] = concrete()
@@ -57,7 +59,7 @@ def sweep(*, grid: list[str], config: Any = DEFAULTS, jobs: int | None = None, s
     Parameters
     ----------
     grid
-        settings and their values: model.latent_dim=2,5 seed=0,1,2
+        settings and their values: model.latent-dim=2,5 seed=0,1,2
     jobs
         how many runs at a time on this machine; by default one a core
     scheduler
@@ -73,10 +75,13 @@ def plain(config: Any) -> RunConfig:
 
 def train_and_print(config: RunConfig, quiet: bool = False) -> None:
     """Trains or loads the run, and says where it is and what it reached."""
+    store = runs.Store()
+    held = store.holds(store.path(config))
     with stopping_at_an_epoch():
         run = runs.train(config, progress=False if quiet else None)
     print(run.path)
-    print(metrics_table(run))
+    print(f"{'loaded: it was trained before,' if held else 'trained'} in {duration(run.environment['seconds'])}")
+    print(metrics_table(run.metrics, run.config.model.family))
 
 
 def sweep_and_print(configs: Sequence[RunConfig], jobs: int | None = None, scheduler: str | None = None) -> int:

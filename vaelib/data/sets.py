@@ -98,7 +98,7 @@ class DataConfig(Config):
 
     Attributes:
         name: a data set's name, or a path to the user's own images (see `load`).
-        split: a name out of the data set's `splits`; None for its first.
+        split: a name out of the data set's `splits`; by default its first.
         split_seed: the seed of the "random" split and of static binarisation.
         pixels: "grey", as they are; "static", binarised once, here; "dynamic", anew in each batch, by the training.
         size: "64x64", height x width: each image is resized to cover that, and cropped about its centre.

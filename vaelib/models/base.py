@@ -40,8 +40,8 @@ class Objective(Config):
     """Base of the settings of a family's objective."""
 
     @property
-    def settled_epochs(self) -> int:
-        """After how many epochs the loss means the same from one to the next: before, none is the best."""
+    def settled_epochs(self) -> float:
+        """After how many epochs the loss means the same from one to the next: before, none is the best. May be inf."""
         return 0
 
 

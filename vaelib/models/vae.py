@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Literal
 
@@ -18,8 +19,8 @@ from vaelib.likelihoods import Likelihood, LikelihoodConfig, make_likelihood
 from vaelib.models.base import LatentVariableModel, ModelConfig, Objective, must_fit
 from vaelib.models.networks import binarised, mlp
 from vaelib.objectives import Loss, Terms
-from vaelib.posteriors import DiagonalGaussian, Posterior
-from vaelib.priors import Prior, PriorConfig, StandardNormalConfig, make_prior
+from vaelib.posteriors import DiagonalGaussian, FlowPosterior, GaussianConfig, Posterior, PosteriorConfig, make_flow
+from vaelib.priors import Prior, PriorConfig, StandardNormalConfig, VampConfig, make_prior
 
 __all__ = ["VAE", "Decoder", "Encoder", "ObjectiveConfig", "VAEConfig"]
 
@@ -42,6 +43,16 @@ class VAEConfig(ModelConfig):
     output_bias: Literal["init", "average"] = "init"
     likelihood: LikelihoodConfig = LikelihoodConfig()
     prior: PriorConfig = StandardNormalConfig()
+    posterior: PosteriorConfig = GaussianConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> VAEConfig:
+        if isinstance(self.prior, VampConfig) and not isinstance(self.posterior, GaussianConfig):
+            raise ConfigError(
+                f"prior='vamp' is a mixture of Gaussian posteriors, and posterior={self.posterior.name!r} is none: "
+                "use posterior='gaussian' or another prior"
+            )
+        return self
 
 
 class ObjectiveConfig(Objective):
@@ -50,14 +61,17 @@ class ObjectiveConfig(Objective):
     "aevb" climbs the bound in encoder and decoder at once (Kingma & Welling 2013); "wake-sleep" teaches the encoder on
     the decoder's own dreams instead (see `objectives.dream`).
 
-    `samples` is L, the draws of z per image (K for the importance-weighted bound). `beta` weighs the KL term and grows
-    linearly from 0 over the first `warmup_epochs`; `free_bits` is the KL in nats that each dimension has for nothing.
+    `samples` is L, the draws of z per image (K for the importance-weighted bound). `estimator` is how the gradient
+    reaches the encoder, see `objectives.importance_weighted_bound`: "stl" is biased for that bound with K > 1, "dreg"
+    is not. `beta` weighs the KL term and grows linearly from 0 over the first `warmup_epochs`; `free_bits` is the KL in
+    nats that each dimension has for nothing.
     """
 
     algorithm: Literal["aevb", "wake-sleep"] = "aevb"
     bound: Literal["elbo", "importance-weighted"] = "elbo"
     samples: PositiveInt = 1
     kl: objectives.KL = "analytic"
+    estimator: objectives.Estimator = "plain"
     beta: float = Field(default=1.0, ge=0)
     warmup_epochs: float = Field(default=0.0, ge=0)
     free_bits: float = Field(default=0.0, ge=0)
@@ -71,6 +85,12 @@ class ObjectiveConfig(Objective):
             raise ConfigError(
                 "the importance-weighted bound has no KL term: leave beta, warmup_epochs and free_bits alone"
             )
+        if self.algorithm == "wake-sleep" and self.estimator != "plain":
+            raise ConfigError(f"wake-sleep has no estimator={self.estimator!r}: its encoder learns from dreams alone")
+        if self.estimator == "dreg" and self.bound == "elbo":
+            raise ConfigError("estimator='dreg' needs bound='importance-weighted': for the ELBO there is 'stl'")
+        if self.estimator == "stl" and self.bound == "elbo" and self.kl == "analytic":
+            raise ConfigError("estimator='stl' is one of the sampled log q(z|x): with it, set kl='monte-carlo'")
         if self.algorithm == "wake-sleep" and (self.bound != "elbo" or weighed):
             raise ConfigError(
                 "wake-sleep has no weighed KL and no other bound: leave bound, beta, warmup_epochs and free_bits alone"
@@ -131,6 +151,7 @@ class VAE(LatentVariableModel):
         self.encoder = Encoder(self.pixels, config)
         self.decoder = Decoder(self.likelihood.heads * self.pixels, config)
         self.prior = prior or make_prior(config.prior, config.latent_dim, self.pixels, self.encoder)
+        self.flow = make_flow(config.posterior, config.latent_dim, self.encoder.mean.in_features)
         if config.init == "normal":
             for parameter in [*self.encoder.parameters(), *self.decoder.parameters()]:
                 nn.init.normal_(parameter, std=config.init_std)
@@ -146,12 +167,21 @@ class VAE(LatentVariableModel):
             self.decoder.outputs.bias[: self.pixels] = self.likelihood.outputs_for(x.mean(0))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z|x): (B, D) -> (B, Z), (B, Z)."""
+        """Mean and log-variance of q(z|x): (B, D) -> (B, Z), (B, Z).
+
+        Raises:
+            UnsupportedError: the posterior is no Gaussian.
+        """
+        if self.flow is not None:
+            self._cannot(f"mean and log-variance of q(z|x), as posterior={self.config.posterior.name!r} is no Gaussian")
+        self._must_be_images(x)
+        return self.encoder(x)
+
+    def _must_be_images(self, x: Tensor) -> None:
         if x.dim() != 2 or x.shape[1] != self.pixels:
             raise ValueError(
                 f"x has shape {tuple(x.shape)}: expected (batch, {self.pixels}), images {self.image_shape} flattened"
             )
-        return self.encoder(x)
 
     def decode(self, z: Tensor) -> Tensor:
         """The decoder's raw outputs, which `likelihood` reads: (..., Z) -> (..., heads * D)."""
@@ -159,8 +189,13 @@ class VAE(LatentVariableModel):
             raise ValueError(f"z has shape {tuple(z.shape)}: expected (..., {self.config.latent_dim})")
         return self.decoder(z)
 
-    def posterior(self, x: Tensor) -> DiagonalGaussian:
-        return DiagonalGaussian(*self.encode(x))
+    def posterior(self, x: Tensor) -> DiagonalGaussian | FlowPosterior:
+        if self.flow is None:
+            return DiagonalGaussian(*self.encode(x))
+        self._must_be_images(x)
+        h = self.encoder.body(x)
+        base = DiagonalGaussian(self.encoder.mean(h), self.encoder.log_var(h))
+        return FlowPosterior(base, partial(self.flow, h))
 
     def log_weights(
         self, x: Tensor, samples: int, generator: torch.Generator | None = None, posterior: Posterior | None = None
@@ -181,13 +216,13 @@ class VAE(LatentVariableModel):
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
-        """E[x|z] at the posterior's mean: (B, D) -> (B, D)."""
-        return self.mean_image(self.encode(x)[0])
+        """E[x|z] at the images' `codes`: (B, D) -> (B, D)."""
+        return self.mean_image(self.codes(x))
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
-        """The posterior's means: (B, D) -> (B, Z)."""
-        return self.encode(x)[0]
+        """The posterior's means; of a flow, where it takes the mean of its Gaussian: (B, D) -> (B, Z)."""
+        return self.posterior(x).centre
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None, *, noise: bool = False) -> Tensor:
@@ -207,16 +242,22 @@ class VAE(LatentVariableModel):
         """One pair; for wake-sleep two: the generative model learns awake, the encoder asleep.
 
         "elbo", "reconstruction" and "kl" are those of the true bound, whatever beta and free bits make of "loss".
+
+        Raises:
+            ConfigError: the objective asks a flow posterior for what it cannot give.
         """
+        self._must_suit(objective)
 
         def bounds(x: Tensor, epoch: float, generator: torch.Generator | None) -> dict[str, Tensor]:
             x = binarised(x, generator) if binarise else x
             if objective.bound == "importance-weighted":
-                log_w = self.log_weights(x, objective.samples, generator)
-                bound = torch.logsumexp(log_w, 0) - math.log(objective.samples)
+                bound = objectives.importance_weighted_bound_of(
+                    self, x, objective.samples, generator, estimator=objective.estimator
+                )
                 return {"loss": -bound, "elbo": bound}
             q = self.posterior(x)
-            terms = self._terms_of(x, q, objective, generator)
+            drawn = objectives.Pathwise(q) if objective.estimator == "stl" else q
+            terms = self._terms_of(x, drawn, objective, generator)
             penalty = terms.kl
             if objective.free_bits:
                 penalty = objectives.free_bits_kl(objectives.analytic_kl(self, q), objective.free_bits)
@@ -225,7 +266,7 @@ class VAE(LatentVariableModel):
 
         def wake(x: Tensor, epoch: float, generator: torch.Generator | None) -> dict[str, Tensor]:
             x = binarised(x, generator) if binarise else x
-            terms = self._terms_of(x, self.posterior(x).detach(), objective, generator)
+            terms = self._terms_of(x, DiagonalGaussian(*self.encode(x)).detach(), objective, generator)
             dreams.append(objectives.dream(self, len(x), generator))  # of the decoder before it takes its step
             return {"loss": -terms.elbo, **terms._asdict()}
 
@@ -240,8 +281,21 @@ class VAE(LatentVariableModel):
         generative = [weight for weight in self.parameters() if all(weight is not own for own in encoder)]
         return [(generative, wake), (encoder, asleep)]
 
+    def _must_suit(self, objective: ObjectiveConfig) -> None:
+        name = self.config.posterior.name
+        if self.flow is not None and objective.algorithm == "wake-sleep":
+            raise ConfigError(
+                f"wake-sleep asks q(z|x) for the density of dreams, and posterior={name!r} cannot tell it"
+            )
+        if self.flow is not None and objective.estimator != "plain":
+            raise ConfigError(
+                f"estimator={objective.estimator!r} asks q(z|x) for the density of given draws, and posterior={name!r} "
+                "cannot tell it: use estimator='plain'"
+            )
+        if self.flow is not None and objective.bound == "elbo" and objective.kl == "analytic":
+            raise ConfigError(f"the KL of posterior={name!r} has no closed form: use kl='monte-carlo'")
+
     def _terms_of(
-        self, x: Tensor, q: DiagonalGaussian, objective: ObjectiveConfig, generator: torch.Generator | None
+        self, x: Tensor, q: Posterior, objective: ObjectiveConfig, generator: torch.Generator | None
     ) -> Terms:
         return objectives.elbo_of(self, x, q, samples=objective.samples, kl=objective.kl, generator=generator)
-

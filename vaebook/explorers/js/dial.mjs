@@ -14,6 +14,8 @@ import {
   slider,
   terms,
 } from "./interface.mjs";
+import { inflated } from "./network.mjs";
+import { tools } from "./tools.mjs";
 
 const CAPTIONS = {
   spectrum: "variance of the data along each principal component; those above the line pay for a latent",
@@ -22,14 +24,15 @@ const CAPTIONS = {
 };
 
 export function render({ model, el }) {
-  return mount({ model, el }, (card) => {
+  return mount({ model, el }, async (card) => {
     const spec = model.get("spec");
     const run = () => spec.runs[model.get("index")];
     const dial = makeDial(model, spec);
     const found = terms(["directions in use", "above the line", "KL", "squared error"]);
     const spectrum = makeSpectrum(card, spec, run);
     const bars = makeBars(card, spec, run);
-    const sheet = makeSheet(model, spec);
+    const [originals, stored] = [await inflated(model.get("originals")), await inflated(model.get("pictures"))];
+    const sheet = makeSheet(spec, readImages(originals, spec.shape), readImages(stored, spec.shape));
     const redraw = eachFrame(card, () => {
       const { directions, kl, error, threshold, value } = run();
       const above = threshold === null ? "–" : spec.eigenvalues.filter((variance) => variance > threshold).length;
@@ -48,7 +51,9 @@ export function render({ model, el }) {
     const charts = make("div", { class: "vae-side" }, captioned(spectrum.canvas, CAPTIONS.spectrum));
     charts.append(captioned(bars.canvas, CAPTIONS.kl));
     const pictures = make("div", { class: "vae-side" }, captioned(sheet.canvas, CAPTIONS.pictures));
+    const take = tools(card, model, { trait: "index", limit: spec.runs.length - 1, canvas: sheet.canvas });
     card.body.append(make("div", { class: "vae-wide vae-top" }, dial.row, found.row), charts, pictures);
+    card.body.append(make("div", { class: "vae-wide" }, take));
     redraw();
   });
 }
@@ -151,7 +156,7 @@ export function ticks(largest) {
 }
 
 /** One canvas for all pictures: a row of data, the row of their reconstructions, and below them samples. */
-function makeSheet(model, spec) {
+function makeSheet(spec, originals, stored) {
   const [height, width] = spec.shape;
   const { columns, rows } = spec.sheet;
   const gap = 1;
@@ -162,8 +167,6 @@ function makeSheet(model, spec) {
     class: "vae-sheet",
   });
   const context = canvas.getContext("2d");
-  const originals = readImages(model.get("originals"), spec.shape);
-  const stored = readImages(model.get("pictures"), spec.shape);
   const each = stored.length / spec.runs.length;
   const put = (pixels, place) => {
     const row = Math.floor(place / columns);

@@ -17,7 +17,16 @@ import {
   terms,
   thumbnails,
 } from "./interface.mjs";
-import { evaluate, klPerLatent, logLikelihood, meanImage, normals, posterior, readNetwork } from "./network.mjs";
+import {
+  evaluate,
+  inflated,
+  klPerLatent,
+  logLikelihood,
+  meanImage,
+  normals,
+  posterior,
+  readNetwork,
+} from "./network.mjs";
 import { rasterise } from "./stroke.mjs";
 
 const SAMPLES = 6; // pictures of the posterior
@@ -25,13 +34,13 @@ const DRAWS = 8; // for the reconstruction term
 const MOVES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export function render({ model, el }) {
-  return mount({ model, el }, (card) => {
+  return mount({ model, el }, async (card) => {
     const spec = model.get("spec");
     const latents = spec.decoder[0].inputs;
-    const images = readImages(model.get("images"), spec.shape);
+    const images = readImages(await inflated(model.get("images")), spec.shape);
     const networks = {
-      encoder: readNetwork(spec.encoder, model.get("encoder")),
-      decoder: readNetwork(spec.decoder, model.get("decoder")),
+      encoder: readNetwork(spec.encoder, await inflated(model.get("encoder"))),
+      decoder: readNetwork(spec.decoder, await inflated(model.get("decoder"))),
     };
     const state = { noise: drawNoise(1, latents), belief: null };
     const again = button("New draws of z", () => {
@@ -148,7 +157,7 @@ function makeBars(card, spec, state) {
 }
 
 /** The drawing surface with its buttons, and the stored images to take instead. */
-function makePad(card, model, spec, images) {
+export function makePad(card, model, spec, images) {
   const [height, width] = spec.shape;
   const state = { strokes: [], pen: [width / height / 2, 0.5], down: false, keys: false };
   let shown = ""; // the image that came from here
@@ -191,6 +200,7 @@ function makePad(card, model, spec, images) {
   const note = make("p", { class: "vae-note" }, "or take a stored image:");
   return {
     surface: make("div", { class: "vae-surface" }, canvas, buttons),
+    restart: () => choose(0),
     picks: make("div", { class: "vae-side vae-picks" }, note, picks.row),
   };
 }

@@ -12,8 +12,8 @@ export function make(tag, attributes = {}, ...children) {
 }
 
 /**
- * Puts an explorer into the page: its title at once, the rest by `build(card)` once it comes near the screen. The style
- * sheet keeps the height free that it will have then, from the numbers in the spec's `layout`.
+ * Puts an explorer into the page: its title at once, the rest by `build(card)`, which may be asynchronous, once it comes
+ * near the screen. The style sheet keeps the height free that it will have then, from the numbers in the spec's `layout`.
  *
  * The card has `root`, `colours()`, `say(text)` for screen readers, `onTheme(redraw)`, and `cleanups`, which run at
  * the end.
@@ -31,10 +31,10 @@ export function mount({ model, el }, build) {
   }, 600);
   card.onTheme = (redraw) => card.cleanups.push(watchTheme(redraw));
   const observer = new IntersectionObserver(
-    ([entry]) => {
+    async ([entry]) => {
       if (!entry.isIntersecting) return;
       observer.disconnect();
-      build(card);
+      await build(card);
       root.dataset.ready = "true";
     },
     { rootMargin: "200px" },

@@ -17,6 +17,12 @@ export function ownBuffer(view) {
   return view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
 }
 
+/** The bytes of a trait that Python deflated (`packed` in vaebook/explorers/base.py). */
+export async function inflated(view) {
+  const stream = new Blob([view]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new DataView(await new Response(stream).arrayBuffer());
+}
+
 /** The layers of a network. Their weights stay 8-bit: they are scaled once for each output, not once for each weight. */
 export function readNetwork(layers, view) {
   const buffer = ownBuffer(view);
@@ -32,10 +38,11 @@ export function readNetwork(layers, view) {
 
 /** The network's outputs for one input. */
 export function evaluate(network, input) {
-  return network.reduce(applyLayer, input);
+  return network.reduce((values, layer) => applyLayer(values, layer), input);
 }
 
-function applyLayer(input, { inputs, outputs, bias, scale, levels, activate }) {
+/** The activations of one layer. */
+export function applyLayer(input, { inputs, outputs, bias, scale, levels, activate }) {
   const result = new Float32Array(outputs);
   for (let row = 0, k = 0; row < outputs; row++) {
     let sum = 0;

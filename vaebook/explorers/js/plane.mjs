@@ -11,20 +11,28 @@ import {
   mount,
   number,
   picture,
+  readImages,
   SIDEWAYS,
   shown,
   slider,
 } from "./interface.mjs";
-import { evaluate, meanImage, normals, ownBuffer, readNetwork } from "./network.mjs";
+import { makeCloud, makeMemory } from "./memory.mjs";
+import { evaluate, inflated, meanImage, normals, ownBuffer, readNetwork } from "./network.mjs";
+import { tools } from "./tools.mjs";
+import { makeWalk } from "./walk.mjs";
 
 const CONTOURS = [1, 2, 3]; // standard deviations of the prior
 const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 export function render({ model, el }) {
-  return mount({ model, el }, (card) => {
+  return mount({ model, el }, async (card) => {
     const spec = model.get("spec");
-    const network = readNetwork(spec.decoder, model.get("weights"));
-    const points = { at: new Float32Array(ownBuffer(model.get("points"))), spec, marked: null };
+    const network = readNetwork(spec.decoder, await inflated(model.get("weights")));
+    const images = readImages(await inflated(model.get("thumbnails")), spec.shape);
+    const points = { at: new Float32Array(ownBuffer(await inflated(model.get("points")))), spec, marked: null };
+    Object.assign(points, { cloud: makeCloud(images, spec.shape), asImages: false, ends: [] });
+    const decode = (z) => meanImage(evaluate(network, z), spec.likelihood);
+    const memory = makeMemory(images, spec);
     const image = picture(spec.shape, "Decoded picture");
     const readout = make("p", { class: "vae-readout" });
     const go = (z) => {
@@ -46,10 +54,13 @@ export function render({ model, el }) {
         text: number,
       }),
     );
+    let remembered = "";
     const redraw = eachFrame(card, () => {
       const z = model.get("z");
-      image.paint(meanImage(evaluate(network, z), spec.likelihood));
+      const pixels = decode(z);
+      image.paint(pixels);
       image.describe(neighbour(z, points));
+      remembered = memory.show(pixels);
       plane.redraw();
       for (const [j, item] of sliders.entries()) item.set(z[j]);
       readout.textContent = describe(z);
@@ -57,12 +68,33 @@ export function render({ model, el }) {
     follow(card, model, "z", () => {
       redraw();
       const z = model.get("z");
-      card.say([describe(z), neighbour(z, points)].filter(Boolean).join("; "));
+      card.say([describe(z), neighbour(z, points), remembered].filter(Boolean).join("; "));
     });
     const controls = make("div", { class: "vae-side" }, ...sliders.map(({ row }) => row), readout);
-    const side = make("div", { class: "vae-answer" }, captioned(image.canvas, "decoder's mean E[x|z]"), controls);
-    side.append(actions(card, model, go));
+    const pair = make("div", { class: "vae-pair" }, captioned(image.canvas, "decoder's mean E[x|z]"), memory.figure);
+    const side = make(
+      "div",
+      { class: "vae-side" },
+      pair,
+      memory.note,
+      controls,
+      actions(card, model, go, points, plane),
+    );
+    const walk = makeWalk(card, {
+      shape: spec.shape,
+      start: [
+        [-1.5, 0],
+        [1.5, 0],
+      ],
+      decode,
+      here: () => model.get("z"),
+      go,
+      changed: plane.redraw,
+    });
+    points.ends = walk.ends;
+    const take = tools(card, model, { trait: "z", limit: spec.limit, canvas: image.canvas, reset: walk.reset });
     card.body.append(make("div", { class: "vae-plane" }, plane.area, ...legend(card, points, plane)), side);
+    card.body.append(walk.panel, make("div", { class: "vae-wide" }, take));
     redraw();
   });
 }
@@ -107,8 +139,9 @@ function makePlane(card, points, model, go) {
     },
     paint: (context, size, _, colours) => {
       const [x, y] = toCanvas(model.get("z"), limit, size);
-      drawPoints(context, size, card, points);
+      (points.asImages ? drawImages : drawPoints)(context, size, card, points);
       drawContours(context, size, limit, colours);
+      drawEnds(context, size, points, colours);
       drawHandle(context, [x, y], colours);
       handle.style.translate = `calc(${x}px - 50%) calc(${y}px - 50%)`;
       plane.describe(describe(model.get("z")));
@@ -151,7 +184,7 @@ function onDrag(element, act, patient) {
   });
 }
 
-function drawContours(context, size, limit, colours) {
+export function drawContours(context, size, limit, colours) {
   const [x0, y0] = toCanvas([0, 0], limit, size);
   context.strokeStyle = colours.line;
   context.lineWidth = 1;
@@ -185,7 +218,7 @@ function halo(context, text, [x, y], colours) {
   context.fillText(text, x, y);
 }
 
-function drawPoints(context, size, card, { at, spec, marked }) {
+export function drawPoints(context, size, card, { at, spec, marked }) {
   for (const [group, { colour }] of spec.groups.entries()) {
     context.fillStyle = shown(card, colour);
     context.globalAlpha = marked === null ? 0.6 : marked === group ? 0.9 : 0.08;
@@ -199,6 +232,38 @@ function drawPoints(context, size, card, { at, spec, marked }) {
     context.fill();
   }
   context.globalAlpha = 1;
+}
+
+/** The images that came along, in the places of their points. */
+function drawImages(context, size, card, { at, spec, marked, cloud }) {
+  const kept = spec.names.map((_, k) => k * spec.every);
+  const places = kept.map((i) => toCanvas([at[2 * i], at[2 * i + 1]], spec.limit, size));
+  const colours = kept.map((i) => {
+    const group = spec.members[i];
+    return marked === null || marked === group ? shown(card, spec.groups[group].colour) : null;
+  });
+  cloud(context, places, colours, Math.max(18, size / 16));
+}
+
+/** The two points of the walk, A and B, and the line between them. */
+function drawEnds(context, size, { ends, spec }, colours) {
+  const places = ends.map((end) => toCanvas(end, spec.limit, size));
+  if (!places.length) return;
+  context.strokeStyle = colours.second;
+  context.lineWidth = 1.5;
+  context.beginPath();
+  for (const place of places) context.lineTo(...place);
+  context.stroke();
+  context.textAlign = "center";
+  for (const [i, [x, y]] of places.entries()) {
+    context.fillStyle = colours.second;
+    context.beginPath();
+    context.arc(x, y, 8, 0, 2 * Math.PI);
+    context.fill();
+    context.fillStyle = colours.plot;
+    context.fillText("AB"[i], x, y + 4);
+  }
+  context.textAlign = "left";
 }
 
 function drawHandle(context, [x, y], colours) {
@@ -235,15 +300,22 @@ function legend(card, points, plane) {
   return [make("div", { class: "vae-legend", role: "group", "aria-label": "Show one class alone" }, ...chips)];
 }
 
-function actions(card, model, go) {
+function actions(card, model, go, points, plane) {
   const draw = normals(Date.now());
   const glide = (target) => {
     const start = model.get("z");
     animate(card, 500, (t) => go(start.map((value, j) => value + t * (target[j] - value))));
   };
+  const press = () => {
+    points.asImages = !points.asImages;
+    swap.setAttribute("aria-pressed", String(points.asImages));
+    plane.redraw();
+  };
+  const swap = button("Images for dots", press, { "aria-pressed": "false" });
   return make(
     "div",
     { class: "vae-actions" },
+    swap,
     button("Draw z from the prior", () => glide([draw(), draw()])),
     button("Origin", () => glide([0, 0])),
   );

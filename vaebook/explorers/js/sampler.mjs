@@ -1,7 +1,7 @@
 // Sampler: one decoder, several priors side by side, and a count of the rare mode that each of them reaches.
 
 import { button, eachFrame, follow, make, mount, picture, shown, sizeOf } from "./interface.mjs";
-import { evaluate, meanImage, ownBuffer, readNetwork } from "./network.mjs";
+import { evaluate, inflated, meanImage, ownBuffer, readNetwork } from "./network.mjs";
 
 const LAST = 14; // pictures that stay in view for each prior
 const PAUSE = 250; // milliseconds between draws
@@ -16,10 +16,10 @@ export const countHits = (hits, drawn) => hits.slice(0, drawn).reduce((a, b) => 
 export const shareText = (count, drawn) => (drawn ? `${count} of ${drawn} (${percent(count / drawn)})` : "none yet");
 
 export function render({ model, el }) {
-  return mount({ model, el }, (card) => {
+  return mount({ model, el }, async (card) => {
     const spec = model.get("spec");
-    const network = readNetwork(spec.decoder, model.get("weights"));
-    const pool = new Float32Array(ownBuffer(model.get("pool")));
+    const network = readNetwork(spec.decoder, await inflated(model.get("weights")));
+    const pool = new Float32Array(ownBuffer(await inflated(model.get("pool"))));
     const latents = spec.decoder[0].inputs;
     const decode = (prior, draw) => {
       const start = (prior * spec.draws + draw) * latents;

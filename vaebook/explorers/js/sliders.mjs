@@ -17,16 +17,17 @@ import {
   slider,
   thumbnails,
 } from "./interface.mjs";
-import { evaluate, meanImage, normals, readNetwork } from "./network.mjs";
+import { evaluate, inflated, meanImage, normals, readNetwork } from "./network.mjs";
+import { tools } from "./tools.mjs";
 
 /** The point at a share t of the straight line from a to b. */
 export const between = (a, b, t) => a.map((value, j) => value + t * (b[j] - value));
 
 export function render({ model, el }) {
-  return mount({ model, el }, (card) => {
+  return mount({ model, el }, async (card) => {
     const spec = model.get("spec");
-    const network = readNetwork(spec.decoder, model.get("weights"));
-    const images = readImages(model.get("images"), spec.shape);
+    const network = readNetwork(spec.decoder, await inflated(model.get("weights")));
+    const images = readImages(await inflated(model.get("images")), spec.shape);
     const image = picture(spec.shape, "Decoded picture");
     const go = (z) => {
       model.set("z", Array.from(z));
@@ -50,7 +51,8 @@ export function render({ model, el }) {
       captioned(image.canvas, "decoder's mean E[x|z]"),
       actions(spec, go),
     );
-    card.body.append(side, latents.panel, walk.panel);
+    const take = tools(card, model, { trait: "z", limit: spec.limit, canvas: image.canvas });
+    card.body.append(side, latents.panel, walk.panel, make("div", { class: "vae-wide" }, take));
     redraw();
   });
 }

@@ -1,0 +1,77 @@
+"""Figures in the dark: ink and paper change places, colours keep their hue, photographs stay as they are."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vaebook.build.dark import PAPER, darkened, pictures_in, with_twins
+
+INK, BLUE = (43, 43, 43), (51, 34, 136)
+
+
+@pytest.fixture
+def figure():
+    """Paper with an axis, a letter, a bar, a grey picture with a coloured line across, and one in colour."""
+    pixels = np.empty((200, 300, 3), int)
+    pixels[:] = PAPER
+    pixels[150, 20:280] = INK
+    pixels[160:172, 30:32] = INK
+    pixels[80:150, 200:230] = BLUE
+    rng = np.random.default_rng(0)
+    pixels[20:70, 20:70] = rng.integers(0, 240, (50, 50, 1))
+    pixels[40:42, 10:90] = (204, 102, 119)
+    pixels[20:70, 120:170] = rng.integers(0, 240, (50, 50, 3))
+    return pixels
+
+
+def twin(pixels):
+    return np.asarray(darkened(Image.fromarray(pixels.astype(np.uint8))).convert("RGB")).astype(int)
+
+
+def test_pictures_are_found(figure):
+    found = pictures_in(figure)
+    assert found[22:38, 22:68].all() and found[44:68, 22:68].all() and found[20:70, 120:170].all()
+    found[20:70, 20:70] = found[20:70, 120:170] = False
+    assert not found.any(), "neither a letter nor a bar is a picture"
+
+
+def test_ink_and_paper_change_places_and_pictures_stay(figure):
+    dark = twin(figure)
+    assert dark[5, 5].max() < 50, "paper"
+    assert dark[150, 100].min() > 180, "an axis"
+    assert dark[165, 30].min() > 180, "a letter"
+    red, green, blue = dark[100, 210]
+    assert blue > red > green and blue > 180, "a blue bar is light blue"
+    assert np.abs(dark - figure)[20:39, 20:70].mean() < 12, "a picture, up to 256 colours"
+
+
+def test_text_is_legible_in_the_dark(figure):
+    """Every colour of the style has a contrast of 3 or more to the dark card, ink of 7 or more (WCAG 1.4.11, 1.4.6)."""
+    colours = ["2B2B2B", "6B6B6B", "332288", "CC6677", "44AA99", "999933", "882255", "88CCEE", "117733", "AA4499"]
+    for colour in colours:
+        figure[100:140, 20:100] = [int(colour[i : i + 2], 16) for i in (0, 2, 4)]
+        dark = twin(figure)
+        ratio = contrast(dark[120, 50], dark[5, 5])
+        assert ratio > (7 if colour == "2B2B2B" else 3), (colour, ratio)
+
+
+def contrast(a, b):
+    """WCAG's contrast ratio of two colours."""
+    light, dark = sorted((luminance(a), luminance(b)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour):
+    parts = np.asarray(colour) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
+
+
+def test_pages_name_the_twins_of_figures_on_paper(figure, tmp_path):
+    Image.fromarray(figure.astype(np.uint8)).save(tmp_path / "plot.png")
+    Image.new("RGB", (9, 9)).save(tmp_path / "photo.png")
+    html = '<img alt="a" src="../_images/plot.png" /><img src="../_images/photo.png"><img src="_images/none.png">'
+    named = with_twins(html, tmp_path)
+    assert 'src="../_images/plot.png" data-dark="../_images/plot.dark.png" />' in named
+    assert named.count("data-dark") == 1
+    assert Image.open(tmp_path / "plot.dark.png").size == (300, 200)

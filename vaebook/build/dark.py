@@ -1,0 +1,92 @@
+"""A Sphinx extension: each figure gets a twin for the dark, light ink on a dark card, its photographs unchanged.
+
+Figures are ink on paper (vaelib/vaelib.mplstyle). The twin inverts the lightness of every colour and keeps its hue,
+but in rectangles that hold a picture: there nothing changes. `assets/book.js` shows the one that suits the theme.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+__all__ = ["darkened", "pictures_in", "setup", "with_twins"]
+
+PAPER = (251, 250, 246)  # figure.facecolor of the style
+DARKEST, LIGHTEST = 28, 236  # the range of the inverted colours: paper becomes nearly the page's own dark
+BEND = 1.6  # lightness l becomes 1 - l^1.6: colours of medium lightness are lighter in the dark than on paper
+SIDES = (8, 40)  # pixels: a picture is no smaller; a letter is
+CORE = 13  # pixels: the side of a square that fits into a grey picture, though lines cross it
+SPREAD = 6  # standard deviation of the lightness, from 0 to 255: a bar and a band are flat, a picture is not
+GREY = 12  # the largest difference of the three values of a grey pixel
+FIGURE = re.compile(r'<img\b[^>]*?\bsrc="((?:\.\./)*_images/([^"/]+)\.png)"')
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """What Sphinx calls."""
+    app.connect("build-finished", _finish)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def darkened(figure: Image.Image) -> Image.Image:
+    """The twin of a figure on paper."""
+    pixels = np.asarray(figure.convert("RGB")).astype(int)  # (H, W, 3)
+    lightness = (pixels.max(-1, keepdims=True) + pixels.min(-1, keepdims=True)) / 2
+    turned = np.clip(pixels - lightness + 255 * (1 - (lightness / 255) ** BEND), 0, 255)
+    turned = DARKEST + turned * (LIGHTEST - DARKEST) / 255
+    kept = np.where(pictures_in(pixels)[..., None], pixels, turned)
+    return Image.fromarray(kept.astype(np.uint8)).quantize(256, method=Image.Quantize.FASTOCTREE)
+
+
+def pictures_in(pixels: NDArray[np.int_]) -> NDArray[np.bool_]:
+    """Where a figure's (H, W, 3) pixels belong to a picture: a full rectangle, or an area of grey, that is not flat."""
+    drawn = np.abs(pixels - PAPER).max(-1) > 3
+    lightness = pixels.mean(-1)
+    found = np.zeros(drawn.shape, bool)
+    labels, _ = ndimage.label(drawn, np.ones((3, 3)))
+    for place in ndimage.find_objects(labels):
+        part = drawn[place]
+        border = np.concatenate([part[0], part[-1], part[:, 0], part[:, -1]])
+        large = min(part.shape) >= SIDES[0] and max(part.shape) >= SIDES[1]
+        if large and part.mean() > 0.5 and border.mean() > 0.8 and lightness[place].std() > SPREAD:
+            found[place] |= part
+    grey = drawn & (np.ptp(pixels, -1) <= GREY)
+    labels, count = ndimage.label(ndimage.binary_opening(grey, np.ones((CORE, CORE))))
+    spread = ndimage.standard_deviation(lightness, labels, np.arange(1, count + 1))
+    return found | np.isin(labels, 1 + np.flatnonzero(np.asarray(spread) > SPREAD))
+
+
+def with_twins(html: str, images: Path) -> str:
+    """A page whose figures on paper name their twins; makes those that are missing, beside them in `images`."""
+
+    def named(match: re.Match[str]) -> str:
+        whole, source, name = match.group(0), match.group(1), match.group(2)
+        light, dark = images / f"{name}.png", images / f"{name}.dark.png"
+        if not light.exists() or not _on_paper(light):
+            return whole
+        if not dark.exists():
+            darkened(Image.open(light)).save(dark, optimize=True)
+        return f'{whole} data-dark="{source.removesuffix(".png")}.dark.png"'
+
+    return FIGURE.sub(named, html)
+
+
+def _on_paper(path: Path) -> bool:
+    with Image.open(path) as figure:
+        corner = figure.convert("RGB").getpixel((0, 0))
+    return max(abs(a - b) for a, b in zip(corner, PAPER, strict=True)) <= 3
+
+
+def _finish(app: Sphinx, error: Exception | None) -> None:
+    if error is None and app.builder.format == "html":
+        for page in Path(app.outdir).rglob("*.html"):
+            html = page.read_text(encoding="utf-8")
+            page.write_text(with_twins(html, Path(app.outdir, "_images")), encoding="utf-8")

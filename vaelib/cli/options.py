@@ -1,0 +1,66 @@
+"""What ``--help`` says of each setting, in a user's words. A family may say it itself, in its fields' descriptions."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from pydantic import BaseModel
+
+__all__ = ["describe"]
+
+WORDS = {
+    "data.name": "a data set's name (vaelib data list), or a path to your own images",
+    "data.split": "how the images are split into training, validation and test; by default the data set's first way",
+    "data.split_seed": "the seed of the random split, and of static binarisation",
+    "data.pixels": "grey: as they are; static: made black or white once; dynamic: anew in each batch",
+    "data.size": "height x width, such as 64x64: images are resized to cover that, and cropped about their centre",
+    "data.colour": "auto: images in colour stay so; grey and rgb convert all",
+    "model.family": "which kind of model; the other options of model and objective are that family's own",
+    "model.latent_dim": "the number of latents, Z",
+    "model.hidden": "the widths of the encoder's layers, such as 500 500; the decoder has the same, reversed",
+    "model.activation": "the function behind each hidden layer; identity makes a linear VAE",
+    "model.init": "first weights: framework: torch's own; normal: drawn from N(0, init-std^2)",
+    "model.init_std": "the standard deviation of first weights, with init normal",
+    "model.output_bias": "average: the decoder starts at the average training image",
+    "model.likelihood.name": "p(x|z): the distribution of a pixel",
+    "model.likelihood.mean": "what makes the decoder's output a pixel's mean",
+    "model.likelihood.sigma": "who sets the width: fixed: sigma-value; shared: one learned value; "
+    "per-pixel: the decoder; optimal: the closed form that fits the errors best",
+    "model.likelihood.sigma_value": "the width, or where the learned one starts",
+    "model.likelihood.sigma_floor": "no width goes below it; by default half a grey level",
+    "model.prior.name": "p(z); vamp and flow are learned, and need --objective.kl monte-carlo",
+    "model.prior.pseudo_inputs": "the number of learned images of a vamp prior",
+    "model.prior.transforms": "the number of steps of a flow prior",
+    "objective.algorithm": "aevb: climb the bound in encoder and decoder; wake-sleep: teach the encoder on dreams",
+    "objective.bound": "what is maximised: the ELBO, or the importance-weighted bound",
+    "objective.samples": "draws of z for each image in each step",
+    "objective.kl": "analytic: the closed form; monte-carlo: estimated from the draws",
+    "objective.beta": "the weight of the KL term",
+    "objective.warmup_epochs": "epochs in which beta grows from 0 to its value",
+    "objective.free_bits": "nats of KL that each latent has for nothing",
+    "training.optimiser": "the rule by which weights change",
+    "training.learning_rate": "the size of a step",
+    "training.schedule": "cosine lowers the size of a step to zero over all epochs",
+    "training.batch_size": "images in each step",
+    "training.epochs": "passes over the training images",
+    "training.weight_decay": "the weight of an L2 penalty on all weights",
+    "training.clip_norm": "the largest norm of a gradient; longer ones are shortened; by default none is",
+    "training.patience": "stop after so many epochs without a better validation loss; by default never",
+    "training.device": "where to compute: auto, cpu, cuda or mps",
+    "seed": "of first weights, batches and draws; the data's split has its own",
+}
+
+
+def describe(settings: type[BaseModel], owner: str = "") -> None:
+    """Gives each field without a description, also of inner settings, the words above."""
+    for name, field in settings.model_fields.items():
+        field.description = field.description or WORDS.get(owner + name)
+        for kind in _inner(field.annotation):
+            describe(kind, f"{owner}{name}.")
+
+
+def _inner(annotation: object) -> list[type[BaseModel]]:
+    """The settings in an annotation: itself, or each of a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [kind for part in get_args(annotation) for kind in _inner(part)]
