@@ -437,9 +437,9 @@ shares = pd.DataFrame({r: explained(grid, FACTORS, r) for r in responses})
 shares.map("{:.1%}".format)
 
 # %% [markdown]
-# Such shares belong to this grid. They depend on which levels it holds, and how far apart: sigma has six, one of which is
-# in truth a $\beta$ as large as the number of pixels, the sigmoid has two. And the logarithm of the KL is cut at 0.001
-# nats; how far below a code lies is not counted.
+# Such shares belong to this grid. They depend on which levels it holds, and how far apart. Sigma has six, one of
+# which is in truth a $\beta$ as large as the number of pixels. The sigmoid has two. And the logarithm of the KL is
+# cut at 0.001 nats; how far below a code lies is not counted.
 
 # %% tags=["remove-input"]
 by_sigmoid = grid.groupby(["recipe", "sigma", "sigmoid"], sort=False)
@@ -600,7 +600,8 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# In these runs without the sigmoid, the weights that lead from $z$ to the picture have not died out: training has made the decoder right *on average over the noise*, not at its centre.
+# In these runs without the sigmoid, the weights that lead from $z$ to the picture have not died out. Training has
+# made the decoder right *on average over the noise*, not at its centre.
 
 # %% tags=["remove-input"]
 at_mean = error["with a sigmoid"] / error["without"]
@@ -919,8 +920,8 @@ columns += ["kept at an equal share", "measured at sigma = 1"]
 pd.DataFrame(kept_at, index=columns).T.round(1)
 
 # %% [markdown]
-# *At an equal share* is the price as the same share of the total variance as $\sigma = 1$ is for the digits: as if all
-# pictures had the total variance of the digits. (Measured: the tanh network, one seed.)
+# *At an equal share* asks what happens if all pictures had the total variance of the digits: the price is then the
+# same share of it as $\sigma = 1$ is for the digits. (Measured: the tanh network, one seed.)
 #
 # And the number of latents? In {numref}`fig-collapse-grid-directions` the rows with $\sigma = 1$ are at least as dark with two
 # latents as with twenty. Fewer latents do not make the others pay.
