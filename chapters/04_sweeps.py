@@ -276,8 +276,9 @@ pd.DataFrame.from_dict(
 #   reconstruction is worse *and* the KL smaller. The bound falls, in the end by some forty {term}`nats <nat>`.
 #   {term}`Seeds <seed>` differ much at this stage, by up to ten nats at 20 latents. It is not that these models know
 #   too much; they have not got round to learning.
-# - By the **modern recipe** both terms are nearly level from 20 on. The best size is 20, but 10 is only about a nat behind, less than
-#   {term}`seeds <seed>` differ; the lead over 50 is hardly larger than that difference, the lead over 200 is.
+# - By the **modern recipe** both terms are nearly level from 20 on. The best size is 20, but 10 is only about a nat
+#   behind, less than {term}`seeds <seed>` differ. The lead over 50 is hardly larger than that difference; the lead
+#   over 200 is.
 # - By **Kingma and Welling's recipe** reconstruction and KL do go on in the claimed direction up to 50 latents. What
 #   is won in the one is lost in the other: the bound of 50 is little more than a nat worse than that of 20. With 100
 #   and 200 latents both terms are worse than with 50.
@@ -560,10 +561,11 @@ for (recipe, size), group in digits.items():
 pd.DataFrame.from_dict(rows, orient="index")
 
 # %% [markdown]
-# The table has those models of 20 latents and more that have inactive ones (by Kingma and Welling's recipe none is inactive, not even of 200); with one standard error over 3,000 test images. By the modern recipe
-# with 20 or 50 latents, dropping the inactive ones changes the bound by a few hundredths of a nat, about its error:
-# Burda and colleagues found less than 0.06 nats {cite:p}`burda2016`. They do nothing; by the report's recipe,
-# with its larger errors, nothing that we could measure.
+# The table has those models of 20 latents and more that have inactive ones, with one standard error over 3,000 test
+# images. (By Kingma and Welling's recipe none is inactive, not even of 200.) By the modern recipe with 20 or 50
+# latents, dropping the inactive ones changes the bound by a few hundredths of a nat, about its error. Burda and
+# colleagues found less than 0.06 nats {cite:p}`burda2016`. They do nothing; by the report's recipe, with its larger
+# errors, nothing that we could measure.
 #
 # With 100 and 200 latents it is different after this short training. The many that count as inactive still carry a
 # little each. Without any of them the bound is about one to three nats worse, and by the report's recipe with 200
@@ -646,7 +648,7 @@ Markdown(
 #
 # On the digits, by the modern recipe the gap is between 1.5 and 3 nats at every size. So the likelihood has the same
 # shape as the bound: best at 20 latents, and a few nats worse at 200. By the other two recipes the gap widens with
-# the number of latents (but for the report's from 100 to 200), so that part of what the bound loses is the encoder's
+# the number of latents (but for the report's from 100 to 200). So part of what the bound loses is the encoder's
 # fault. By Kingma and Welling's it is about half. From 20 to 50 latents the bound gets a little worse while the
 # likelihood gets no worse. From 20 to 200 the bound loses some twenty nats, and the gap accounts for half of them. By
 # the report's it is a small part: the likelihood gets worse, too.
@@ -1005,10 +1007,11 @@ pd.DataFrame.from_dict(rows, orient="index")
 # In epochs MNIST is faster by far by Kingma and Welling's recipe and by the modern one. By the report's own recipe
 # the film is the faster, as it collapses and is soon done. But one epoch of MNIST has 38 times the images. Counted in
 # images, or in steps, the film is the faster of the two by every recipe. The bound and the reconstruction term cannot
-# be compared at all: one is a log-probability of 784 grey values taken as probabilities, the other a log-density over
-# 560, lower or higher as sigma has it. With $\sigma = 1$ the constant $\frac{560}{2} \ln 2\pi = 514.6$ is nearly all
-# of a "higher reconstruction term". One question can be put to both: which share of the squared error does a model
-# leave unexplained? By it the film is the harder one for the older recipes, and the *easier* one for the modern.
+# be compared at all. One is a log-probability of 784 grey values taken as probabilities. The other is a log-density
+# over 560, and lower or higher as sigma has it. With $\sigma = 1$ the constant $\frac{560}{2} \ln 2\pi = 514.6$ is
+# nearly all of a "higher reconstruction term". One question can be put to both: which share of the squared error does
+# a model leave unexplained? By it the film is the harder one for the older recipes, and the *easier* one for the
+# modern.
 #
 # ## Does the latent space know the digits?
 #
@@ -1085,12 +1088,15 @@ table = {name: separations(name) for name in spaces}
 pd.DataFrame.from_dict(table, orient="index").fillna("")
 
 # %% [markdown]
-# (All but the report's model of two latents are of full length.) In t-SNE's picture of the modern recipe's 20 latents most classes have a patch of their own (4 and 9 touch, and so do 3, 5 and 8; 5 is in two pieces). Its silhouette of 0.29 is
-# far from the 1 of small clusters far apart. Ten neighbours know the class of nine
-# points in ten. But look at the raw pixels: with no VAE at all, t-SNE separates most classes of them, too, and their neighbours know nearly as
-# much. So clusters alone show no "semantically meaningful manifold"; they are a property of the digits before they are one of a VAE. With
-# this seed the modern VAE's picture is a little clearer and has a few points more accuracy, with 20 numbers in place of 784; over three seeds ({doc}`07_scorecard`) neither is certain. By the report's own recipe
-# both are about those of the pixels, and the silhouette of the picture, 0.20, is no better than theirs, 0.22. An encoder that was never trained keeps much of the neighbourhoods, but the silhouette of its picture is 0.
+# (All but the report's model of two latents are of full length.) In t-SNE's picture of the modern recipe's 20 latents
+# most classes have a patch of their own (4 and 9 touch, and so do 3, 5 and 8; 5 is in two pieces). Its silhouette of
+# 0.29 is far from the 1 of small clusters far apart. Ten neighbours know the class of nine points in ten. But look at
+# the raw pixels: with no VAE at all, t-SNE separates most classes of them, too, and their neighbours know nearly as
+# much. So clusters alone show no "semantically meaningful manifold"; they are a property of the digits before they
+# are one of a VAE. With this seed the modern VAE's picture is a little clearer and has a few points more accuracy,
+# with 20 numbers in place of 784. Over three seeds ({doc}`07_scorecard`) neither is certain. By the report's own
+# recipe both are about those of the pixels, and the silhouette of the picture, 0.20, is no better than theirs, 0.22.
+# An encoder that was never trained keeps much of the neighbourhoods, but the silhouette of its picture is 0.
 #
 # In the space itself the silhouette is near 0.1: on average the next class is hardly farther than the rest of the
 # own. (In many dimensions all distances are alike, which lowers a silhouette, so the columns for space and picture
@@ -1120,10 +1126,10 @@ pd.DataFrame.from_dict(table, orient="index").fillna("")
 #
 # Most of these rest on one seed for each size; where there are more, a difference no larger than those between seeds
 # counts as none. Kingma and Welling's remark that superfluous latents do not overfit holds on the digits. On the film
-# latents widen the lead of the bound on training images over that on test images as long as they are of use, up to 10
-# or 20, and no further beyond. Here is the practical answer to the question in the title, for the digits by the
-# modern recipe. 20 latents are enough, and 50, trained for 20 epochs, do no harm. About 14 of the 20 count as active,
-# and 26 of the 50. More than that we tried in short runs only.
+# more latents widen the lead of the bound on training images over that on test images, as long as they are of use: up
+# to 10 or 20. Beyond, it grows no further. Here is the practical answer to the question in the title, for the digits
+# by the modern recipe. 20 latents are enough, and 50, trained for 20 epochs, do no harm. About 14 of the 20 count as
+# active, and 26 of the 50. More than that we tried in short runs only.
 
 # %% [markdown]
 # ## Exercises

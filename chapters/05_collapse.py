@@ -19,8 +19,8 @@
 # fewer latents cured it.
 #
 # Careful: this $\sigma$ belongs to the encoder. It is the width of $q(z|x)$, and there is one for each latent.
-# Elsewhere in this chapter a plain $\sigma$ is that of the decoder: the width of $p(x|z)$, in grey levels from 0 to
-# 1.
+# Elsewhere in this chapter a plain $\sigma$ is that of the decoder: the width of $p(x|z)$. Its unit is the whole
+# range of grey, from black at 0 to white at 1.
 #
 # This chapter makes the model ill in the same way, and predicts the illness from the data alone. Then it changes one
 # thing at a time, and all of them together, to find out which of them cures. At its end stands a tool that examines
@@ -365,9 +365,9 @@ explorers.playground()
 #
 # One change at a time can mislead: a cure may work only in company. So here is the *full factorial*: every combination of
 #
-# - **sigma**: one of six ways to set it. It is fixed at 1; or so with errors averaged over the pixels, the common bug
-#   that makes $\beta = D$ {eq}`eq-mean`. Or one value is learned, from 1 or from 0.3 on. Or the decoder states one
-#   for each pixel, from 1 on. Or it has the closed form, "optimal" {eq}`eq-optimal-sigma`.
+# - **sigma**: one of six ways to set it. It is fixed at 1, with errors summed, or averaged over the pixels: the
+#   common bug that makes $\beta = D$ {eq}`eq-mean`. Or one value is learned, from 1 or from 0.3 on. Or the decoder
+#   states one for each pixel, from 1 on. Or it has the closed form, "optimal" {eq}`eq-optimal-sigma`.
 # - **sigmoid** on the decoder's mean: yes or no;
 # - **latents**: the dimensions of $z$;
 # - **recipe**: the report's (tanh, Adagrad with a step of 0.001) or the modern one (SiLU, Adam from 0.001 on a cosine).
@@ -434,9 +434,9 @@ shares = pd.DataFrame({r: explained(grid, FACTORS, r) for r in responses})
 shares.map("{:.1%}".format)
 
 # %% [markdown]
-# Such shares belong to this grid. They depend on which levels it holds, and how far apart: sigma has six, one of which is
-# in truth a $\beta$ as large as the number of pixels, the sigmoid has two. And the logarithm of the KL is cut at 0.001
-# nats; how far below a code lies is not counted.
+# Such shares belong to this grid. They depend on which levels it holds, and how far apart. Sigma has six, one of
+# which is in truth a $\beta$ as large as the number of pixels. The sigmoid has two. And the logarithm of the KL is
+# cut at 0.001 nats; how far below a code lies is not counted.
 
 # %% tags=["remove-input"]
 by_sigmoid = grid.groupby(["recipe", "sigma", "sigmoid"], sort=False)
@@ -597,7 +597,8 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# In these runs without the sigmoid, the weights that lead from $z$ to the picture have not died out: training has made the decoder right *on average over the noise*, not at its centre.
+# In these runs without the sigmoid, the weights that lead from $z$ to the picture have not died out. Training has
+# made the decoder right *on average over the noise*, not at its centre.
 
 # %% tags=["remove-input"]
 at_mean = error["with a sigmoid"] / error["without"]
@@ -916,8 +917,8 @@ columns += ["kept at an equal share", "measured at sigma = 1"]
 pd.DataFrame(kept_at, index=columns).T.round(1)
 
 # %% [markdown]
-# *At an equal share* is the price as the same share of the total variance as $\sigma = 1$ is for the digits: as if all
-# pictures had the total variance of the digits. (Measured: the tanh network, one seed.)
+# *At an equal share* asks what happens if all pictures had the total variance of the digits: the price is then the
+# same share of it as $\sigma = 1$ is for the digits. (Measured: the tanh network, one seed.)
 #
 # And the number of latents? In {numref}`fig-collapse-grid-directions` the rows with $\sigma = 1$ are at least as dark with two
 # latents as with twenty. Fewer latents do not make the others pay.
@@ -1029,10 +1030,10 @@ diagnose(pixelwise["optimal"][0], "sigma optimal, fewer epochs")
 # warm-up that outlasts the training, an optimiser that stopped early, dead units, and too little data. If it finds
 # none of them, it says so.
 #
-# Read *in use* against *worth* like this. Worth a latent are the directions that linear theory would keep at the model's
-# own $\sigma$ and $\beta$; where these are not fair ones, the number at fair ones stands beside it. If the worth at the
-# model's own is far below that at fair ones, the price is too high. Fewer directions in use than are worth it are no fault in
-# themselves, for a curved network may need fewer, unless they are very few.
+# Compare two numbers of the report. *Worth a latent* are the directions that linear theory would keep at the model's
+# own $\sigma$ and $\beta$. Where these are not fair ones, the number at fair ones stands beside it. If the first is
+# far below the second, the price is too high. *In use* are the directions that the model has. They may be fewer than
+# are worth it, since a curved network may need fewer. Only very few are a fault.
 #
 # With a model and images of your own, say what was maximised, if you can: a $\beta$ that is not known is taken as 1, and the diagnosis says so.
 #

@@ -686,9 +686,10 @@ def verdict(z):
 Markdown("\n".join(map(verdict, sizes)))
 
 # %% [markdown]
-# With ten or twenty latents the missing mode is back, in every seed. It is still a little rarer than in the film, in all of them: a mixture smooths what it
-# fits, and what it takes from a small clump it gives to the space around it. With two latents the decoder itself is the limit: asked for all frames, it drew tongues in
-# 1.5 % (1.0 to 2.4) of its reconstructions, above, and samples from the mixture show as many.
+# With ten or twenty latents the missing mode is back, in every seed. It is still a little rarer than in the film, in
+# all of them. A mixture smooths what it fits, and what it takes from a small clump it gives to the space around it.
+# With two latents the decoder itself is the limit. Asked for all frames, it drew tongues in 1.5 % (1.0 to 2.4) of its
+# reconstructions, above, and samples from the mixture show as many.
 #
 # Draw from three of the priors yourself, side by side, and watch their counters.
 #
@@ -698,14 +699,14 @@ Markdown("\n".join(map(verdict, sizes)))
 # %% [markdown]
 # ## Did it only learn the frames by heart?
 #
-# A "model" that hands out training frames has perfect coverage. Three checks. First, we judge against *held-out*
-# frames: those that nothing but the test has seen. Second, the squared distance of a sample (the median) to the
-# nearest frame that was *seen*, in training or by the mixture, which knows the validation frames, too. Beside it
-# stands that of a held-out frame, which is what really new pictures have. Last comes the distance of a sample to the
-# nearest held-out frame. Third, *copying*: the chance that a sample lies nearer to the frames that were seen than a
-# held-out frame does, a Mann-Whitney statistic {cite:p}`meehan2020`. One half means as new as new frames; more means
-# copies. As a yardstick, the aggregate posterior itself: its samples are training codes plus the little noise of
-# $q(z|x)$, so they are all but reconstructions of training frames.
+# A "model" that hands out training frames has perfect coverage. So we make three checks. First, we judge against
+# *held-out* frames: those that nothing but the test has seen. Second, the squared distance of a sample (the median)
+# to the nearest frame that was *seen*, in training or by the mixture, which knows the validation frames, too. Beside
+# it stands that of a held-out frame, which is what really new pictures have. Last comes the distance of a sample to
+# the nearest held-out frame. Third, *copying*: the chance that a sample lies nearer to the frames that were seen than
+# a held-out frame does, a Mann-Whitney statistic {cite:p}`meehan2020`. One half means as new as new frames; more
+# means copies. As a yardstick, the aggregate posterior itself: its samples are training codes plus the little noise
+# of $q(z|x)$, so they are all but reconstructions of training frames.
 
 
 # %%
@@ -774,8 +775,9 @@ Markdown(
 )
 
 # %% [markdown]
-# Not by heart, then. With five latents or more, samples of the mixture cover nearly as many of the held-out frames as of all frames, and their
-# copying stays below one half, far from that of the yardstick. Single samples do come close to a frame that was seen.
+# Not by heart, then. With five latents or more, samples of the mixture cover nearly as many of the held-out frames as
+# of all frames. Their copying stays below one half, far from that of the yardstick. Single samples do come close to a
+# frame that was seen.
 
 # %% [markdown]
 # ## And on frames unlike those it was trained on?

@@ -960,8 +960,9 @@ Markdown(
 #
 # On MNIST and Frey Faces, at the settings above:
 #
-# - **Much of what the report saw on the film is there.** The collapse looks as described (23), and the tongue is all but missing from samples of N(0, I) (18), and too
-#   rare in the one public implementation of which we have figures (19). Few latents do restrict diversity (1).
+# - **Much of what the report saw on the film is there.** The collapse looks as described (23). The tongue is all but
+#   missing from samples of N(0, I) (18), and too rare in the one public implementation of which we have figures (19).
+#   Few latents do restrict diversity (1).
 # - **The causes that it names are mostly not the causes.** The sigmoid makes the one average face a better one (4)
 #   and the first gradients clearer (5). But it explains next to nothing of which models collapse (6). A model stays
 #   collapsed with each of the report's three cures, and with all of them (24). The Gaussian decoder draws rare frames
@@ -1203,8 +1204,9 @@ nll, nll_error = log_likelihood_of_all(one_layer.model, binary_x, samples)
 -nll, nll_error
 
 # %% [markdown]
-# Five thousand draws for each of 10,000 images would take longer than the training. `log_likelihood_of_all` gives all images 100
-# draws, measures on 1,000 of them how far 5,000 new draws lie from that, and adds it; the second figure is the standard error of this step.
+# Five thousand draws for each of 10,000 images would take longer than the training. `log_likelihood_of_all` gives all
+# images 100 draws, measures on 1,000 of them how far 5,000 new draws lie from that, and adds it. The second figure is
+# the standard error of this step.
 #
 # {doc}`06_sampling` repaired the prior after training: a mixture of Gaussians, fitted to codes. Does that repair pay on digits, in {term}`nats <nat>`? It
 # takes the codes of 25,000 training images, of which the last 5,000 choose among three sizes; of each size it averages two fits.
@@ -1290,10 +1292,10 @@ Markdown(
 # The first two rows have the authors' network. With $\mathcal{N}(0, I)$ as its prior ours falls short. The authors
 # trained for 3,280 epochs in batches of 20, with a step that fell from 0.001 to 0.0001; that is well over a hundred
 # times as many steps as ours. In the short trials the start at the average image is worth 48 nats of the bound with
-# the smaller step and 78 with the larger, and the larger step helps only together with it. In the second row nothing
-# was trained again. A mixture in place of $\mathcal{N}(0, I)$ takes more than two nats off, and brings this one run
-# level with the published figure. That figure was measured with $\mathcal{N}(0, I)$, so the gain comes from the
-# prior, not from the training.
+# the smaller step, and 78 with the larger. The larger step helps only together with it. In the second row nothing was
+# trained again. A mixture in place of $\mathcal{N}(0, I)$ takes more than two nats off, and brings this one run level
+# with the published figure. That figure was measured with $\mathcal{N}(0, I)$, so the gain comes from the prior, not
+# from the training.
 #
 # The third row is close in protocol only: that model has other layers, and was trained by another recipe for half of
 # our epochs. The rows on the film share the sizes of the split but not the frames in it ({doc}`06_sampling`). And
@@ -1302,10 +1304,12 @@ Markdown(
 #
 # ## How should I read a verdict?
 #
-# As an answer to one question, asked in one way. "Does not hold" says that the figures of these models, on these data, say
-# otherwise. It does not say that the report's authors saw wrongly: their pictures are what their program drew. On the film this book
-# differs from the report mostly about *why*; on the digits also about what is to be seen (12, 15) and how far a trend goes (7 to 11). Claims about a cause ask for an experiment in
-# which the cause alone is changed, and for one that looks for it elsewhere; that is what {doc}`05_collapse` and {doc}`06_sampling` are for.
+# As an answer to one question, asked in one way. "Does not hold" says that the figures of these models, on these
+# data, say otherwise. It does not say that the report's authors saw wrongly: their pictures are what their program
+# drew. On the film this book differs from the report mostly about *why*. On the digits it also differs about what is
+# to be seen (12, 15) and how far a trend goes (7 to 11). Claims about a cause ask for an experiment in which the
+# cause alone is changed, and for one that looks for it elsewhere; that is what {doc}`05_collapse` and
+# {doc}`06_sampling` are for.
 #
 # What would change our mind?
 #

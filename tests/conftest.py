@@ -46,6 +46,30 @@ def _real_data_on_request_only(request, monkeypatch):
         monkeypatch.delenv("VAELIB_DATA", raising=False)
 
 
+@pytest.fixture
+def called(capsys):
+    """Calls a command line's `main` with a line: (status, stdout, stderr)."""
+
+    def call(main, line):
+        status = main(line.split())
+        return status, *capsys.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def style():
+    """Figures look like the book's, and none is left open."""
+    from matplotlib import pyplot as plt
+
+    from vaelib import plots
+
+    with plt.rc_context():
+        plots.use_style()
+        yield
+        plt.close("all")
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory):
     """A build of the site from nothing but the committed book: what the builder said, and the folder of the pages.

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -27,14 +28,9 @@ def _a_store_and_cores_of_its_own(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def vaebook(capsys):
+def vaebook(called):
     """Calls the command line: (status, stdout, stderr)."""
-
-    def call(line):
-        status = main(line.split())
-        return status, *capsys.readouterr()
-
-    return call
+    return partial(called, main)
 
 
 @pytest.fixture

@@ -12,13 +12,7 @@ from vaebook import figures
 from vaelib import plots
 from vaelib.config import ConfigError
 
-
-@pytest.fixture(autouse=True)
-def _style():
-    with plt.rc_context():
-        plots.use_style()
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("style")
 
 
 @pytest.fixture

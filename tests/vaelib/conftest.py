@@ -1,6 +1,7 @@
 """What the library's tests share: a store of each test's own, double precision for mathematics, quick processes."""
 
 import multiprocessing
+from functools import partial
 
 import pytest
 
@@ -10,6 +11,14 @@ def store(tmp_path, monkeypatch):
     """A folder for runs that is this test's own; it does not exist yet."""
     monkeypatch.setenv("VAELIB_RUNS", str(tmp_path / "store"))
     return tmp_path / "store"
+
+
+@pytest.fixture
+def vaelib(called):
+    """Calls the command line: (status, stdout, stderr)."""
+    from vaelib.cli import main
+
+    return partial(called, main)
 
 
 @pytest.fixture

@@ -47,17 +47,6 @@ def small(images):
     return f"--data.name {images} --model.latent-dim 2 --model.hidden 8 --training.epochs 2 --training.device cpu"
 
 
-@pytest.fixture
-def vaelib(capsys):
-    """Calls the command line: (status, stdout, stderr)."""
-
-    def call(line):
-        status = main(line.split())
-        return status, *capsys.readouterr()
-
-    return call
-
-
 def config(images, **changes):
     return RunConfig(
         data=DataConfig(name=images),

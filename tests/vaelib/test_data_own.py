@@ -8,6 +8,7 @@ import warnings
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.io
 from hypothesis import given
@@ -527,9 +528,20 @@ def test_the_labels_of_a_table_are_the_column_that_is_called_so_or_the_one_that_
     for at, columns in ((1, (DIGITS, parts)), (26, (parts, DIGITS))):
         with pytest.warns(UserWarning, match=f"labels in column {at}$"):
             assert data.load(write_table(tmp_path / "b.csv", *columns)).labels.tolist() == digits[1]
-    bits, count, corner = FLAT // 128, np.arange(12), np.zeros(12, int)
-    for columns in ((DIGITS, bits), (count, parts), (parts, corner)):  # the first has two that look like labels
+    bits, corner = FLAT // 128, np.zeros(12, int)
+    for columns in ((DIGITS, bits), (parts, corner)):  # the first has two that look like labels, the second none
         refuse(write_table(tmp_path / "c.csv", *columns), "header line that calls it 'label'")
+
+
+def test_tables_as_pandas_writes_them(tmp_path):
+    path, table = tmp_path / "a.csv", pd.DataFrame(FLAT // 128 * 255)
+    table.to_csv(path, index=False)  # its first line is 0,1,2,...
+    with pytest.warns(UserWarning, match=SQUARES + "row$"):
+        assert len(data.load(path)) == 12
+    table.to_csv(path)
+    refuse(path, "its first column counts the rows: leave it out, as pandas does with index=False")
+    path.write_text("\n".join(", ".join(map(str, row)) for row in FLAT))  # a space before each number, no header
+    assert read_with_a_word(path, SQUARES + "row$") is None
 
 
 def test_images_that_are_not_square_have_their_shape_in_the_file_name(tmp_path):

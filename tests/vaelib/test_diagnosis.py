@@ -11,18 +11,9 @@ from torch import nn
 
 from vaelib.config import ConfigError
 from vaelib.data import DataConfig, DataError, prepare
-from vaelib.diagnosis import (
-    Diagnosis,
-    Evidence,
-    Past,
-    _course,
-    _sigma_remedy,
-    collect,
-    diagnose,
-    diagnose_model,
-    kind_of_collapse,
-    likely_causes,
-)
+from vaelib.diagnosis import Diagnosis, Evidence, diagnose, diagnose_model
+from vaelib.diagnosis.causes import _sigma_remedy, kind_of_collapse, likely_causes
+from vaelib.diagnosis.evidence import Past, _course, collect
 from vaelib.evaluation import directions_in_use, kl_per_dim
 from vaelib.likelihoods import Gaussian, LikelihoodConfig
 from vaelib.models import VAE, LatentVariableModel, ObjectiveConfig, VAEConfig, new_model

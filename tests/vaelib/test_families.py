@@ -12,7 +12,6 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import nn
 
-from vaelib.cli import main
 from vaelib.config import ConfigError, amended, grid
 from vaelib.data import DataConfig, prepare
 from vaelib.evaluation import log_likelihood, summary
@@ -252,17 +251,6 @@ def test_it_is_swept_without_likelihoods():
 
 
 # The command line
-
-
-@pytest.fixture
-def vaelib(capsys):
-    """Calls the command line: (status, stdout, stderr)."""
-
-    def call(line):
-        status = main(line.split())
-        return status, *capsys.readouterr()
-
-    return call
 
 
 SMALL = "--data.name digits --training.epochs 1 --training.device cpu"

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from vaelib.cli import main
 from vaelib.config import grid
 from vaelib.data import DataConfig, prepare
 from vaelib.evaluation import log_likelihood, summary
@@ -74,17 +73,6 @@ def test_what_needs_a_gaussian_posterior_says_that_there_is_none():
     run, x = train(config(epochs=1, **PARTS["planar"])), torch.from_numpy(prepare(DataConfig(name="digits")).test)
     with pytest.raises(UnsupportedError, match="as posterior='planar' is no Gaussian"):
         aggregate_posterior(run.model, x)
-
-
-@pytest.fixture
-def vaelib(capsys):
-    """Calls the command line: (status, stdout, stderr)."""
-
-    def call(line):
-        status = main(line.split())
-        return status, *capsys.readouterr()
-
-    return call
 
 
 SMALL = "--data.name digits --model.latent_dim 2 --training.epochs 1 --training.device cpu"

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from small import generator, images
 from torch import distributions as dist
 
 from vaelib.config import ConfigError
@@ -14,16 +15,8 @@ pytestmark = pytest.mark.usefixtures("float64")
 D = 6
 
 
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
 def random(*shape, seed=0):
     return torch.randn(*shape, generator=generator(seed))
-
-
-def images(*shape, seed=1):
-    return torch.randint(0, 256, shape, generator=generator(seed)) / 255
 
 
 def likelihood(**settings):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small import generator, images, small_vae
 
 from vaelib.config import ConfigError
 from vaelib.evaluation import log_likelihood
@@ -19,20 +20,6 @@ from vaelib.training import TrainingConfig, fit
 
 pytestmark = pytest.mark.usefixtures("float64")
 D = 6
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def images(*shape, seed=1):
-    return torch.randint(0, 256, shape, generator=generator(seed)) / 255
-
-
-def small_vae(latent_dim=1, **settings):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return VAE(VAEConfig(latent_dim=latent_dim, hidden=(8,), **settings), (2, 3)).double()
 
 
 def only_loss(model, objective, **options):

@@ -1,10 +1,12 @@
 """The ELBO and its relatives against closed forms and quadrature, in float64."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from small import generator, images, small_vae
 
 from vaelib.config import ConfigError
 from vaelib.evaluation import log_likelihood
@@ -16,23 +18,7 @@ from vaelib.priors import VampConfig
 
 pytestmark = pytest.mark.usefixtures("float64")
 D = 6
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def images(*shape, seed=1):
-    return torch.randint(0, 256, shape, generator=generator(seed)) / 255
-
-
-def small_vae(latent_dim=1, **settings):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = VAE(VAEConfig(latent_dim=latent_dim, hidden=(8,), **settings), (2, 3)).double()
-        for parameter in model.decoder.parameters():
-            parameter.data.mul_(3)  # a decoder that depends on z
-    return model
+bold_vae = partial(small_vae, strength=3)  # its decoder depends on z
 
 
 def evidence_by_quadrature(model, x, nodes=200):
@@ -49,7 +35,7 @@ def evidence_by_quadrature(model, x, nodes=200):
 @pytest.mark.parametrize("latent_dim", [1, 2])
 @pytest.mark.parametrize("name", ["bernoulli", "gaussian"])
 def test_importance_sampled_likelihood_agrees_with_quadrature(latent_dim, name):
-    model, x = small_vae(latent_dim, likelihood=LikelihoodConfig(name=name)), images(4, D)
+    model, x = bold_vae(latent_dim, likelihood=LikelihoodConfig(name=name)), images(4, D)
     estimate = log_likelihood(model, x, 20_000, generator())
     truth = evidence_by_quadrature(model, x)
     assert ((estimate.value - truth).abs() < 5 * estimate.standard_error + 1e-6).all()
@@ -58,7 +44,7 @@ def test_importance_sampled_likelihood_agrees_with_quadrature(latent_dim, name):
 
 @pytest.mark.parametrize("latent_dim", [1, 2])
 def test_bounds_lie_below_the_evidence_and_tighten(latent_dim):
-    model, x = small_vae(latent_dim), images(4, D)
+    model, x = bold_vae(latent_dim), images(4, D)
     truth = evidence_by_quadrature(model, x)
     bound = elbo(model, x, samples=20_000, generator=generator()).elbo
     tight = torch.stack([importance_weighted_bound(model, x, 50, generator(i)) for i in range(400)]).mean(0)
@@ -66,7 +52,7 @@ def test_bounds_lie_below_the_evidence_and_tighten(latent_dim):
 
 
 def test_evidence_is_elbo_plus_the_divergence_to_the_true_posterior():
-    model, x = small_vae(1), images(1, D)
+    model, x = bold_vae(1), images(1, D)
     mean, log_var = model.encode(x)
     z = torch.linspace(-9, 9, 20_001)[:, None, None]
     joint = model.likelihood.log_prob(x, model.decode(z)) + model.prior.log_prob(z)
@@ -79,7 +65,7 @@ def test_evidence_is_elbo_plus_the_divergence_to_the_true_posterior():
 
 
 def test_elbo_is_reconstruction_minus_kl_and_both_kl_estimators_agree():
-    model, x = small_vae(3), images(5, D)
+    model, x = bold_vae(3), images(5, D)
     analytic = elbo(model, x, samples=50_000, generator=generator())
     sampled = elbo(model, x, samples=50_000, kl="monte-carlo", generator=generator())
     torch.testing.assert_close(analytic.elbo, analytic.reconstruction - analytic.kl)
@@ -89,13 +75,13 @@ def test_elbo_is_reconstruction_minus_kl_and_both_kl_estimators_agree():
 
 
 def test_importance_weighted_bound_with_one_sample_is_the_monte_carlo_elbo():
-    model, x = small_vae(2), images(5, D)
+    model, x = bold_vae(2), images(5, D)
     expected = elbo(model, x, kl="monte-carlo", generator=generator()).elbo
     torch.testing.assert_close(importance_weighted_bound(model, x, 1, generator()), expected)
 
 
 def test_draws_are_asked_of_a_posterior_that_is_known_already():
-    model, x = small_vae(2), images(5, D)
+    model, x = bold_vae(2), images(5, D)
     fresh = model.log_weights(x, 7, generator())
     torch.testing.assert_close(model.log_weights(x, 7, generator(), model.posterior(x)), fresh)
     torch.testing.assert_close(fresh.mean(0), elbo(model, x, samples=7, kl="monte-carlo", generator=generator()).elbo)
@@ -135,7 +121,7 @@ def test_dreams_teach_the_true_posterior():
 
 
 def test_elbo_gradients_agree_with_finite_differences():
-    model, x = small_vae(2, likelihood=LikelihoodConfig(name="gaussian")), images(3, D)
+    model, x = bold_vae(2, likelihood=LikelihoodConfig(name="gaussian")), images(3, D)
     weights = [model.encoder.mean.weight, model.decoder.outputs.bias, model.likelihood.log_variance]
 
     def bound(*values):
@@ -271,7 +257,7 @@ def test_drawn_gradients_average_to_those_of_the_integral(estimator):
 
 @pytest.mark.parametrize("estimator", ["plain", "stl", "dreg"])
 def test_the_estimator_does_not_change_the_bound(estimator):
-    model, x = small_vae(2), images(5, D)
+    model, x = bold_vae(2), images(5, D)
     bound = importance_weighted_bound(model, x, 3, generator(), estimator=estimator)
     log_w = model.log_weights(x, 3, generator())
     torch.testing.assert_close(bound, torch.log(log_w.exp().mean(0)))
@@ -313,7 +299,7 @@ def test_the_bound_is_the_log_of_the_mean_whatever_the_size_of_the_weights():
 
 
 def test_an_estimator_that_is_unknown_or_that_a_posterior_cannot_serve_is_refused():
-    model, x = small_vae(), images(2, D)
+    model, x = bold_vae(), images(2, D)
     with pytest.raises(ConfigError, match="unknown estimator 'drag': did you mean 'dreg'"):
         importance_weighted_bound(model, x, 2, estimator="drag")
     model.posterior = lambda x: type("Fixed", (), {})()

@@ -13,13 +13,7 @@ from scipy.stats import norm
 
 from vaelib import plots
 
-
-@pytest.fixture(autouse=True)
-def _style():
-    with plt.rc_context():
-        plots.use_style()
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("style")
 
 
 def random_images(n, height, width, seed=0):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small import generator
 from torch import distributions as dist
 
 from vaelib.config import ConfigError
@@ -25,10 +26,6 @@ from vaelib.posteriors import (
 from vaelib.priors import StandardNormal, Tempered, Vamp
 
 pytestmark = pytest.mark.usefixtures("float64")
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 def random(*shape, seed=0):

@@ -100,7 +100,9 @@ def _table(path: Path) -> Found:
     separator = r"\s+" if path.suffix.lower() == ".amat" else ","
     with open(path) as file:
         first = re.split(separator, file.readline().strip())
-    named = not all(re.fullmatch(r"[-+.\deE]+", word) for word in first)
+    words = [word for word in first if word]
+    numbered = words == [str(number) for number in range(len(words))]  # as pandas names columns
+    named = numbered or not all(_is_number(word) for word in first)
     table = pd.read_csv(path, sep=separator, header=0 if named else None)
     at = _label_column(table, path)
     if at is None:
@@ -109,12 +111,22 @@ def _table(path: Path) -> Found:
     return images, table.iloc[:, at].to_numpy()
 
 
+def _is_number(word: str) -> bool:
+    try:
+        float(word.strip('" ') or "nan")
+    except ValueError:
+        return False
+    return True
+
+
 def _label_column(table: pd.DataFrame, path: Path) -> int | None:
     """The column that is called so, or that is over: the last of an .amat, an end of a .csv that looks like labels."""
     called = [at for at, name in enumerate(table) if str(name).strip().lower() in LABELS]
     last = table.shape[1] - 1
     if called or _shape(last, path) is None or _shape(last + 1, path):
         return called[0] if called else None
+    if (table.iloc[:, 0].to_numpy() == np.arange(len(table))).all():
+        raise DataError(f"{path}: its first column counts the rows: leave it out, as pandas does with index=False")
     ends = [last] if path.suffix.lower() == ".amat" else [at for at in (0, last) if _like_labels(table.iloc[:, at])]
     if len(ends) != 1:
         advice = "tell which column has the labels by a header line that calls it 'label'"
@@ -123,7 +135,7 @@ def _label_column(table: pd.DataFrame, path: Path) -> int | None:
 
 
 def _like_labels(column: pd.Series[Any]) -> bool:
-    """Whole numbers, of which some differ and some do not: neither the corner of all images nor a count of the rows."""
+    """Whole numbers, of which some differ and some do not: not one corner of all images."""
     return column.dtype.kind in "iuf" and bool((column % 1 == 0).all()) and 1 < column.nunique() < len(column)
 
 
