@@ -233,10 +233,11 @@ Markdown(
 # (explore-sampler)=
 # ## Does the tongue come out?
 #
-# The report's models never drew the man with his tongue out {cite:p}`report2025`. Is that the decoder's fault, or that of the prior, which asks
-# it for the wrong $z$? Below, one decoder draws from three distributions of $z$: the prior $\mathcal{N}(0, I)$ that the
-# model was trained with; a cooler one, with a standard deviation of 0.7 in place of 1; and a mixture of Gaussians that was
-# fitted to the codes of the training frames after training. A classifier of tongues looks at every picture.
+# The report's models never drew the man with his tongue out {cite:p}`report2025`. Is that the decoder's fault, or
+# that of the prior, which asks it for the wrong $z$? Below, one decoder draws from three distributions of $z$. The
+# first is the prior $\mathcal{N}(0, I)$ that the model was trained with. The second is cooler, with a standard
+# deviation of 0.7 in place of 1. The third is a mixture of Gaussians that was fitted to the codes of the training
+# frames after training. A classifier of tongues looks at every picture.
 
 # %%
 from vaebook.experiments.sampling import mixture_of

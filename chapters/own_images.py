@@ -1,13 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     cell_metadata_filter: tags,mystnb,-all
-#     notebook_metadata_filter: kernelspec,jupytext,-all
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#       format_version: '1.3'
-#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -67,9 +59,10 @@ plots.use_style()
 # %% [markdown]
 # ## What may the pictures be?
 #
-# - **A folder of image files** of any kind that Pillow reads (`.png`, `.jpg`, `.tif` and many more). Sub-folders name the
-#   classes of the pictures in them. Or one file: an `.npy` or `.npz` array of shape (N, H, W) or (N, H, W, 3), which may hold
-#   `labels` too, an IDX file, or a stack of pages or frames.
+# - **A folder of image files** of any kind that Pillow reads (`.png`, `.jpg`, `.tif` and many more). Sub-folders name
+#   the classes of the pictures in them. Or one file: an `.npy` or `.npz` array of shape (N, H, W) or (N, H, W, 3),
+#   which may hold `labels` too. A `.csv`, `.amat` or `.mat` with an image in each row will do as well, and so will an
+#   IDX file or a stack of pages or frames.
 # - **One size, or yours.** Nothing is cropped or stretched behind your back: pictures of mixed sizes stop the page with a line
 #   that names two of them. Set `size` to "64x64", say, and each is resized to cover that and cut about its centre.
 # - **Colour or grey.** Colours stay. Set `colour` to "grey" to look at the brightness alone.
@@ -140,8 +133,8 @@ recipe = faces_recipe(
 run = vae.train(recipe)
 
 # %% [markdown]
-# The finished run lies in the {term}`run store`: the same lines bring it back at once the next time, after an interruption they
-# go on where they stopped, and other settings train another run beside it.
+# The finished run lies in the {term}`run store`. The same lines bring it back at once the next time, and after an
+# interruption they go on where they stopped. Other settings train another run beside it.
 #
 # `faces_recipe` is for pictures with real greys: its decoder is a Gaussian around each pixel, whose width sigma is learned.
 # If yours are all but black and white, as scanned writing is, take `digits_recipe`, whose decoder is a Bernoulli.
