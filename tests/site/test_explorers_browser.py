@@ -180,19 +180,21 @@ def test_pad_follows_a_finger_and_fits_a_phone(visit, explorers):
 
 def stored_images(explorer):
     """The pad's training images, (n, D) in [0, 1]."""
-    return np.frombuffer(explorer.thumbnails, np.uint8).reshape(len(explorer.spec["names"]), -1) / 255
+    return np.frombuffer(explorer.thumbnails, np.uint8).reshape(len(explorer.spec["memory"]["names"]), -1) / 255
 
 
-def test_pad_shows_the_nearest_training_image_and_its_distance(visit, explorers):
+@pytest.mark.parametrize(("name", "z"), [("pad", [0.7, -0.9]), ("sliders", [1.0, -1.0] * 4)])
+def test_the_nearest_training_image_and_its_distance(visit, explorers, name, z):
     tab = visit()
-    pad, explorer = card(tab, "pad"), explorers[0]["pad"]
-    trait(tab, "pad", "z", [0.7, -0.9])
+    pad, explorer = card(tab, name), explorers[0][name]
+    trait(tab, name, "z", z)
     tab.evaluate(SETTLE)
     decoded, images = np.array(main_picture(pad).evaluate(PIXELS)), stored_images(explorer)
     away = np.sqrt(((images - decoded) ** 2).mean(1))
     nearest = pad.get_by_label("Nearest of the stored training images")
     assert nearest.evaluate(PIXELS) == pytest.approx(images[away.argmin()].tolist(), abs=1 / 255)
-    said = f"{explorer.spec['names'][away.argmin()]}: {away.min():.2f} away. A test image: {explorer.spec['usual']:.2f}"
+    memory = explorer.spec["memory"]
+    said = f"{memory['names'][away.argmin()]}: {away.min():.2f} away. A test image: {memory['usual']:.2f}"
     expect(pad.locator(".vae-distance")).to_contain_text(said)
     expect(nearest).to_have_attribute("aria-label", re.compile(f"{away.min():.2f} away"))
 

@@ -81,7 +81,15 @@ def test_a_figure_is_enlarged_on_a_phone_by_key_and_by_tap(visit):
     large.get_by_role("button", name="Close").click()
     expect(large).to_have_count(0)
     tab.set_viewport_size({"width": 1400, "height": 900})
-    expect(tab.locator(".figure-enlarge:visible")).to_have_count(0)
+    expect(button).to_be_hidden()
+
+
+def test_the_scorecards_evidence_is_not_cut_on_a_phone(visit):
+    tab = visit("chapters/07_scorecard.html", viewport=PHONE)
+    cells = tab.locator("table:has(td br) td:has(br)")
+    assert cells.count() > 20
+    ends = cells.evaluate_all("all => all.map(one => one.getBoundingClientRect().right)")
+    assert max(ends) <= 390
 
 
 def test_a_search_ranks_and_quotes_the_text(visit):

@@ -290,8 +290,8 @@ def test_pad_brings_training_images_and_what_a_test_image_has(explorers):
     """Each sixth point has its image; the yardstick is the median distance of test images to the nearest of them."""
     pad, run = explorers[0]["pad"], explorers[1]["pad"]
     prepared = data_of(run)
-    kept = np.frombuffer(pad.thumbnails, np.uint8).reshape(len(pad.spec["names"]), -1) / 255
-    places = [int(name.removeprefix("training image ")) for name in pad.spec["names"]]
+    kept = np.frombuffer(pad.thumbnails, np.uint8).reshape(len(pad.spec["memory"]["names"]), -1) / 255
+    places = [int(name.removeprefix("training image ")) for name in pad.spec["memory"]["names"]]
     assert kept == pytest.approx(prepared.data.matrix(places), abs=1 / 255)
     means = encode(run.model, torch.from_numpy(prepared.data.matrix(places)))[0]
     assert np.frombuffer(pad.points, "<f4").reshape(-1, 2)[:: pad.spec["every"]] == pytest.approx(
@@ -299,7 +299,7 @@ def test_pad_brings_training_images_and_what_a_test_image_has(explorers):
     )
     differences = prepared.test[:1000, None] - prepared.data.matrix(places)[None]
     nearest = np.sqrt((differences**2).mean(-1)).min(1)
-    assert pad.spec["usual"] == pytest.approx(np.median(nearest), abs=1e-3)
+    assert pad.spec["memory"]["usual"] == pytest.approx(np.median(nearest), abs=1e-3)
 
 
 def test_machine_is_a_pad_a_plane_and_noise(explorers):
