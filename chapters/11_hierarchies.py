@@ -121,7 +121,7 @@ page.banner(page.load(dataset, images=200, grey=True), film)
 # - \underbrace{\mathbb{E}_q\!\left[\mathrm{KL}(q(z_2 \mid z_1) \,\Vert\, p(z_2))\right]}_{\text{level 2}}.
 # $$ (eq-hier-bottom-up)
 #
-# **{term}`Ladder`** {cite:p}`sonderby2016`: first $z_2$ from the picture, then $z_1$ from the picture *and* $z_2$, that is
+# **{term}`Ladder <ladder>`** {cite:p}`sonderby2016`: first $z_2$ from the picture, then $z_1$ from the picture *and* $z_2$, that is
 # $q(z_2 \mid x)\, q(z_1 \mid z_2, x)$. Now each level pays a true {term}`KL`:
 #
 # $$
@@ -266,11 +266,11 @@ untrained = vae.HierarchicalVAE(ladder, shape)
 # cheapest answer is then $q(z_2 \mid \cdot) = p(z_2)$, and the network below learns to ignore a level that answers so. Four
 # helps are said to prevent that:
 #
-# - **{term}`Warm-up`** {cite:p}`bowman2016,sonderby2016`: the price of all codes rises from 0 to 1, here over two fifths of the
+# - **{term}`Warm-up <warm-up>`** {cite:p}`bowman2016,sonderby2016`: the price of all codes rises from 0 to 1, here over two fifths of the
 #   training.
 # - **Batch normalisation** {cite:p}`ioffe2015` of every layer but the outputs {cite:p}`sonderby2016`.
 # - **Ladder** inference in place of bottom-up.
-# - **{term}`Free bits`** {cite:p}`kingma2016`: here the first two {term}`nats <nat>` of each level cost nothing.
+# - **{term}`Free bits <free bits>`** {cite:p}`kingma2016`: here the first two {term}`nats <nat>` of each level cost nothing.
 #
 # ## How much is there to gain?
 #
@@ -337,7 +337,7 @@ pd.DataFrame(cells).map(lambda on: "on" if on else "-")
 # %% [markdown]
 # **The margin, before any result.** The effect of a help is the mean of all runs with it, less the mean of those without. Its
 # standard error comes from the spread between seeds of the same cell. We call an effect real if it is larger than three
-# standard errors, and in the bound also than one nat.
+# standard errors. In the bound it must exceed one nat as well.
 #
 # Three figures say whether level 2 lives. `KL 2` is its price. `active 2` counts its {term}`active units <active unit>`, the
 # latents whose mean moves with the picture. What we care for most is `error from z2`: how well can the digit be rebuilt from level 2 alone?
@@ -631,7 +631,7 @@ pd.DataFrame.from_dict({n: row(g) for n, g in rivals.items()}, orient="index")
 # | --- | --- | --- |
 # | one level, tanh networks {cite:p}`burda2016` | 86.76 | 3,280 epochs |
 # | two levels of the same | 85.33 | 3,280 epochs |
-# | two levels, gated networks, top prior $\mathcal{N}(0, I)$ {cite:p}`norouzi2020` | 82.39 | see there |
+# | two levels, gated networks, top prior $\mathcal{N}(0, I)$ {cite:p}`norouzi2020` | 82.39 | — |
 # | ladder of five levels, with importance weights {cite:p}`sonderby2016` | 81.74 | 2,000 epochs |
 
 # %% tags=["remove-input"]
