@@ -11,7 +11,7 @@ From the bottom up, each module building on those before it:
     training       fit: any model, any loss
     evaluation     log p(x), errors, active units
     runs           a training as files in a store; train        sweeps   many of them, on all cores or a cluster
-    diagnosis      why latents lie idle, and what to try
+    diagnosis      why latents lie idle, and what to try           games   does a critic still teach
     plots          arrays in, axes out                          cli      the command `vaelib`
 
 A new prior goes into `priors`, a new likelihood into `likelihoods`, a new family into a file of its own in `models`.
