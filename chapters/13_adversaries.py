@@ -29,7 +29,7 @@
 # %% tags=["parameters"]
 dataset: str = "mnist"  # labelled digits: "mnist" or "digits"
 faces: str = "frey"  # a film whose tongues are known, or "toyfaces"
-rounds: int = 1500  # of each small game at the start
+rounds: int = 1000  # of each small game at the start
 epochs: int = 3  # passes over the digits, for each GAN
 vae_epochs: int = 6  # and for each VAE
 face_epochs: int = 60  # passes over the film, for each GAN

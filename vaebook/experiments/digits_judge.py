@@ -35,7 +35,7 @@ VERSION = 1  # of the reader: raise it when it is trained in another way
 WIDTHS = (400, 128)  # of its hidden layers; the last gives the features
 LEAST_EPOCHS, LEAST_STEPS = 8, 2000  # it learns for so long, at least
 BLOCK = 1000  # pictures in a block of `kernel_distance`
-NEIGHBOURS = 5000  # pictures that density and coverage look at, at most
+NEIGHBOURS = 3000  # pictures that density and coverage look at, at most
 
 
 class Reader(nn.Module):
