@@ -303,6 +303,7 @@ def words(config):
     return f"{len(entries)} x {entries[0]}", sum(map(math.log2, entries))
 
 
+# %%
 def size(run):
     return sum(weight.numel() for weight in run.model.parameters())
 
@@ -334,6 +335,7 @@ def words_of(model, x, seed=0):
     return torch.cat(parts)  # (N, G)
 
 
+# %%
 def unigram(entries, words):
     prior = UnigramCodes(entries)
     prior.start(words)  # counts, and one more of each symbol
@@ -360,6 +362,7 @@ x, x_valid, x_test = (
 )
 
 
+# %%
 def with_priors(run):
     words, held_out = (words_of(run.model, part) for part in (x, x_valid))
     entries, seed = run.model.prior.entries, run.config.seed
@@ -386,6 +389,7 @@ def terms(model, seed=0):
     return {key: value.item() for key, value in mean.items()}
 
 
+# %%
 scores = {
     (name, prior): [terms(one[prior]) for one in group]
     for name, group in models.items()
@@ -395,8 +399,8 @@ scores = {
 # %%
 table = {
     key: {
-        "$-$ELBO (nats)": mean_and_range([-s["elbo"] for s in found], 1),
-        "$-$reconstruction": mean_and_range(
+        "−ELBO (nats)": mean_and_range([-s["elbo"] for s in found], 1),
+        "−reconstruction": mean_and_range(
             [-s["reconstruction"] for s in found], 1
         ),
         "rate": mean_and_range([s["kl"] for s in found], 1),
@@ -444,6 +448,7 @@ passes = vae.TrainingConfig(
 )
 
 
+# %%
 def of_faces(quantiser, seed=0):
     model = VQConfig(hidden=(500,), likelihood=gaussian, quantiser=quantiser)
     return vae.RunConfig(data=grey, model=model, training=passes)
@@ -511,6 +516,8 @@ coders = train_groups(
     {n: seeds_of(of_faces(q), seeds) for n, q in shapes.items()}
 )
 coders = {"VQ 4 x 64": of_use["data, revival"], **coders}
+
+# %%
 usual = faces_recipe("modern", grey, epochs=face_epochs)
 baseline = train_groups({"VAE": seeds_of(usual, seeds)})["VAE"]
 
@@ -519,6 +526,7 @@ frames = vae.prepare(grey)
 train, valid = map(torch.from_numpy, (frames.train, frames.validation))
 
 
+# %%
 def spelled(run, prior):
     words, held_out = (words_of(run.model, part) for part in (train, valid))
     entries = run.model.prior.entries
@@ -539,6 +547,7 @@ def judged(model, seed):
     return judge(pictures.numpy(), frames)._asdict()
 
 
+# %%
 few = min(40, len(train) // 10)  # components of the mixture
 writers = {("VAE", "mixture"): [repaired(run, few) for run in baseline]}
 for name, group in coders.items():
@@ -550,6 +559,8 @@ verdicts = {
     key: pd.DataFrame([judged(model, seed) for seed, model in enumerate(group)])
     for key, group in writers.items()
 }
+
+# %%
 shown = ["tongue", "coverage", "coverage_on_tongue", "density", "copying"]
 rows = {
     key: {
@@ -586,7 +597,7 @@ test = torch.from_numpy(frames.test)
 for (name, prior), group in writers.items():
     if prior != "mixture":
         bits = [vae.summary(model, test)["bits_per_dim"] for model in group]
-        rows[name, prior] = {"$-$ELBO (bits/dim)": mean_and_range(bits)}
+        rows[name, prior] = {"−ELBO (bits/dim)": mean_and_range(bits)}
 pd.DataFrame(rows).T
 
 # %% [markdown]
