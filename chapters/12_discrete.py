@@ -290,9 +290,11 @@ families = {
 # %%
 pixels = vae.DataConfig(name=dataset, pixels="dynamic")
 settings = vae.TrainingConfig(epochs=epochs, schedule="cosine")
+cooling = {"Gumbel": {"anneal_epochs": epochs}}  # tau, from 1 to 0.5
+shared = {"data": pixels, "training": settings}
 base = {
-    name: vae.RunConfig(data=pixels, model=config, training=settings)
-    for name, config in families.items()
+    n: vae.RunConfig(model=config, objective=cooling.get(n, {}), **shared)
+    for n, config in families.items()
 }
 runs = train_groups({n: seeds_of(c, seeds) for n, c in base.items()})
 
