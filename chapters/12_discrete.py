@@ -31,8 +31,8 @@
 # %% tags=["parameters"]
 dataset: str = "mnist"  # digits: "mnist", "digits" or a path to your images
 faces: str = "frey"  # a film whose tongues are known, or "toyfaces"
-epochs: int = 4  # passes over the digits
-face_epochs: int = 150  # passes over the film
+epochs: int = 3  # passes over the digits
+face_epochs: int = 80  # passes over the film
 seeds: int = 3  # how often each model is trained
 draws: int = 10_000  # faces that are judged
 
@@ -446,7 +446,7 @@ plt.show()
 grey = vae.DataConfig(name=faces, split="random")
 gaussian = vae.LikelihoodConfig(name="gaussian", sigma="shared")
 passes = vae.TrainingConfig(
-    epochs=face_epochs, batch_size=64, schedule="cosine"
+    epochs=face_epochs, batch_size=128, schedule="cosine"
 )
 
 

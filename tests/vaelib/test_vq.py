@@ -295,7 +295,7 @@ def test_a_prior_learned_with_the_model_gains_and_moves_no_code(digits):
         fit(model, model.losses(model.Objective()), digits, settings, progress=False)
     plain, better = (summary(model, digits) for model in models)
     assert torch.equal(models[0].indices(digits), models[1].indices(digits))
-    assert plain["kl"] == pytest.approx(4 * math.log(8), rel=1e-5) and better["kl"] < plain["kl"] - 1
+    assert plain["kl"] == pytest.approx(4 * math.log(8), rel=1e-5) and better["kl"] < plain["kl"] - 0.3
     assert plain["reconstruction"] == better["reconstruction"]
 
 
