@@ -230,6 +230,14 @@ def test_training_starts_from_the_data(settings):
         torch.testing.assert_close(model.quantiser.codebook[0], torch.stack(near), atol=0.02, rtol=0)
 
 
+def test_random_vectors_know_nothing_of_the_data():
+    model = new_model(FAMILIES["vq"].replace(quantiser=QUANTISERS["vq"].replace(init="random")), (2, 2))
+    outputs, codebook = model.outputs(X), model.quantiser.codebook.clone()
+    model.start(X)
+    assert torch.equal(model.outputs(X), outputs) and torch.equal(model.quantiser.codebook, codebook)
+    torch.testing.assert_close(torch.sigmoid(model.decoder[-1].bias), X.mean(0))
+
+
 # Priors over codes
 
 ENTRIES = (2, 3, 4)
@@ -287,7 +295,7 @@ def test_a_prior_learned_with_the_model_gains_and_moves_no_code(digits):
         fit(model, model.losses(model.Objective()), digits, settings, progress=False)
     plain, better = (summary(model, digits) for model in models)
     assert torch.equal(models[0].indices(digits), models[1].indices(digits))
-    assert plain["kl"] == pytest.approx(4 * math.log(8), rel=1e-5) and better["kl"] < plain["kl"] - 1
+    assert plain["kl"] == pytest.approx(4 * math.log(8), rel=1e-5) and better["kl"] < plain["kl"] - 0.3
     assert plain["reconstruction"] == better["reconstruction"]
 
 
