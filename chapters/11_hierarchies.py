@@ -632,7 +632,7 @@ pd.DataFrame.from_dict({n: row(g) for n, g in rivals.items()}, orient="index")
 # | one level, tanh networks {cite:p}`burda2016` | 86.76 | 3,280 epochs |
 # | two levels of the same | 85.33 | 3,280 epochs |
 # | two levels, gated networks, top prior $\mathcal{N}(0, I)$ {cite:p}`norouzi2020` | 82.39 | — |
-# | ladder of five levels, with importance weights {cite:p}`sonderby2016` | 81.74 | 2,000 epochs |
+# | a ladder, with importance weights {cite:p}`sonderby2016` | 81.74 | 2,000 epochs |
 
 # %% tags=["remove-input"]
 steps = math.ceil(len(x) / 100) * epochs
