@@ -44,7 +44,8 @@ def render(notebook: Path, root: Path) -> Path:
         contents["chapters"] = [{"file": f"chapters/{Path(file).stem}"} for file in BESIDE]
         for file, content in (("_toc.yml", contents), ("_config.yml", settings(root))):
             (project / file).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        command = [sys.executable, "-m", "jupyter_book", "build", str(project), "--quiet"]
+        command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
+        command += [str(project), "--quiet"]
         ran = subprocess.run(command, capture_output=True, text=True, cwd=project)
         built = project / "_build" / "html"
         if not (built / "chapters" / f"{name}.html").exists():
