@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from vaebook.build.execute import ChapterError
+from vaebook.build.notebooks import EXPLORERS
 from vaelib.config import ConfigError
 
 __all__ = ["render", "settings"]
@@ -38,7 +39,7 @@ def render(notebook: Path, root: Path) -> Path:
         (project / "chapters").mkdir()
         shutil.copytree(root / "assets", project / "assets")
         shutil.copy(notebook, project / "chapters" / f"{name}.ipynb")
-        for file in (*BESIDE, "references.bib"):
+        for file in (*BESIDE, "references.bib", Path(EXPLORERS).name):  # the last: for cards of explorers
             shutil.copy(root / "chapters" / file, project / "chapters")
         contents = {"format": "jb-book", "root": f"chapters/{name}"}
         contents["chapters"] = [{"file": f"chapters/{Path(file).stem}"} for file in BESIDE]
