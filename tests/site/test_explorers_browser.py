@@ -597,7 +597,7 @@ def test_on_a_phone_what_belongs_together_stands_together(visit, explorers):
 def test_a_screen_reader_learns_what_changes(visit):
     tab = visit(reduced_motion="reduce")
     pad = card(tab, "pad")
-    picture = pad.locator("canvas.vae-picture")
+    picture = main_picture(pad)
     before = picture.get_attribute("aria-label")
     trait(tab, "pad", "z", [2.0, -2.0])
     after = picture.get_attribute("aria-label")

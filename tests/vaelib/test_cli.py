@@ -116,7 +116,7 @@ def test_train_says_whether_it_trained_or_loaded(vaelib, small):
 
 def test_runs_are_chosen_and_sorted(vaelib, small, images):
     for epochs in (1, 3):
-        vaelib(f"sweep {small} --training.epochs {epochs} --grid seed=0,1 --jobs 1")
+        vaelib(f"sweep {small.replace('epochs 2', f'epochs {epochs}')} --grid seed=0,1 --jobs 1")
     names = {e: Store().path(config(images).replace(training={"epochs": e, "device": "cpu"})).name for e in (1, 3)}
     out = vaelib("runs list --where training.epochs=3 seed=0 data.name=noise.npy")[1]
     assert names[3] in out and names[1] not in out and "1 in " in out
@@ -248,7 +248,7 @@ def test_a_run_that_is_being_trained_is_not_deleted(vaelib, small, folder):
 
 
 def test_a_bug_is_one_line_with_a_way_to_its_traceback(vaelib, monkeypatch):
-    monkeypatch.setattr("vaelib.cli.runs.Store", lambda: 1 / 0)
+    monkeypatch.setattr("vaelib.cli.runs.runs_folder", lambda: 1 / 0)
     status, _, err = vaelib("runs list")
     assert status == 1 and err == "vaelib: ZeroDivisionError: division by zero (VAELIB_TRACEBACK=1 shows where)\n"
     monkeypatch.setenv("VAELIB_TRACEBACK", "1")

@@ -20,6 +20,8 @@ from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.util.docutils import SphinxDirective
 
+from vaebook.build.notebooks import EXPLORERS
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
@@ -28,7 +30,6 @@ __all__ = ["Ticket", "first_below", "place", "setup", "with_stills"]
 STYLES = sorted((Path(__file__).parents[1] / "explorers" / "js").glob("*.css"))
 STATE, VIEW = (f"application/vnd.jupyter.widget-{kind}+json" for kind in ("state", "view"))
 PNG = "image/png"
-EXPLORERS = "chapters/08_explore.ipynb"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
