@@ -78,17 +78,10 @@ class Posterior(Protocol):
         """Draws that gradients pass through: (samples, B, Z)."""
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """log q(z|x), nats: (samples, B, Z) -> (samples, B)."""
-
-    def sample_with_log_prob(self, samples: int = 1, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """The draws of `sample` and their log q(z|x), nats: (samples, B, Z), (samples, B)."""
+        """log q(z|x), nats: (samples, B, Z) -> (samples, B). A flow knows that of its latest draws only."""
 
     def kl(self, prior: HasKL) -> Tensor | None:
         """KL(q(z|x) || p(z)) per dimension, nats, (B, Z), or None if it has no closed form."""
-
-    @property
-    def centre(self) -> Tensor:
-        """One code for each image, (B, Z): the middle of q(z|x)."""
 
 
 class DiagonalGaussian:
@@ -104,6 +97,7 @@ class DiagonalGaussian:
         return gaussian_log_prob(z, self.mean, self.log_var)
 
     def sample_with_log_prob(self, samples: int = 1, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """The draws of `sample` and their log q(z|x), nats: (samples, B, Z), (samples, B)."""
         z = self.sample(samples, generator)
         return z, self.log_prob(z)
 
@@ -132,6 +126,7 @@ class FlowPosterior:
         self._drawn: tuple[Tensor, Tensor] | None = None
 
     def sample_with_log_prob(self, samples: int = 1, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """The draws of `sample` and their log q(z|x), nats: (samples, B, Z), (samples, B)."""
         z_0 = self.base.sample(samples, generator)
         z, log_det = self.flow(z_0)
         self._drawn = z, self.base.log_prob(z_0) - log_det
