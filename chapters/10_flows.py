@@ -48,14 +48,14 @@ if find_spec("vaelib") is None:
     get_ipython().run_line_magic("pip", f"install -q {wanted}")
 
 # %% tags=["remove-cell"]
-import math
 import time
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Image, Markdown
+from IPython.display import Image
 from torch import nn
 from torch.autograd.functional import jacobian
 from torch.nn import functional as F
@@ -93,7 +93,7 @@ page.banner(digits, film)
 # %%
 from torch.distributions import Normal
 
-u, w, b = 2.0, 1.5, 0.3
+u, w, b = 2.0, 3.0, 0.5
 z_0 = torch.linspace(-5, 5, 2001)
 t = torch.tanh(w * z_0 + b)
 z = z_0 + u * t
@@ -109,7 +109,7 @@ q = q_0 / slope
 # %% tags=["nbval-check-output"]
 print(f"{torch.trapezoid(q, z):.4f}")
 
-# %% mystnb={"figure": {"name": "fig-flows-one", "caption": "One bend. Left: the map, with 25 points spread evenly over the axis of z₀ and where they go. Right: the Gaussian before (dashed), and its density after, with a histogram of 20,000 draws that were moved. Where the map is steep, the points move apart and the density falls."}, "image": {"alt": "Two panels. The left one shows a rising curve that is steep in the middle, and thin lines from points on the lower axis to the left axis, where they leave a gap around zero. The right one shows a dashed bell curve and a solid curve with two peaks and a valley between them, which a histogram fits closely."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-flows-one", "caption": "One bend. Left: the map, with points spread evenly over the axis of z₀, and where they go. Right: the Gaussian before (dashed), and its density after, with a histogram of 20,000 draws that were moved. Where the map is steep, the points move apart and the density falls."}, "image": {"alt": "Two panels. The left one shows a rising curve that is steep in the middle, and thin lines from points on the lower axis to the left axis, where they leave a gap around zero. The right one shows a dashed bell curve and a solid curve with two peaks and a valley between them, which a histogram fits closely."}} tags=["hide-input"]
 _, (left, right) = plt.subplots(1, 2, figsize=(7, 3.2))
 left.plot(z_0, z, color=plots.INK)
 for i in range(200, 2000, 64):
@@ -224,9 +224,10 @@ print("the same step, the same determinant")
 
 
 # %%
-def log_joint(z, x=torch.tensor(2.0)):  # log p(z) + log p(x|z)
+def log_joint(z):  # log p(z) + log p(x|z), at x = 2
     log_p_z = Normal(0, 1).log_prob(z).sum(-1)
-    return log_p_z + Normal(z[..., 0] ** 2 + z[..., 1], 0.3).log_prob(x)
+    pixel = Normal(z[..., 0] ** 2 + z[..., 1], 0.3)
+    return log_p_z + pixel.log_prob(torch.tensor(2.0))
 
 
 # %% [markdown]
@@ -299,7 +300,7 @@ def trials(make, rate):
 
 
 # %%
-toys = {f"planar, K = {K}": trials(lambda: Planar(K), 0.02) for K in depths}
+toys = {f"planar, K = {K}": trials(partial(Planar, K), 0.02) for K in depths}
 
 
 # %% tags=["hide-input"]
@@ -553,7 +554,9 @@ def experiment(base, shape, longer):
     }
     plain = configs["Gaussian"]
     configs["Gaussian, longer"] = amended(plain, {"training.epochs": longer})
-    configs["Gaussian, closed form"] = plain.replace(objective=ObjectiveConfig())
+    configs["Gaussian, closed form"] = plain.replace(
+        objective=ObjectiveConfig()
+    )
     return configs
 
 
@@ -585,32 +588,40 @@ digit_runs = train_groups(
 # %%
 from vaebook.experiments.flows import held_out
 
-
-def comparison(groups, shape):
-    judged = {name: held_out(runs, draws=draws) for name, runs in groups.items()}
-    rows = {}
-    for name, found in judged.items():
-        runs = groups[name]
-        took = [run.environment["seconds"] for run in runs]
-        rows[name] = {
-            "weights": weights(runs[0].config.model, shape),
-            "seconds": f"{np.mean(took):.0f}",
-            "−ELBO": mean_and_range([one.bound for one in found], 1),
-            "−log p(x)": mean_and_range([one.nll for one in found], 1),
-            "gap": mean_and_range([one.bound - one.nll for one in found], 1),
-        }
-    return judged, pd.DataFrame.from_dict(rows, orient="index")
+digit_judged = {
+    name: held_out(runs, draws=draws) for name, runs in digit_runs.items()
+}
 
 
 # %%
-digit_judged, table = comparison(digit_runs, digits.shape)
-table
+def row(runs, found, places):
+    took = [run.environment["seconds"] for run in runs]
+    model = runs[0].config.model
+    gaps = [one.bound - one.nll for one in found]
+    return {
+        "hidden": model.hidden[0],
+        "weights": weights(model, runs[0].model.image_shape),
+        "seconds": f"{np.mean(took):.0f}",
+        "−ELBO": mean_and_range([one.bound for one in found], places),
+        "−log p(x)": mean_and_range([one.nll for one in found], places),
+        "gap": mean_and_range(gaps, places),
+    }
+
+
+def comparison(groups, judged, places):
+    rows = [row(groups[name], judged[name], places) for name in groups]
+    return pd.DataFrame(rows, list(groups))
+
+
+comparison(digit_runs, digit_judged, 1)
+
 
 # %% mystnb={"figure": {"name": "fig-flows-digits", "caption": "Digits: what each model costs per test picture, one dot for each seed; lower is better. Open dots are the bound, −ELBO; filled ones the estimate of −log p(x). The line between them is the gap that a better posterior could close."}, "image": {"alt": "Seven rows of dots, one row for each model, over an axis in nats per picture. In each row open dots lie to the right of filled ones."}} tags=["hide-input"]
 def dots(judged, unit, figures=("bound", "nll")):
     _, ax = plt.subplots(figsize=(7, 3.2))
+    places = np.linspace(-0.2, 0.2, seeds)
     for row, found in enumerate(judged.values()):
-        for shift, one in zip(np.linspace(-0.2, 0.2, len(found)), found):
+        for shift, one in zip(places[-len(found) :], found, strict=False):
             bound, nll = (getattr(one, figure) for figure in figures)
             line = {"color": plots.COLOURS["indigo"], "markersize": 5}
             ax.plot([nll, bound], [row + shift] * 2, linewidth=0.8, **line)
@@ -636,7 +647,9 @@ def drawn(run, n, seed=3):
     return run.model.sample(n, torch.Generator().manual_seed(seed))
 
 
-named_rows({name: drawn(digit_runs[name][0], 14) for name in shown}, digits.shape)
+named_rows(
+    {name: drawn(digit_runs[name][0], 14) for name in shown}, digits.shape
+)
 plt.show()
 
 # %% [markdown]
@@ -674,19 +687,7 @@ face_judged = {
 
 
 # %%
-def face_row(name):
-    runs, found = face_runs[name], face_judged[name]
-    took = [run.environment["seconds"] for run in runs]
-    return {
-        "weights": weights(runs[0].config.model, film.shape),
-        "seconds": f"{np.mean(took):.0f}",
-        "−ELBO": mean_and_range([one.bound for one in found], 3),
-        "−log p(x)": mean_and_range([one.nll for one in found], 3),
-        "gap": mean_and_range([one.bound - one.nll for one in found], 3),
-    }
-
-
-pd.DataFrame({name: face_row(name) for name in face_runs}).T
+comparison(face_runs, face_judged, 3)
 
 # %% mystnb={"figure": {"name": "fig-flows-faces", "caption": "Faces: bits per dimension of held-out frames, one dot for each seed; lower is better. Open dots are the bound, filled ones the estimate of −log p(x)."}, "image": {"alt": "Seven rows of dots, one row for each model, over an axis in bits per dimension. In each row open dots lie to the right of filled ones."}} tags=["hide-input"]
 dots(face_judged, "bits per dimension")
@@ -694,7 +695,8 @@ dots(face_judged, "bits per dimension")
 # %%
 from vaebook.experiments.tongue import IN, tongue
 
-print(f"tongue in the film: {100 * (tongue(film) != IN).mean():.1f} % of frames")
+in_film = 100 * (tongue(film) != IN).mean()
+print(f"{in_film:.1f} % of the film's frames show the tongue")
 judgement_table(
     {name: (runs, "none") for name, runs in face_runs.items()},
     ("tongue", "coverage", "coverage_on_tongue", "density", "copying"),
