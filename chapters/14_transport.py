@@ -177,7 +177,7 @@ plt.show()
 #
 # This is the *continuity equation*. It asks for the mean velocity only; who goes where does not enter. Travellers who start from the
 # same density $p_0$ and follow $v$ obey the same equation. So at $t = 1$ they have the density of the codes
-# ({cite:t}`lipman2023`, theorem 1; {cite:t}`liu2023`, theorem 3.3). They only swap partners on the way: compare the colours in {numref}`fig-transport-lines`.
+# {cite:p}`lipman2023,liu2023`. They only swap partners on the way: compare the colours in {numref}`fig-transport-lines`.
 #
 # How many steps does the journey need? We compare with a journey of 2,000 steps:
 
@@ -420,7 +420,7 @@ torch.equal(a, b)
 # always the average of twenty with 40 components. Tongues are counted in 10,000 samples.)
 #
 # We say before we look what counts as a difference. Two priors differ in a figure if they do so in the same direction with every
-# one of the trained VAEs, and each time by more than the noise of that figure: 1 nat, 0.5 points of tongues, 0.01 of coverage,
+# VAE. Each time it must be by more than the noise of that figure: 1 nat, 0.5 points of tongues, 0.01 of coverage,
 # 0.02 of copying.
 #
 # The figures are those of that chapter, and one more: the bound −ELBO on test frames, in nats per frame, lower is better. Between two priors it differs by the
@@ -526,7 +526,7 @@ plt.show()
 # has become worse than that of $\mathcal{N}(0, I)$, although the samples have never looked better. The flow then
 # keeps its density on thin threads through the training codes. A test code that lies beside a thread pays dearly. Samples cannot
 # show that; a held-out likelihood can. So look at both, and say which one you need. (The solver is not to blame. Its error grows with
-# the dial, as paths get sharper bends, but its mean stays far below these differences.)
+# the dial, as paths get sharper bends. Its mean stays far below these differences.)
 #
 # Copying stays below one half, the value of new frames, as far as we turned the dial. Longer trainings go on in that direction, and
 # the exact minimum above says where they end.
@@ -670,8 +670,8 @@ plt.show()
 # ## Where have I seen this before?
 #
 # In most image generators of today. *Latent diffusion* {cite:p}`rombach2022` trains an autoencoder first, freezes it, and learns to
-# move noise to its codes. That is this chapter. At scale the codes are small images themselves, the velocity is a large convolutional
-# network or a transformer, and a text says which codes are wanted. {cite:t}`esser2024` use the loss {eq}`eq-transport-loss` with logit-normal times,
+# move noise to its codes. That is this chapter. At scale the codes are small images themselves, and the velocity is a large convolutional
+# network or a transformer. A text says which codes are wanted. {cite:t}`esser2024` use the loss {eq}`eq-transport-loss` with logit-normal times,
 # as we do. *Diffusion* proper {cite:p}`ho2020` differs in the line: noise enters along a curve, and the network predicts the
 # noise instead of the velocity ([an exercise](ex-transport-ddpm)).
 #
@@ -726,8 +726,8 @@ print(f"{stretched:.3f}, and e = {math.e:.3f}")
 # ```{exercise} Diffusion
 # :label: ex-transport-ddpm
 #
-# Replace the line by the curve of DDPM {cite:p}`ho2020`. In continuous time, let $u_t = \alpha_t u_1 + \sigma_t \epsilon$ with
-# $\alpha_t = \sin(\pi t / 2)$ and $\sigma_t = \cos(\pi t / 2)$, and let the network predict the noise $\epsilon$. Train it on the
+# Replace the line by the curve of DDPM {cite:p}`ho2020`. In continuous time, $u_t = \alpha_t u_1 + \sigma_t \epsilon$ with
+# $\alpha_t = \sin(\pi t / 2)$ and $\sigma_t = \cos(\pi t / 2)$. Let the network predict the noise $\epsilon$, and train it on the
 # moons. To sample, turn its answer into a velocity and use `heun`.
 # ```
 #
