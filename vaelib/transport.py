@@ -128,7 +128,7 @@ class FlowMatching(Prior):
         return (z - self.mean) / self.scale
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """log p(z), nats: (..., Z) -> (...). The change of variables along a path, Lipman et al. 2023, appendix C.
+        """log p(z), nats: (..., Z) -> (...). Chen et al. 2018, theorem 1.
 
         log p(u(1)) = log N(u(0); 0, I) - the divergence of v, integrated over the path from t = 0 to t = 1.
         """

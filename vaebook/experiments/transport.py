@@ -79,12 +79,12 @@ class Worth(NamedTuple):
 
 
 @remembered(version=1, reads=(_mixture, _flow, _transport))
-@torch.no_grad()
 def _worth(run: Run, seed: int, prior: str | int, epochs: Sequence[int]) -> Memo:
     data, model = data_of(run), with_transport(run, prior, epochs, seed)
     judged = judge(model.sample(DRAWN, torch.Generator().manual_seed(seed)), data)._asdict()
     x, generator = torch.from_numpy(data.test), torch.Generator().manual_seed(seed)
-    terms = elbo(model.discretised(), x, samples=DRAWS, kl="monte-carlo", generator=generator)
+    with torch.no_grad():
+        terms = elbo(model.discretised(), x, samples=DRAWS, kl="monte-carlo", generator=generator)
     figures = {"bound": -terms.elbo.double().mean().item()}
     return Memo(figures | {name: judged[name] for name in Worth._fields if name in judged})
 
