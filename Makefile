@@ -12,7 +12,7 @@ BENCH ?=
 help:
 	@echo "make book      build the site from the executed notebooks (no data, no torch)"
 	@echo "make test      lint, check types and the packages' layers, run all tests"
-	@echo "make setup     install what running the chapters needs"
+	@echo "make setup     install what running the chapters, and making pages of them, needs"
 	@echo "make chapters  execute the chapters in full on real data (CHAPTERS=chapters/03_training.py for one)"
 	@echo "make explorers bundle the explorers' JavaScript again, after a change (needs node)"
 	@echo "make bench     measure the speed beside pythae's and the machine's limit (BENCH='--threads 1' for options)"
@@ -47,7 +47,7 @@ browser:
 	    apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
 	fi || true
 
-setup: .venv/.chapters
+setup: .venv/.chapters .venv/.book
 
 chapters: .venv/.chapters
 	$(BIN)/vaebook execute $(or $(CHAPTERS),--jobs 2 --first $(LONGEST))

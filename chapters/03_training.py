@@ -141,9 +141,8 @@ all(torch.equal(a, b) for a, b in pairs)
 #   from $\mathcal{N}(0, 0.01)$, a weak prior on the weights, Adagrad with a step of 0.01, batches of 100. The decoder for
 #   Frey Faces has a sigma for every pixel and passes its mean through a sigmoid. They chose the step among 0.01, 0.02 and
 #   0.1 and trained for far longer; we take 0.01, and 20 epochs on MNIST and 300 on Frey Faces.
-# - **modern**: Adam {cite:p}`kingma2015` with a step that starts at 0.001 and falls to zero along half a cosine, and
-#   SiLU activations. For Frey Faces one sigma, shared by all pixels, is learned. Training takes 20 epochs on MNIST
-#   and 500 on Frey Faces.
+# - **modern**: Adam {cite:p}`kingma2015` with a step that starts at 0.001 and falls to zero along half a cosine, SiLU
+#   activations, and for Frey Faces one sigma shared by all pixels and learned; 20 epochs on MNIST and 500 on Frey Faces.
 #
 # The recipes are configurations; `train_groups` trains those that are not in the run
 # store yet, each with every seed, one process on each core.
@@ -403,6 +402,11 @@ def width_of_a_code(model, x):
 # With two latents the whole space fits on a page. {numref}`fig-training-manifold-digits` walks through the prior in steps
 # of equal probability: row and column are quantiles of a standard normal, turned into $z$ by its inverse distribution
 # function, as in Kingma and Welling's Figure 4.
+#
+# You can also drag a point over such a plane and watch the decoder at work.
+#
+# ```{explorer} explore-plane
+# ```
 
 # %%
 by_chance = DataConfig(name=faces, split="random")
@@ -540,10 +544,9 @@ for run in frey["report"]:
 # even reached the average frame.
 #
 # So the collapse that the report met is here on our own page, with its sigmoid in place. {doc}`pixels` says why. With
-# $\sigma = 1$ a latent must explain more than one unit of squared error before it pays for its KL. Only the first
-# principal component of the film has that much variance ({ref}`data-pca`). That one, too, would gain so little that
-# after 300 epochs this recipe has not found it. Its decoder draws one image for all frames, and not even the best
-# one: the average training frame has the smaller error.
+# $\sigma = 1$ a latent must explain more than one unit of squared error before it pays for its KL. Only the first principal
+# component of the film has that much variance ({ref}`data-pca`). That one, too, would gain so little that after 300 epochs this
+# recipe has not found it.
 #
 # Making sigma learnable is not enough, then. With a step of 0.001 Adagrad hardly moves it. From 1 it does not get low
 # enough in 300 epochs for a second direction to pay, and the model stays collapsed. From 0.3 it does not get much lower

@@ -1,13 +1,5 @@
 # ---
 # jupyter:
-#   jupytext:
-#     cell_metadata_filter: tags,mystnb,-all
-#     notebook_metadata_filter: kernelspec,jupytext,-all
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#       format_version: '1.3'
-#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -362,6 +354,11 @@ explorers.playground()
 # Count the dots above the line: the count falls as sigma grows, and the model follows it within a few hundred steps.
 # Only the product $\beta\sigma^2$ decides, so a beta of 4 does what a doubled sigma does: the answer at sigma 0.4 becomes
 # the one that you found near 0.8.
+# ```
+#
+# Six models of the film, each trained in full at a sigma of its own, stand on a dial that you can turn.
+#
+# ```{explorer} explore-dial
 # ```
 #
 # ## Is it the sigmoid, sigma, the latents or the recipe?

@@ -690,6 +690,11 @@ Markdown("\n".join(map(verdict, sizes)))
 # all of them. A mixture smooths what it fits, and what it takes from a small clump it gives to the space around it.
 # With two latents the decoder itself is the limit. Asked for all frames, it drew tongues in 1.5 % (1.0 to 2.4) of its
 # reconstructions, above, and samples from the mixture show as many.
+#
+# Draw from three of the priors yourself, side by side, and watch their counters.
+#
+# ```{explorer} explore-sampler
+# ```
 
 # %% [markdown]
 # ## Did it only learn the frames by heart?

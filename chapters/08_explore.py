@@ -163,7 +163,8 @@ sliders
 # %% [markdown]
 # - Move the first slider to its ends, then the last. Which changes more?
 # - Do the latents have meanings, like slant or width, one each? Or does every slider change a little of everything?
-# - Draw random samples until you have seen twenty. How many would you take for a digit that somebody wrote?
+# - Draw random samples until you have seen twenty. How many would you take for a digit that somebody wrote? Is one of them
+#   closer to a training image than a test image is?
 # - Choose two digits and walk. The half-way picture is the decoder's; is it a digit?
 #
 # (explore-draw)=

@@ -147,6 +147,18 @@ final_table(
 # | {doc}`07_scorecard` | Which of the report's claims hold? |
 # | {doc}`08_explore` | What does it feel like? Drag, draw and sample, here in the page. |
 #
+# The report ends with a plan: "to explore and reimplement hierarchical VAEs, normalizing flows, GANs or discrete latent models".
+# Six more chapters do that, each as one change to the model that you built:
+#
+# | chapter | the question it answers |
+# | --- | --- |
+# | {doc}`09_bounds` | Does a tighter bound train a better model? |
+# | {doc}`10_flows` | Is it better to bend the posterior, or the prior? |
+# | {doc}`11_hierarchies` | What can two levels of latents do that one cannot? |
+# | {doc}`12_discrete` | What if a code is made of symbols, and who says how probable a code is? |
+# | {doc}`13_adversaries` | What happens when a critic takes the place of the likelihood? |
+# | {doc}`14_transport` | Can one learn to move noise to where the codes are? |
+#
 # Behind them stand pages on your own images ({doc}`own_images`), on sweeps over many machines ({doc}`cluster`), on the
 # questions that everybody asks ({doc}`questions`), a {doc}`glossary` and the library's reference ({doc}`api`).
 #
@@ -177,11 +189,12 @@ final_table(
 # ```
 #
 # Every chapter has its settings in one cell at its top and can be run again with yours. With no data at hand, two bundled
-# sets stand in: scikit-learn's 8x8 digits for MNIST, and procedural *toy faces* for the film. The page then says so.
+# sets stand in: scikit-learn's 8x8 digits for MNIST, and procedural *toy faces* for the film. The page then says so. Your
+# run becomes a page like this one: open `index.html` in the folder that ends in `-html`.
 #
 # ```bash
-# papermill chapters/03_training.ipynb mine.ipynb -p latent_dim 5 -p epochs 2
-# papermill chapters/03_training.ipynb mine.ipynb -p dataset digits
+# vaebook run chapters/03_training.ipynb --quick --html --output out/  # bundled data, about a minute
+# vaebook run chapters/03_training.ipynb --html --grid latent_dim=5 epochs=2 --output out/
 # ```
 #
 # ## How do I use the library?

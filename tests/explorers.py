@@ -80,7 +80,7 @@ def one_of_each():
         "dial": made.collapse_dial(stops),
         "sampler": made.sampler(faces, priors, bright),
     }
-    return explorers, {"pad": plane, "sliders": digits, "draw": digits, "sampler": faces}
+    return explorers, {"pad": plane, "machine": plane, "sliders": digits, "draw": digits, "sampler": faces}
 
 
 def own_state(explorer):

@@ -6,14 +6,15 @@ From the bottom up, each module building on those before it:
     data           images: named sets, a user's own, splits
     likelihoods    p(x|z)              posteriors   q(z|x)              priors   p(z)
     objectives     the ELBO and its relatives, one figure per image, in nats
-    models         what every family of models offers (models.base), and one file a family (models.vae, models.gan)
+    models         what every family of models offers (models.base), and one file a family: vae, hierarchical, vq,
+                   categorical, gan
     linear         what theory says before any training
     training       fit: any model, any loss
     evaluation     log p(x), errors, active units
     transport      a prior that moves noise to codes: flow matching
     runs           a training as files in a store; train        sweeps   many of them, on all cores or a cluster
-    diagnosis      why latents lie idle, and what to try
-    plots          arrays in, axes out                          cli      the command `vaelib`
+    diagnosis      why latents lie idle (games: why a GAN fails), and what to try, as reports
+    plots          arrays in, axes out     figures  their names     cli      the command `vaelib`
 
 A new prior goes into `priors`, a new likelihood into `likelihoods`, a new family into a file of its own in `models`.
 """
@@ -30,7 +31,8 @@ _PLACES = {
     "priors": "Mixture StandardNormal Tempered fit_mixture with_prior",
     "objectives": "Terms elbo importance_weighted_bound",
     "models": "VAE LatentVariableModel ObjectiveConfig VAEConfig register GAN GANConfig GANObjective "
-    "HierarchicalConfig HierarchicalObjective HierarchicalVAE",
+    "HierarchicalConfig HierarchicalObjective HierarchicalVAE VQ VQConfig Categorical CategoricalConfig "
+    "CategoricalObjective",
     "training": "TrainingConfig fit",
     "evaluation": "Estimate log_likelihood summary",
     "transport": "FlowMatching fit_flow_matching",

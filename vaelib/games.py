@@ -17,6 +17,7 @@ __all__ = ["GameDiagnosis", "GameEvidence", "diagnose_game"]
 ENOUGH = 2000  # images and samples looked at
 SILENT = 0.01  # nats: a critic that changes the generator's loss by less teaches nothing
 WON = 0.99  # share of pairs
+CALMER = "optimiser='adam-no-momentum', a smaller learning_rate"
 NARROW, WIDE, SHIFTED = 0.5, 2.0, 0.1  # samples beyond these are evidently not like the images
 
 
@@ -98,7 +99,7 @@ def examine(model: GAN, x: Tensor, objective: GANObjective, seed: int) -> GameEv
 def _causes(e: GameEvidence) -> list[Cause]:
     found = []
     if e.signal < SILENT and e.astray:
-        steady = "loss='relativistic' with a gamma of 0.1 or more, a smaller learning_rate"
+        steady = f"loss='relativistic' with a gamma of 0.1 or more, {CALMER}"
         what = f"it teaches the generator nothing ({e.signal:.2g} nats)"
         if e.seen_through > WON:
             told = f"the critic has won: it tells {e.seen_through:.0%} of samples from images, and {what}"
@@ -108,5 +109,5 @@ def _causes(e: GameEvidence) -> list[Cause]:
             found.append(Cause("critic", dead, f"{steady}, another gamma or seed, activation='silu'"))
     if e.variety < NARROW:
         few = f"samples have {e.variety:.0%} of the variance of the images: many z give one picture"
-        found.append(Cause("mode collapse", few, "loss='relativistic' with a larger gamma, a smaller learning_rate"))
+        found.append(Cause("mode collapse", few, f"loss='relativistic' with a larger gamma, {CALMER}"))
     return found

@@ -97,6 +97,7 @@ class DiagonalGaussian:
         return gaussian_log_prob(z, self.mean, self.log_var)
 
     def sample_with_log_prob(self, samples: int = 1, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """The draws of `sample` and their log q(z|x), nats: (samples, B, Z), (samples, B)."""
         z = self.sample(samples, generator)
         return z, self.log_prob(z)
 
@@ -125,6 +126,7 @@ class FlowPosterior:
         self._drawn: tuple[Tensor, Tensor] | None = None
 
     def sample_with_log_prob(self, samples: int = 1, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """The draws of `sample` and their log q(z|x), nats: (samples, B, Z), (samples, B)."""
         z_0 = self.base.sample(samples, generator)
         z, log_det = self.flow(z_0)
         self._drawn = z, self.base.log_prob(z_0) - log_det

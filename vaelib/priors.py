@@ -77,6 +77,8 @@ class Prior(nn.Module, ABC):
     """What every prior offers. Z is the latent dimension."""
 
     latent_dim: int
+    entries: tuple[int, ...] | None = None
+    """How many values each dimension has, where z is made of whole numbers; None where it is made of real ones."""
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
@@ -104,12 +106,15 @@ def with_prior(model: Model, prior: Prior) -> Model:
     """A copy of the model that has `prior` as its p(z). Its `config` still names the prior that it was trained with.
 
     Raises:
-        ValueError: the prior has another number of dimensions.
+        ValueError: the prior has another number of dimensions, or of values in them.
     """
     if prior.latent_dim != model.prior.latent_dim:
         raise ValueError(
             f"a prior over {prior.latent_dim} dimensions does not fit a model that has {model.prior.latent_dim}"
         )
+    if prior.entries != model.prior.entries:
+        found, wanted = (one.entries or "real numbers" for one in (prior, model.prior))
+        raise ValueError(f"a prior over {found} does not fit a model whose codes are {wanted}")
     twin = copy.deepcopy(model)
     twin.prior = prior
     return twin.eval()

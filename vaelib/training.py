@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +38,7 @@ Losses = Loss | Sequence[tuple[Sequence[nn.Parameter], Loss]]
 OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adagrad": torch.optim.Adagrad,
     "adam": torch.optim.Adam,
+    "adam-no-momentum": partial(torch.optim.Adam, betas=(0.0, 0.99)),
     "sgd": torch.optim.SGD,
 }
 DIGEST = hashlib.sha256().digest_size
@@ -48,12 +50,13 @@ INTERRUPTED = threading.Event()
 class TrainingConfig(Config):
     """How a loss is minimised.
 
-    `weight_decay` is torch's: an L2 term in the gradient. "cosine" lowers the step to zero
-    along half a cosine over all `epochs`. `patience` stops a run whose held-out loss has not improved for so many
+    "adam-no-momentum" has betas (0, 0.99), for games: gradients of some steps ago answer an opponent who has moved on.
+    `weight_decay` is torch's: an L2 term in the gradient. "cosine" lowers the step to zero along half a cosine over all
+    `epochs`. `patience` stops a run whose held-out loss has not improved for so many
     epochs, and brings back its best weights; see `fit` for losses that change their meaning.
     """
 
-    optimiser: Literal["adagrad", "adam", "sgd"] = "adam"
+    optimiser: Literal["adagrad", "adam", "adam-no-momentum", "sgd"] = "adam"
     learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
     batch_size: PositiveInt = 128

@@ -21,7 +21,8 @@ from vaelib.posteriors import DiagonalGaussian, gaussian_log_prob, reparameteris
 from vaelib.priors import CODES_AT_ONCE, Prior
 from vaelib.training import TrainingConfig, fit
 
-__all__ = ["FlowMatching", "FlowMatchingFit", "VelocityField", "fit_flow_matching", "flow_matching_loss", "heun"]
+__all__ = ["FlowMatching", "FlowMatchingFit", "Velocity", "VelocityField", "fit_flow_matching"]
+__all__ += ["flow_matching_loss", "heun"]
 
 TRAINING = TrainingConfig(learning_rate=1e-3, batch_size=128, device="cpu")
 FREQUENCIES = 8  # of the time: cos and sin of pi t, 2 pi t, ...

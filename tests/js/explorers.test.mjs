@@ -2,14 +2,18 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
+import { deflateSync } from "node:zlib";
 import { describe as inWords, ticks } from "../../vaebook/explorers/js/dial.mjs";
 import { judge } from "../../vaebook/explorers/js/draw.mjs";
 import { closest, few, latentName, readImages } from "../../vaebook/explorers/js/interface.mjs";
-import { evaluate, posterior, readNetwork } from "../../vaebook/explorers/js/network.mjs";
+import { passes, steps } from "../../vaebook/explorers/js/machine.mjs";
+import { distance as apart } from "../../vaebook/explorers/js/memory.mjs";
+import { evaluate, inflated, posterior, readNetwork } from "../../vaebook/explorers/js/network.mjs";
 import { describe, neighbour, toCanvas, toPlane } from "../../vaebook/explorers/js/plane.mjs";
 import { atTheEnd, countHits, shareText } from "../../vaebook/explorers/js/sampler.mjs";
 import { between } from "../../vaebook/explorers/js/sliders.mjs";
 import { centreOfMass, distance, rasterise } from "../../vaebook/explorers/js/stroke.mjs";
+import { addressed, read, written } from "../../vaebook/explorers/js/tools.mjs";
 import { fixture, viewOf } from "./fixture.mjs";
 
 for (const { name, spec, encoder, decoder, x, noise, reconstruction, kl } of fixture?.bounds ?? []) {
@@ -27,6 +31,47 @@ for (const { name, spec, encoder, decoder, x, noise, reconstruction, kl } of fix
     assert.equal(terms.elbo, terms.reconstruction - terms.kl);
   });
 }
+
+for (const { name, spec, encoder, decoder, x, noise } of fixture?.bounds.slice(0, 1) ?? []) {
+  test(`a machine's numbers agree with each other: ${name}`, () => {
+    const networks = [readNetwork(spec.encoder, viewOf(encoder)), readNetwork(spec.decoder, viewOf(decoder))];
+    const found = passes(Float32Array.from(x), noise[0], ...networks, spec.likelihood);
+    const belief = posterior(evaluate(networks[0], x));
+    const terms = judge(Float32Array.from(x), { noise: [noise[0]], belief }, networks[1], spec.likelihood);
+    assert.deepEqual(found.mean, belief.mean);
+    found.z.forEach((z, j) => {
+      assert.ok(Math.abs(z - belief.mean[j] - belief.sigma[j] * noise[0][j]) < 1e-6);
+    });
+    assert.ok(Math.abs(found.elbo - terms.elbo) < 1e-3 && Math.abs(found.kl - terms.kl) < 1e-6);
+    const lines = steps(spec).map(([part, , , value]) => [part, value(found)]);
+    assert.equal(Object.fromEntries(lines).elbo, `${found.elbo.toFixed(1).replace("-", "−")} nats`);
+    assert.match(Object.fromEntries(lines).encoder, /^64 → .* → 2 × 8$/);
+  });
+}
+
+test("bytes arrive as they were before Python deflated them", async () => {
+  const sent = new Uint8Array(deflateSync(Buffer.from([3, 1, 4, 1, 5])));
+  const view = await inflated(new DataView(sent.buffer, sent.byteOffset, sent.byteLength));
+  assert.deepEqual([...new Uint8Array(view.buffer)], [3, 1, 4, 1, 5]);
+});
+
+test("a state goes into an address and comes back; what is no state is left alone", () => {
+  assert.equal(written([0.5, -1]), "0.5,-1");
+  assert.deepEqual(read("0.5,-1", [0, 0]), [0.5, -1]);
+  assert.equal(read("0.5", [0, 0]), null);
+  assert.equal(read("0.5,x", [0, 0]), null);
+  assert.equal(read("3", 0), 3);
+  assert.equal(read("3.5", 0), null);
+  assert.equal(read("", 0), null);
+  const there = addressed("file:///a/b.html?dial=2#x", "plane", "0.5,-1");
+  assert.equal(there, "file:///a/b.html?dial=2&plane=0.5,-1#x");
+  assert.equal(addressed(there, "plane", "1,1"), "file:///a/b.html?dial=2&plane=1,1#x");
+  assert.equal(addressed(there, "plane", null), "file:///a/b.html?dial=2#x");
+});
+
+test("two images are as far apart as the root of their mean squared difference", () => {
+  assert.equal(apart([0, 0, 1, 1], [0, 1, 1, 0]), Math.SQRT1_2);
+});
 
 test("the plane has z1 to the right and z2 upwards, and leads back", () => {
   assert.deepEqual(toCanvas([0, 0], 4, 400), [200, 200]);

@@ -45,6 +45,7 @@ def checked(cell):
 def _a_run_store_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("VAELIB_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("TQDM_DISABLE", "1")
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # runs of a second need no processes of their own
     monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
 
 

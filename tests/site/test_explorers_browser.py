@@ -1,6 +1,7 @@
 """The explorers in a real browser, on a page without Jupyter, operated as a person would: mouse, touch and keys."""
 
 import io
+import re
 from importlib.resources import files
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from browser import chromium, watched
 from explorers import one_of_each, page, store
+from PIL import Image
 from playwright.sync_api import expect
 from pypdf import PdfReader
 
@@ -174,6 +176,140 @@ def test_pad_follows_a_finger_and_fits_a_phone(visit, explorers):
     z = trait(tab, "pad", "z")
     assert z == pytest.approx([-explorers[0]["pad"].spec["limit"] / 2, 0], abs=0.1)
     agrees(pad, explorers[1]["pad"], z)
+
+
+def stored_images(explorer):
+    """The pad's training images, (n, D) in [0, 1]."""
+    return np.frombuffer(explorer.thumbnails, np.uint8).reshape(len(explorer.spec["memory"]["names"]), -1) / 255
+
+
+@pytest.mark.parametrize(("name", "z"), [("pad", [0.7, -0.9]), ("sliders", [1.0, -1.0] * 4)])
+def test_the_nearest_training_image_and_its_distance(visit, explorers, name, z):
+    tab = visit()
+    pad, explorer = card(tab, name), explorers[0][name]
+    trait(tab, name, "z", z)
+    tab.evaluate(SETTLE)
+    decoded, images = np.array(main_picture(pad).evaluate(PIXELS)), stored_images(explorer)
+    away = np.sqrt(((images - decoded) ** 2).mean(1))
+    nearest = pad.get_by_label("Nearest of the stored training images")
+    assert nearest.evaluate(PIXELS) == pytest.approx(images[away.argmin()].tolist(), abs=1 / 255)
+    memory = explorer.spec["memory"]
+    said = f"{memory['names'][away.argmin()]}: {away.min():.2f} away. A test image: {memory['usual']:.2f}"
+    expect(pad.locator(".vae-distance")).to_contain_text(said)
+    expect(nearest).to_have_attribute("aria-label", re.compile(f"{away.min():.2f} away"))
+
+
+def test_pad_shows_images_for_dots(visit):
+    tab = visit()
+    pad = card(tab, "pad")
+    plane, swap = pad.locator(".vae-pad"), pad.get_by_role("button", name="Images for dots")
+    dots = plane.evaluate(CONTENT)
+    swap.click()
+    assert swap.get_attribute("aria-pressed") == "true" and plane.evaluate(CONTENT) != dots
+    swap.click()
+    assert plane.evaluate(CONTENT) == dots
+
+
+def test_pad_walks_between_two_free_points(visit, explorers):
+    tab = visit(reduced_motion="reduce")
+    pad = card(tab, "pad")
+    strip = pad.get_by_role("img", name="pictures on the straight line")
+    before, plane = strip.evaluate(CONTENT), pad.locator(".vae-pad")
+    for end, z in (("A", [-1.0, 1.0]), ("B", [2.0, -1.0])):
+        trait(tab, "pad", "z", z)
+        drawn = plane.evaluate(CONTENT)
+        pad.get_by_role("button", name=f"{end} is here").click()
+        assert plane.evaluate(CONTENT) != drawn, "the point is on the plane"
+    assert strip.evaluate(CONTENT) != before
+    assert "from A (−1.00, 1.00) to B (2.00, −1.00)" in strip.get_attribute("aria-label")
+    pad.get_by_label("A to B").fill("0.5")
+    agrees(pad, explorers[1]["pad"], [0.5, 0.0])
+    pad.get_by_role("button", name="Walk", exact=True).click()
+    tab.evaluate(SETTLE)
+    assert trait(tab, "pad", "z") == pytest.approx([2.0, -1.0])
+    middle = strip.evaluate("one => one.getContext('2d').getImageData(4 * 9, 0, 8, 8).data[0] / 255")
+    exact = explorers[1]["pad"].model.mean_image(torch.tensor([[0.5, 0.0]]))[0, 0].item()
+    assert abs(middle - exact) < PIXEL + 0.5 / 255
+
+
+def test_a_state_goes_along_in_the_address_and_a_reset_leads_back(visit, explorers):
+    tab = visit(permissions=["clipboard-read", "clipboard-write"])
+    pad = card(tab, "pad")
+    first = trait(tab, "pad", "z")
+    trait(tab, "pad", "z", [0.5, -1.25])
+    tab.wait_for_timeout(500)
+    assert tab.url.endswith("?plane=0.5,-1.25")
+    pad.get_by_role("button", name="Copy z").click()
+    expect(pad.get_by_role("button", name="Copied")).to_be_visible()
+    assert tab.evaluate("navigator.clipboard.readText()") == "[0.5, -1.25]"
+    pad.get_by_role("button", name="Copy link").click()
+    link = tab.evaluate("navigator.clipboard.readText()")
+    again = visit(link.rpartition("/")[2])
+    card(again, "pad")
+    assert trait(again, "pad", "z") == [0.5, -1.25]
+    agrees(again.locator("#pad"), explorers[1]["pad"], [0.5, -1.25])
+    pad.get_by_role("button", name="Reset", exact=True).click()
+    assert trait(tab, "pad", "z") == first
+    tab.wait_for_timeout(500)
+    assert "plane=" not in tab.url
+    other = visit("awake.html?plane=99,0&dial=7&sliders=1,2")
+    for name, key, value in (("pad", "z", first), ("dial", "index", 1)):
+        card(other, name)
+        assert trait(other, name, key) == value, "what no control could reach is left alone"
+
+
+def test_a_picture_becomes_a_file(visit):
+    tab = visit()
+    pad = card(tab, "pad")
+    with tab.expect_download() as saved:
+        pad.get_by_role("button", name="Save picture").click()
+    assert re.fullmatch(r"plane-[\d.,-]+\.png", saved.value.suggested_filename)
+    picture = np.asarray(Image.open(saved.value.path()).convert("L"))
+    assert picture.shape == (512, 512)
+    shown = np.array(main_picture(pad).evaluate(PIXELS)).reshape(8, 8)
+    assert picture[32::64, 32::64] / 255 == pytest.approx(shown, abs=1 / 255)
+
+
+def test_machine_sends_a_drawing_through_encoder_and_decoder(visit, explorers):
+    tab = visit()
+    machine, run = card(tab, "machine"), explorers[1]["machine"]
+    plane, made = machine.locator("canvas.vae-chart"), machine.get_by_label("The decoder's picture of z")
+    before = plane.evaluate(CONTENT)
+    drag(tab, machine.locator(".vae-drawing"), (0.5, 0.1), (0.5, 0.9))
+    tab.evaluate(SETTLE)
+    assert plane.evaluate(CONTENT) != before, "the ellipse has moved"
+    seen = machine.get_by_label("x, as the encoder sees it").evaluate(PIXELS)
+    mean, log_var = encode(run.model, torch.tensor([seen], dtype=torch.float32))
+    sigma = torch.exp(0.5 * log_var)
+    assert trait(tab, "machine", "mean") == pytest.approx(mean[0].tolist(), abs=0.1)
+    assert trait(tab, "machine", "sigma") == pytest.approx(sigma[0].tolist(), abs=0.1)
+    machine.get_by_label("ε₁").fill("2")
+    machine.get_by_label("ε₂").fill("-1.5")
+    tab.evaluate(SETTLE)
+    z = trait(tab, "machine", "z")
+    assert z == pytest.approx((mean + sigma * torch.tensor([2.0, -1.5]))[0].tolist(), abs=0.3)
+    exact = run.model.mean_image(torch.tensor([z]))[0].numpy()
+    assert np.abs(np.array(made.evaluate(PIXELS)) - exact).max() < PIXEL + 0.5 / 255
+    shown = f"[{z[0]:.2f}, {z[1]:.2f}]".replace("-", "−")
+    assert shown in machine.get_by_role("button", name="z = mu + sigma * epsilon").inner_text()
+    assert shown in plane.get_attribute("aria-label")
+
+
+def test_machine_lights_up_what_belongs_together(visit):
+    tab = visit()
+    machine = card(tab, "machine")
+    line = machine.get_by_role("button", name="a = decoder(z)")
+    line.focus()
+    assert machine.locator(".vae-box.vae-lit").all_inner_texts() == ["decoder"]
+    machine.locator(".vae-box", has_text="encoder").hover()
+    assert "mu, log_var = encoder(x)" in machine.locator(".vae-step.vae-lit").inner_text()
+    machine.get_by_role("button", name="elbo = reconstruction - kl").focus()
+    assert machine.locator(".vae-figure.vae-lit").count() == 2, "the image and its picture"
+    plane = machine.locator("canvas.vae-chart")
+    before = plane.evaluate(CONTENT)
+    machine.get_by_role("button", name="sigma = exp").focus()
+    tab.evaluate(SETTLE)
+    assert plane.evaluate(CONTENT) != before, "the ellipses are bold"
 
 
 def test_sliders_move_one_latent_each_and_walk(visit, explorers):
@@ -461,7 +597,7 @@ def test_on_a_phone_what_belongs_together_stands_together(visit, explorers):
 def test_a_screen_reader_learns_what_changes(visit):
     tab = visit(reduced_motion="reduce")
     pad = card(tab, "pad")
-    picture = pad.locator("canvas.vae-picture")
+    picture = main_picture(pad)
     before = picture.get_attribute("aria-label")
     trait(tab, "pad", "z", [2.0, -2.0])
     after = picture.get_attribute("aria-label")

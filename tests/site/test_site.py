@@ -116,6 +116,9 @@ def test_every_picture_has_an_alternative_text(site):
         ("-0.00", "0.00"),
         ("0.01 (-0.00 to 0.02)", "0.01 (0.00 to 0.02)"),
         ("-0.003", "−0.003"),
+        ("<p>−0.00 [-0.07, +0.06]<br />-0.0</p>", "<p>0.00 [−0.07, +0.06]<br />0.0</p>"),
+        ('<a href="a -1.html">b</a> <code>-1</code>', '<a href="a -1.html">b</a> <code>-1</code>'),
+        ('<a href="a -1.html">-1</a>', '<a href="a -1.html">−1</a>'),
         ("kingma-welling 2013-12", "kingma-welling 2013-12"),
     ],
 )

@@ -90,7 +90,7 @@ def test_the_reader_reads_digits_and_is_kept(digits, monkeypatch):
 def test_the_test_images_themselves_are_perfect(digits):
     found = judge_digits(digits.test, digits)
     assert found.coverage == 1 and found.density == pytest.approx(1) and found.class_gap == 0
-    assert found.frechet == pytest.approx(0, abs=1e-6) and found.kid < 0.05
+    assert found.frechet == pytest.approx(0, abs=1e-4) and found.kid < 0.05
     assert sum(found.classes) == pytest.approx(1) and len(found.classes) == 10
 
 

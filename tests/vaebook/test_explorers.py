@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import nbformat
@@ -21,12 +22,12 @@ from torch import nn
 from traitlets import TraitError
 
 import vaebook.explorers as made
-from vaebook.build.stills import PNG, STATE, VIEW, with_stills
+from vaebook.build.stills import PNG, STATE, VIEW, first_below, with_stills
 from vaebook.explorers.base import SCRIPTS, Explorer, examples
 from vaebook.explorers.network import decoder_spec, encoder_layers, pack
 from vaelib.config import ConfigError
 from vaelib.data import load
-from vaelib.evaluation import kl_per_dim
+from vaelib.evaluation import encode, kl_per_dim
 from vaelib.likelihoods import make_likelihood
 from vaelib.models import VAE, VAEConfig
 from vaelib.posteriors import gaussian_kl
@@ -189,6 +190,7 @@ def test_only_linear_layers_with_activations_are_packed():
 def test_explorers_say_what_they_are(explorers):
     assert [repr(explorer) for explorer in explorers[0].values()] == [
         "<ManifoldPad: A latent plane of digits>",
+        "<Machine: A VAE of digits at work>",
         "<LatentSliders: 8 latents of digits>",
         "<Draw: Draw for a model of digits>",
         "<CollapseDial: Models of toyfaces that differ in sigma>",
@@ -235,6 +237,22 @@ def test_site_gets_picture_words_and_view_of_an_explorer(explorers):
     assert other["data"] == {VIEW: {"model_id": "two"}}, "what has no picture stays as it is"
 
 
+def test_a_card_takes_the_first_explorer_below_a_label(explorers):
+    def output(number, data):
+        return {"data": {VIEW: {"model_id": number}, **data}}
+
+    cells = [
+        {"cell_type": "code", "source": "", "outputs": [output("one", {PNG: "first"})]},
+        {"cell_type": "markdown", "source": ["# A title\n", "(here)=\n", "## Here"]},
+        {"cell_type": "code", "source": "", "outputs": [output("one", {}), output("two", {PNG: "sec\nond\n"})]},
+    ]
+    models = {name: {"state": {"spec": {"title": name}}} for name in ("one", "two")}
+    notebook = {"cells": cells, "metadata": {"widgets": {STATE: {"state": models}}}}
+    assert first_below(notebook, "here") == ({"title": "two"}, "second")
+    with pytest.raises(LookupError, match="nowhere"):
+        first_below(notebook, "nowhere")
+
+
 def test_colour_images_have_three_values_a_pixel(tmp_path):
     rng = np.random.default_rng(0)
     folder = tmp_path / "colours"
@@ -243,7 +261,7 @@ def test_colour_images_have_three_values_a_pixel(tmp_path):
         Image.fromarray(rng.integers(0, 255, (6, 5, 3), dtype=np.uint8)).save(folder / f"{i:02}.png")
     with store(tmp_path / "runs"):
         run = trained(str(folder), 2, GAUSSIAN, hidden=(8,), epochs=1)
-        every = [made.latent_sliders(run), made.manifold_pad(run), made.draw(run)]
+        every = [made.latent_sliders(run), made.manifold_pad(run), made.draw(run), made.machine(run)]
     for explorer in every:
         assert tuple(explorer.spec["shape"]) == (6, 5, 3)
         assert explorer.spec["likelihood"]["pixels"] == 90
@@ -266,6 +284,39 @@ def test_pad_carries_codes_and_classes(explorers):
 def test_pad_needs_a_plane(explorers):
     with pytest.raises(ConfigError, match="latent_dim=2, this one has 8: use latent_sliders"):
         made.manifold_pad(explorers[1]["draw"])
+
+
+def test_pad_brings_training_images_and_what_a_test_image_has(explorers):
+    """Each sixth point has its image; the yardstick is the median distance of test images to the nearest of them."""
+    pad, run = explorers[0]["pad"], explorers[1]["pad"]
+    prepared = data_of(run)
+    kept = np.frombuffer(pad.thumbnails, np.uint8).reshape(len(pad.spec["memory"]["names"]), -1) / 255
+    places = [int(name.removeprefix("training image ")) for name in pad.spec["memory"]["names"]]
+    assert kept == pytest.approx(prepared.data.matrix(places), abs=1 / 255)
+    means = encode(run.model, torch.from_numpy(prepared.data.matrix(places)))[0]
+    assert np.frombuffer(pad.points, "<f4").reshape(-1, 2)[:: pad.spec["every"]] == pytest.approx(
+        means.numpy(), abs=1e-5
+    )
+    differences = prepared.test[:1000, None] - prepared.data.matrix(places)[None]
+    nearest = np.sqrt((differences**2).mean(-1)).min(1)
+    assert pad.spec["memory"]["usual"] == pytest.approx(np.median(nearest), abs=1e-3)
+
+
+def test_machine_is_a_pad_a_plane_and_noise(explorers):
+    machine = explorers[0]["machine"]
+    assert machine.points == explorers[0]["pad"].points and machine.spec["groups"] == explorers[0]["pad"].spec["groups"]
+    before = machine.still()
+    machine.epsilon = [-2.0, 2.0]
+    assert machine.still() != before
+    machine.epsilon = [1.0, -1.0]
+    with pytest.raises(ConfigError, match="latent_dim=2, this one has 8: use latent_sliders"):
+        made.machine(explorers[1]["draw"])
+
+
+def test_the_page_gets_bytes_deflated(explorers):
+    pad = explorers[0]["pad"]
+    assert zlib.decompress(own_state(pad)["weights"]) == pad.weights
+    assert len(own_state(pad)["weights"]) < len(pad.weights)
 
 
 def test_sliders_are_sorted_by_kl(explorers):

@@ -25,7 +25,7 @@ def test_half_of_all_combinations_separates_every_factor_from_the_others_and_fro
 
 
 def test_effects_are_those_that_made_the_table():
-    """Seeds of a cell lie 1 above and below: a variance of 2 from 8 spare runs, a standard error of sqrt(4 * 2 / 16)."""
+    """Seeds of a cell lie 1 above and below: variance 2 from 8 spare runs, standard error sqrt(4 * 2 / 16)."""
     own = {"warm-up": 5.0, "batch norm": -3.0, "ladder": 0.5, "free bits": 0.0}
     rows = [
         {

@@ -23,7 +23,11 @@ def notebook(tmp_path):
     Image.new("L", (20, 20), 99).save(png, "png")
     shown = nbformat.v4.new_output("display_data", {"image/png": base64.b64encode(png.getvalue()).decode()})
     text = "(mine)=\n# My run\n\nThe bound of {cite:p}`kingma2014` is $\\mathcal{L}$. Collapse is a {term}`collapse`."
-    cells = [nbformat.v4.new_markdown_cell(text), nbformat.v4.new_code_cell("import torch"), nbformat.v4.new_code_cell("1")]
+    cells = [
+        nbformat.v4.new_markdown_cell(text),
+        nbformat.v4.new_code_cell("import torch"),
+        nbformat.v4.new_code_cell("1"),
+    ]
     cells[1].metadata = {"tags": ["remove-cell"]}
     cells[2].metadata, cells[2].outputs = CAPTION, [shown]
     path = tmp_path / "mine.ipynb"

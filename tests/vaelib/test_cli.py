@@ -17,10 +17,9 @@ import pytest
 
 from vaelib import __version__
 from vaelib.cli import main
-from vaelib.cli.options import WORDS
-from vaelib.config import flat
+from vaelib.cli.options import WORDS, _inner
 from vaelib.data import DataConfig
-from vaelib.models import VAEConfig
+from vaelib.models import FAMILIES, VAEConfig
 from vaelib.runs import RunConfig, Store
 from vaelib.training import TrainingConfig
 
@@ -68,16 +67,29 @@ def test_help_and_version_need_no_torch():
         assert ran.returncode == 0 and expected in ran.stdout, ran.stderr
 
 
-def test_every_setting_has_a_description():
+def every_setting(kind, owner=""):
+    """The dotted names of all settings, of each kind of a union, too."""
+    for name, field in kind.model_fields.items():
+        kinds = _inner(field.annotation)
+        yield from (found for inner in kinds for found in every_setting(inner, f"{owner}{name}."))
+        if not kinds:
+            yield owner + name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_setting_has_a_description(family):
     """In words for a user of the command line: none speaks of Python."""
-    assert [name for name in flat(RunConfig()) if name not in WORDS] == []
+    parts = {"data": DataConfig, "model": FAMILIES[family].Settings, "objective": FAMILIES[family].Objective}
+    parts["training"] = TrainingConfig
+    names = [name for part, kind in parts.items() for name in every_setting(kind, f"{part}.")]
+    assert [name for name in names if name not in WORDS] == []
     assert [text for text in WORDS.values() for part in ("`", "None", "True", "_") if part in text] == []
 
 
 def test_descriptions_reach_the_help(vaelib, monkeypatch):
     monkeypatch.setenv("COLUMNS", "300")
     out = vaelib("train --help")[1]
-    assert [text for text in WORDS.values() if text not in out] == []
+    assert [name for name in every_setting(RunConfig) if name in WORDS and WORDS[name] not in out] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -89,21 +89,23 @@ def test_the_penalty_is_the_squared_slope(float64, digits):
     model.start(digits.double())
     scores, penalty = model.penalised(x)
     torch.testing.assert_close(scores, model.critic(x))
-    slopes = [(model.critic(x + step * e) - model.critic(x - step * e)) / (2 * step) for e in torch.eye(64)]
+    seen, judge = model.critic.see(x), model.critic.judge
+    slopes = [(judge(seen + step * e) - judge(seen - step * e)) / (2 * step) for e in torch.eye(8)]
     torch.testing.assert_close(penalty, torch.stack(slopes).square().sum(0), rtol=1e-7, atol=1e-10)
 
 
 def test_the_penalty_teaches_the_critic(float64, digits):
     model, step = new_model(SMALL, (8, 8)), 1e-5
     x, weight = digits[:3].double(), model.critic.body[0].weight
+    model.start(digits.double())
     model.penalised(x)[1].mean().backward()
-    gradient = weight.grad[2, 20].item()
+    gradient = weight.grad[2, 5].item()
     found = []
     for side in (-step, step):
         with torch.no_grad():
-            weight[2, 20] += side
+            weight[2, 5] += side
             found.append(model.penalised(x)[1].mean().item())
-            weight[2, 20] -= side
+            weight[2, 5] -= side
     assert gradient == pytest.approx((found[1] - found[0]) / (2 * step), rel=1e-6) and gradient != 0
 
 
@@ -148,9 +150,9 @@ def test_it_starts_from_the_principal_components(gan, digits):
     torch.testing.assert_close(weight.T @ weight, weight.square().sum(0).diag(), rtol=1e-3, atol=1e-3)
     kept = weight.square().sum() / logits.var(0, correction=0).sum()
     assert 0.5 < kept < 1
-    seen = torch.cov(((digits - gan.critic.centre) @ gan.critic.whitening).T, correction=0)
-    torch.testing.assert_close(seen[:8, :8], torch.eye(8), rtol=1e-2, atol=1e-2)
-    assert (seen.diagonal()[8:] < 1.01).all() and (seen - seen.diagonal().diag()).abs().max() < 0.02
+    seen = gan.critic.see(digits)
+    assert seen.shape == (len(digits), 8) and seen.mean(0).abs().max() < 1e-3
+    torch.testing.assert_close(torch.cov(seen.T, correction=0), torch.eye(8), rtol=1e-3, atol=1e-3)
 
 
 def test_without_components_the_networks_are_plain(digits):
@@ -163,14 +165,30 @@ def test_without_components_the_networks_are_plain(digits):
 
 @pytest.mark.parametrize("loss", ["non-saturating", "relativistic"])
 def test_it_learns_the_mean_and_the_spread_of_a_gaussian(loss):
-    x = (0.4 + 0.1 * torch.randn(1024, 1, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    noise = torch.randn(1024, 1, generator=torch.Generator().manual_seed(0))
+    x, other = (0.4 + 0.1 * noise).clamp(0, 1), (0.6 + 0.06 * noise).clamp(0, 1)
     model = new_model(GANConfig(latent_dim=1, hidden=(16,), components=1), (1, 1))
-    model.start(x)
-    settings = TrainingConfig(epochs=60, learning_rate=2e-3, schedule="cosine", device="cpu")
-    fit(model, model.losses(GANObjective(loss=loss, gamma=0.1)), x, settings, progress=False)
-    drawn = model.sample(5000, torch.Generator().manual_seed(1))
-    assert drawn.mean().item() == pytest.approx(0.4, abs=0.03)
-    assert drawn.std().item() == pytest.approx(0.1, rel=0.3)
+    model.start(other)
+    settings = {"epochs": 80, "learning_rate": 5e-3, "schedule": "cosine", "optimiser": "adam-no-momentum"}
+    losses = model.losses(GANObjective(loss=loss))
+    assert drawn(model).mean() > 0.55 and drawn(model).std() < 0.08
+    fit(model, losses, x, TrainingConfig(**settings, device="cpu"), progress=False)
+    assert drawn(model).mean() == pytest.approx(0.4, abs=0.03)
+    assert drawn(model).std() == pytest.approx(0.1, rel=0.3)
+
+
+def drawn(model):
+    return model.sample(5000, torch.Generator().manual_seed(1)).numpy()
+
+
+def test_its_first_samples_vary_as_the_images_do(gan, digits):
+    logits, seen = (
+        torch.logit(torch.from_numpy(drawn(gan)).clamp(1e-3, 1 - 1e-3)),
+        torch.logit(digits.clamp(0.02, 0.98)),
+    )
+    basis = torch.nn.functional.normalize(gan.generator.logits.weight, dim=0)  # (D, K)
+    torch.testing.assert_close((logits @ basis).std(0), (seen @ basis).std(0), rtol=0.15, atol=0)
+    torch.testing.assert_close((logits @ basis).mean(0), (seen @ basis).mean(0), rtol=0, atol=1.0)
 
 
 # The store, sweeps, the command line
@@ -209,7 +227,7 @@ def test_the_command_line_trains_it_and_says_what_it_lacks(capsys):
     status, out, _ = call("runs show digits-gan")
     assert status == 0 and "objective.gamma                0.5" in out
     status, _, err = call("evaluate digits-gan --samples 40")
-    assert status == 1 and err == "vaelib: a model of the family 'gan' has no posterior\n"
+    assert status == 1 and err == "vaelib: a model of the family 'gan' has no likelihood\n"
     status, _, err = call(f"train {options} --model.family gan --objective.gamma 0")
     assert status == 2 and "gamma=0 with loss='relativistic'" in err and len(err.splitlines()) == 1
 
@@ -279,14 +297,15 @@ def test_a_dead_critic_is_named(gan, digits):
     assert found.verdict == "the game has failed: critic, mode collapse"
 
 
-def test_a_critic_that_has_won_is_named(gan, digits):
-    white = far_away(gan)
-    with torch.no_grad():  # the darker, the better; so sure that nothing is left for the generator to learn
-        white.critic.body[0].weight.copy_(-1e-2 * torch.linalg.pinv(white.critic.whitening).sum(1).expand(16, 64))
-        white.critic.body[0].bias.fill_(-1e-2 * (white.critic.centre.sum() - 32).item())
-        white.critic.score.weight.fill_(100.0)
+def test_a_critic_that_has_won_is_named(digits):
+    white = far_away(new_model(SMALL.replace(components=0), (8, 8)))
+    with torch.no_grad():  # it adds up the pixels, and is sure
+        white.critic.body[0].weight.fill_(-1.0)
+        white.critic.body[0].bias.fill_(45.0)
+        white.critic.score.weight.fill_(1.0)
+        white.critic.score.bias.fill_(-30.0)
     found = diagnose_model(white, digits, objective=GANObjective(loss="minimax"))
-    assert found.evidence.seen_through == 1 and "the critic has won" in found.causes[0].evidence
+    assert found.evidence.seen_through > 0.99 and "the critic has won" in found.causes[0].evidence
 
 
 def test_a_generator_without_variety_is_named(gan, digits):

@@ -36,6 +36,7 @@ HEAD = f'# %% tags=["remove-cell", "{INSTALLS}"]'
 INSTALL_CELL = re.compile(rf'^# %%[^\n]*"{INSTALLS}"[^\n]*\n.*?(?=\n+# %%|\s*\Z)', re.MULTILINE | re.DOTALL)
 FIRST_CODE = re.compile(r"^(?=# %%(?! \[markdown\])(?!.*\"parameters\"))", re.MULTILINE)
 VIEW = "application/vnd.jupyter.widget-view+json"
+EXPLORERS = "chapters/08_explore.ipynb"  # the pictures in cards of explorers are from there
 STAMP = "vaelib"  # the key of the stamp in a notebook's metadata
 LARGEST = 3_000_000  # bytes of a notebook file
 LARGEST_ALIVE = 4_500_000  # of one that holds explorers, with the weights of their networks

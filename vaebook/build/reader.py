@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from vaebook.build.execute import ChapterError
+from vaebook.build.notebooks import EXPLORERS
 from vaelib.config import ConfigError
 
 __all__ = ["render", "settings"]
@@ -38,13 +39,14 @@ def render(notebook: Path, root: Path) -> Path:
         (project / "chapters").mkdir()
         shutil.copytree(root / "assets", project / "assets")
         shutil.copy(notebook, project / "chapters" / f"{name}.ipynb")
-        for file in (*BESIDE, "references.bib"):
+        for file in (*BESIDE, "references.bib", Path(EXPLORERS).name):  # the last: for cards of explorers
             shutil.copy(root / "chapters" / file, project / "chapters")
-        contents = {"format": "jb-book", "root": f"chapters/{name}"}
+        contents: dict[str, Any] = {"format": "jb-book", "root": f"chapters/{name}"}
         contents["chapters"] = [{"file": f"chapters/{Path(file).stem}"} for file in BESIDE]
         for file, content in (("_toc.yml", contents), ("_config.yml", settings(root))):
             (project / file).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-        command = [sys.executable, "-m", "jupyter_book", "build", str(project), "--quiet"]
+        command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build"]
+        command += [str(project), "--quiet"]
         ran = subprocess.run(command, capture_output=True, text=True, cwd=project)
         built = project / "_build" / "html"
         if not (built / "chapters" / f"{name}.html").exists():

@@ -31,8 +31,8 @@ TIDY = (
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),  # the former is deprecated; its parent is a list
 )
 
-CELL = re.compile(r"<td[^>]*>[^<]*</td>")  # of a table of numbers
-NEGATIVE = re.compile(r"(?<=[>( ])-(?=\d)")
+CELL = re.compile(r"<td(?:\s[^>]*)?>(?:(?!</td>|<code).)*</td>", re.DOTALL)  # of a table, without code
+NEGATIVE = re.compile(r"(?<=[>(\[ ])-(?=\d[^<>]*<)")
 NEGATIVE_ZERO = re.compile(r"−(?=0(\.0+)?(?![\d.]))")
 
 

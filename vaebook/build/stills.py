@@ -2,6 +2,9 @@
 
 A notebook holds an explorer's view and its picture as two forms of one output, of which a page would show the first.
 Here both come into the page, with the explorer's style, which keeps the height free that it will have.
+
+On other pages the directive ``{explorer} LABEL`` shows the picture of the first explorer below that label of
+chapters/08_explore, as a card that leads to it.
 """
 
 from __future__ import annotations
@@ -13,10 +16,16 @@ import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.util.docutils import SphinxDirective
+
+from vaebook.build.notebooks import EXPLORERS
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-__all__ = ["place", "setup", "with_stills"]
+__all__ = ["Ticket", "first_below", "place", "setup", "with_stills"]
 
 STYLES = sorted((Path(__file__).parents[1] / "explorers" / "js").glob("*.css"))
 STATE, VIEW = (f"application/vnd.jupyter.widget-{kind}+json" for kind in ("state", "view"))
@@ -27,9 +36,46 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """What Sphinx calls."""
     app.connect("config-inited", lambda app, config: config.html_static_path.extend(map(str, STYLES)))
     app.connect("source-read", _read)
+    app.add_directive("explorer", Ticket)
     for style in STYLES:
         app.add_css_file(style.name)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+class Ticket(SphinxDirective):
+    """``{explorer} LABEL``: see the module."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        path, label = Path(self.env.srcdir, EXPLORERS), self.arguments[0]
+        self.env.note_dependency(EXPLORERS)
+        try:
+            spec, png = first_below(json.loads(path.read_text(encoding="utf-8")), label)
+        except (OSError, LookupError) as error:
+            raise self.error(f"there is no explorer with a picture below ({label})= in {EXPLORERS} ({error})") from None
+        link = pending_xref("", reftype="ref", refdomain="std", reftarget=label, refexplicit=True, refwarn=True)
+        link["refdoc"] = self.env.docname
+        link += nodes.inline("", f"Try it: {spec['title']}")
+        picture = nodes.image("", uri=f"data:{PNG};base64,{png}", alt=spec["still"])
+        card = nodes.container("", nodes.paragraph("", "", link), picture, classes=["explorer-ticket"])
+        return [card]
+
+
+def first_below(notebook: dict[str, Any], label: str) -> tuple[dict[str, Any], str]:
+    """Spec and picture (PNG, base64) of the first explorer below a label.
+
+    Raises:
+        LookupError: there is none.
+    """
+    models = notebook["metadata"]["widgets"][STATE]["state"]
+    below = False
+    for cell in notebook["cells"]:
+        below |= cell["cell_type"] == "markdown" and f"({label})=" in "".join(cell["source"])
+        for data in (output.get("data", {}) for output in cell.get("outputs", []) if below):
+            if VIEW in data and PNG in data:
+                return models[data[VIEW]["model_id"]]["state"]["spec"], "".join(data[PNG]).replace("\n", "")
+    raise LookupError(label)
 
 
 def _read(app: Sphinx, name: str, source: list[str]) -> None:

@@ -35,19 +35,24 @@ VERSION = 1  # of the reader: raise it when it is trained in another way
 WIDTHS = (400, 128)  # of its hidden layers; the last gives the features
 LEAST_EPOCHS, LEAST_STEPS = 8, 2000  # it learns for so long, at least
 BLOCK = 1000  # pictures in a block of `kernel_distance`
-NEIGHBOURS = 5000  # pictures that density and coverage look at, at most
+NEIGHBOURS = 3000  # pictures that density and coverage look at, at most
 
 
 class Reader(nn.Module):
-    """A classifier of digits: (B, D) -> logits (B, classes). `accuracy` is its share of test images read rightly."""
+    """A classifier of digits: (B, D) -> logits (B, classes). `accuracy` is its share of test images read rightly.
+
+    `scale` is the root mean square of the features of training images: divided by it, features suit a kernel.
+    """
 
     accuracy: Tensor
+    scale: Tensor
 
     def __init__(self, pixels: int, classes: int) -> None:
         super().__init__()
         self.body, width = mlp(pixels, WIDTHS, "relu")
         self.logits = nn.Linear(width, classes)
         self.register_buffer("accuracy", torch.zeros(()))
+        self.register_buffer("scale", torch.ones(()))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.logits(self.body(x))
@@ -56,7 +61,7 @@ class Reader(nn.Module):
     def read(self, x: Tensor) -> tuple[Rows, NDArray[np.int64]]:
         """Features and classes of pictures: (N, D) -> (N, 128), (N,)."""
         features = torch.cat([self.body(part) for part in x.split(BLOCK)])
-        return features.double().numpy(), self.logits(features).argmax(-1).numpy()
+        return (features / self.scale).double().numpy(), self.logits(features).argmax(-1).numpy()
 
 
 def reader_of(prepared: Prepared, seed: int = 0) -> Reader:
@@ -100,6 +105,7 @@ def _trained(x: Tensor, y: Tensor, reader: Reader, seed: int) -> Reader:
     epochs = max(LEAST_EPOCHS, math.ceil(LEAST_STEPS / math.ceil(len(x) / 128)))
     config = TrainingConfig(epochs=epochs, learning_rate=2e-3, schedule="cosine", device="cpu")
     fit(reader, loss, torch.cat([x, y[:, None].to(x)], dim=1), config, seed=seed, progress=False)
+    reader.scale.fill_(np.sqrt(np.square(reader.read(x)[0]).mean()))
     return reader
 
 

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from vaelib.data import Prepared
 from vaelib.plots import STYLE_FILE, image_grid
 from vaelib.runs import Run
 
-__all__ = ["SCRIPTS", "Explorer", "LatentExplorer", "as_bytes", "card", "examples", "packed"]
+__all__ = ["SCRIPTS", "Explorer", "LatentExplorer", "as_bytes", "card", "examples", "packed", "training_images"]
 
 SCRIPTS = Path(__file__).parent / "js"
 WORDS = json.loads((SCRIPTS / "words.json").read_text(encoding="utf-8"))
@@ -115,6 +116,17 @@ def examples(prepared: Prepared, chosen: Sequence[int] | None = None) -> tuple[t
             raise ConfigError(f"images: there is no image {index} in {data.name!r}, which has {len(data)}")
     names = [f"image {index}" + ("" if labels is None else f", class {labels[index]}") for index in chosen]
     return torch.from_numpy(data.matrix(chosen)), names
+
+
+def training_images(prepared: Prepared, chosen: np.ndarray) -> tuple[dict[str, Any], bytes]:
+    """A few training images, to tell which of them a decoded picture is most like: their names, and their bytes.
+
+    "usual" is the median distance of a test image to the nearest of them, as js/memory.mjs measures it.
+    """
+    images, test = (torch.from_numpy(part) for part in (prepared.train[chosen], prepared.test[:1000]))
+    nearest = torch.cdist(test, images).min(1).values / math.sqrt(images.shape[1])
+    names = [f"training image {index}" for index in prepared.split.train[chosen]]
+    return {"names": names, "usual": nearest.median().item()}, as_bytes(images)
 
 
 def card(kind: str, prepared: Prepared, layout: Mapping[str, float], **words: Any) -> dict[str, Any]:

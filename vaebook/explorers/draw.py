@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,13 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from vaebook.explorers.base import Explorer, as_bytes, card, examples, packed
 from vaebook.explorers.network import decoder_spec, encoder_layers, pack
 from vaelib.config import ConfigError, pick
+from vaelib.data import Prepared
 from vaelib.evaluation import active_units, kl_per_dim
 from vaelib.plots import image_grid
 from vaelib.posteriors import DiagonalGaussian
 from vaelib.priors import StandardNormal
 from vaelib.runs import Run, data_of
 
-__all__ = ["Draw", "draw"]
+__all__ = ["Draw", "draw", "network_spec"]
 
 DRAWS = 6  # pictures of the posterior
 
@@ -71,22 +73,29 @@ def draw(run: Run, images: Sequence[int] | None = None) -> Draw:
         ConfigError: a likelihood other than Bernoulli or Gaussian, a prior other than the standard normal, or an index
             that the data set does not have.
     """
+    spec, stored = network_spec(run, data_of(run), images, "draw")
+    return Draw(run=run, spec=spec, **stored)
+
+
+def network_spec(
+    run: Run, prepared: Prepared, images: Sequence[int] | None, kind: str
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The spec of an explorer that carries encoder, decoder and images, and these as bytes. Raises what `draw` does."""
     model = run.model
     pick("likelihood of an image to draw", model.config.likelihood.name, ("bernoulli", "gaussian"))
     if type(model.prior) is not StandardNormal:
         raise ConfigError(f"draw states the KL to a standard normal prior, not to a {type(model.prior).__name__}")
-    prepared = data_of(run)
     x, names = examples(prepared, images)
     test = torch.from_numpy(prepared.test)
     encoder, encoder_bytes = pack(encoder_layers(model))
     decoder, decoder_bytes = decoder_spec(model, model.likelihood.heads)
     spec = {
-        **card("draw", prepared, {"fives": math.ceil(len(names) / 5)}),
+        **card(kind, prepared, {"fives": math.ceil(len(names) / 5)}),
         **decoder,
         "encoder": encoder,
         "order": kl_per_dim(model, test).argsort(descending=True).tolist(),
         "active": active_units(model, test).tolist(),
         "names": names,
     }
-    stored = {"images": as_bytes(x), "image": as_bytes(x[0])}
-    return Draw(run=run, spec=spec, encoder=encoder_bytes, decoder=decoder_bytes, **stored)
+    stored = {"images": as_bytes(x), "image": as_bytes(x[0]), "encoder": encoder_bytes, "decoder": decoder_bytes}
+    return spec, stored

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 import traitlets
 from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
-from vaebook.explorers.base import card, packed
-from vaebook.explorers.draw import Draw, draw
+from vaebook.explorers.base import packed
+from vaebook.explorers.draw import Draw, network_spec
 from vaebook.explorers.plane import draw_plane, plane_spec
 from vaelib.plots import INK, image_grid
 from vaelib.runs import Run, data_of
@@ -54,8 +53,5 @@ def machine(run: Run, images: Sequence[int] | None = None) -> Machine:
     """
     prepared = data_of(run)
     plane, points, _ = plane_spec(run, prepared)
-    pad = draw(run, images)
-    count = np.prod(prepared.data.shape)
-    spec = {**pad.spec, **card("machine", prepared, {"fives": -(-len(pad.spec["names"]) // 5)}, count=count), **plane}
-    stored = {name: getattr(pad, name) for name in ("encoder", "decoder", "images", "image")}
-    return Machine(run=run, spec=spec, points=points, epsilon=[1.0, -1.0], **stored)
+    spec, stored = network_spec(run, prepared, images, "machine")
+    return Machine(run=run, spec={**spec, **plane}, points=points, epsilon=[1.0, -1.0], **stored)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from vaebook.explorers.base import LatentExplorer, as_bytes, card, packed
+from vaebook.explorers.base import LatentExplorer, card, packed, training_images
 from vaebook.explorers.network import decoder_spec
 from vaelib.config import ConfigError
 from vaelib.data import Prepared
@@ -64,19 +64,18 @@ def manifold_pad(run: Run) -> ManifoldPad:
     """
     prepared = data_of(run)
     plane, points, chosen = plane_spec(run, prepared)
-    images = torch.from_numpy(prepared.train[chosen[::EVERY]])
+    memory, images = training_images(prepared, chosen[::EVERY])
     decoder, weights = decoder_spec(run.model)
     height, width = prepared.data.shape[:2]
     rows = math.ceil(len(plane["groups"]) / 5) if len(plane["groups"]) > 1 else 0
     spec = {
-        **card("plane", prepared, {"fives": rows, "tall": height / width}, few=len(images)),
+        **card("plane", prepared, {"fives": rows, "tall": height / width}, few=len(memory["names"])),
         **decoder,
         **plane,
         "every": EVERY,
-        "names": [f"training image {index}" for index in prepared.split.train[chosen[::EVERY]]],
-        "usual": _usual_distance(torch.from_numpy(prepared.test[:1000]), images),
+        "memory": memory,
     }
-    stored = {"weights": weights, "points": points, "thumbnails": as_bytes(images)}
+    stored = {"weights": weights, "points": points, "thumbnails": images}
     return ManifoldPad(run=run, spec=spec, z=[0.0, 0.0], **stored)
 
 
@@ -99,8 +98,3 @@ def plane_spec(run: Run, prepared: Prepared) -> tuple[dict[str, Any], bytes, np.
         "members": members.tolist(),
     }
     return spec, means.astype("<f4").tobytes(), chosen
-
-
-def _usual_distance(x: torch.Tensor, images: torch.Tensor) -> float:
-    """The median distance of images (n, D) to the nearest of others, (m, D)."""
-    return (torch.cdist(x, images).min(1).values.median() / math.sqrt(x.shape[1])).item()

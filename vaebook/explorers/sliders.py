@@ -3,21 +3,24 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from vaebook.explorers.base import LatentExplorer, as_bytes, card, examples, packed
+from vaebook.explorers.base import LatentExplorer, as_bytes, card, examples, packed, training_images
 from vaebook.explorers.network import decoder_spec
 from vaelib.evaluation import active_units, encode, kl_per_dim
 from vaelib.runs import Run, data_of
 
 __all__ = ["LatentSliders", "latent_sliders"]
 
+REMEMBERED = 250  # training images that come along
+
 
 class LatentSliders(LatentExplorer):
     """See `latent_sliders`."""
 
-    images = packed()
+    images, thumbnails = packed(), packed()
 
     def draw_on(self, figure: Figure) -> None:
         picture, sliders = figure.subplots(1, 2, width_ratios=(1, 1.7))
@@ -35,7 +38,8 @@ def latent_sliders(run: Run, images: Sequence[int] | None = None) -> LatentSlide
     """A slider for each latent, sorted by its KL over the test images; inactive ones are folded away. `z` is the point.
 
     A walk leads along the straight line between the posterior means of two images: those at the indices `images` of
-    the data set can be chosen (by default a test image of each class, or ten frames).
+    the data set can be chosen (by default a test image of each class, or ten frames). Beside the decoded picture stands
+    the most similar of 250 training images, with its distance (see `manifold_pad`).
 
     Raises:
         ConfigError: an index that the data set does not have.
@@ -45,6 +49,8 @@ def latent_sliders(run: Run, images: Sequence[int] | None = None) -> LatentSlide
     test, codes = torch.from_numpy(prepared.test), encode(run.model, x)[0]
     kl, active = kl_per_dim(run.model, test), active_units(run.model, test)
     decoder, weights = decoder_spec(run.model)
+    count = min(REMEMBERED, len(prepared.train))
+    memory, remembered = training_images(prepared, np.linspace(0, len(prepared.train) - 1, count).astype(int))
     height = {"fives": math.ceil(len(names) / 5), "tens": math.ceil(len(names) / 10)}
     height |= {"rows": int(active.sum()), "idle": int(not active.all())}
     spec = {
@@ -56,5 +62,7 @@ def latent_sliders(run: Run, images: Sequence[int] | None = None) -> LatentSlide
         "limit": max(3, math.ceil(codes.abs().max().item())),
         "codes": codes.tolist(),
         "names": names,
+        "memory": memory,
     }
-    return LatentSliders(run=run, spec=spec, weights=weights, images=as_bytes(x), z=codes[0].tolist())
+    stored = {"weights": weights, "images": as_bytes(x), "thumbnails": remembered}
+    return LatentSliders(run=run, spec=spec, z=codes[0].tolist(), **stored)

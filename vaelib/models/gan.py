@@ -23,6 +23,7 @@ __all__ = ["GAN", "Critic", "GANConfig", "GANObjective", "Generator", "losses_of
 
 DARK = 0.02  # pixels nearer to 0 or 1 count as so far away: their logits are finite
 FLAT = 1e-4  # the least variance that a direction is divided by
+ENOUGH = 1000  # draws of z that say how the weights of components vary
 
 GameName = Literal["minimax", "non-saturating", "relativistic"]
 
@@ -31,7 +32,7 @@ class GANConfig(ModelConfig):
     """The networks' shape. `hidden` lists the generator's layers; the critic mirrors them.
 
     With `components` the generator's last layer starts from so many principal components of the training images, and
-    the critic sees images whose variance along each of these is 1. With 0 both have to find the pixels' scale alone.
+    these, each scaled to variance 1, are all that the critic sees. With 0 both work on bare pixels.
     """
 
     family: Literal["gan"] = "gan"
@@ -50,7 +51,10 @@ class GANObjective(Objective):
       G(z) exchanged (Jolicoeur-Martineau 2019).
 
     `gamma` weighs the critic's two zero-centred penalties, gamma/2 (|grad D(x)|^2 + |grad D(G(z))|^2), R1 and R2; with
-    them the relativistic game is that of Huang et al. 2024, section 2. Its scale is that of the data: try several.
+    them the relativistic game is that of Huang et al. 2024, section 2. Slopes are taken by what the critic sees: with
+    `components` that has no scale of its own, without them gamma has that of the pixels squared.
+
+    Train with optimiser="adam-no-momentum": with plain Adam the players circle.
     """
 
     loss: GameName = "relativistic"
@@ -72,13 +76,15 @@ class GANObjective(Objective):
 
 
 class Generator(nn.Module):
-    """G(z), pixels in [0, 1]: (..., Z) -> (..., D)."""
+    """G(z), pixels in [0, 1]: (..., Z) -> (..., D). `weights` are those of the principal components, if any."""
+
+    weights: nn.Module
 
     def __init__(self, pixels: int, config: GANConfig) -> None:
         super().__init__()
         self.body, width = mlp(config.latent_dim, config.hidden, config.activation)
         k = config.components
-        self.weights = nn.Linear(width, k) if k else nn.Identity()  # of the principal components
+        self.weights = nn.Linear(width, k) if k else nn.Identity()
         self.logits = nn.Linear(k or width, pixels)
 
     def forward(self, z: Tensor) -> Tensor:
@@ -86,22 +92,30 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """D(x), a score for each image: (B, D) -> (B,). Buffers hold how it whitens images, once `GAN.start` has said."""
+    """D(x), a score for each image: (B, D) -> (B,). Buffers hold how it whitens them."""
 
     def __init__(self, pixels: int, config: GANConfig) -> None:
         super().__init__()
-        self.body, width = mlp(pixels, config.hidden[::-1], config.activation)
+        k = config.components
+        self.body, width = mlp(k or pixels, config.hidden[::-1], config.activation)
         self.score = nn.Linear(width, 1)
         self.centre: Tensor | None
         self.whitening: Tensor | None
-        known = config.components > 0
-        self.register_buffer("centre", torch.zeros(pixels) if known else None)
-        self.register_buffer("whitening", torch.eye(pixels) if known else None)
+        self.register_buffer("centre", torch.zeros(pixels) if k else None)
+        self.register_buffer("whitening", torch.eye(pixels, k) if k else None)
+
+    def see(self, x: Tensor) -> Tensor:
+        """What the layers get of images, their K whitened components or all pixels: (B, D) -> (B, K or D)."""
+        if self.centre is None or self.whitening is None:
+            return x
+        return (x - self.centre) @ self.whitening
+
+    def judge(self, seen: Tensor) -> Tensor:
+        """The scores of images that were seen: (B, K or D) -> (B,)."""
+        return self.score(self.body(seen)).squeeze(-1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.centre is not None and self.whitening is not None:
-            x = (x - self.centre) @ self.whitening
-        return self.score(self.body(x)).squeeze(-1)
+        return self.judge(self.see(x))
 
 
 class GAN(LatentVariableModel):
@@ -119,7 +133,7 @@ class GAN(LatentVariableModel):
             )
         k, widths = config.components, (config.latent_dim, *config.hidden)
         inside = 2 * sum(a * b for a, b in pairwise(widths))
-        ends = self.pixels * (widths[-1] + (k or widths[-1]) + (self.pixels if k else 0))
+        ends = 2 * widths[-1] * (k or self.pixels) + 2 * k * self.pixels
         must_fit(inside + ends, f"{self.pixels:,} pixels, hidden={config.hidden} and latent_dim={config.latent_dim}")
         self.prior = StandardNormal(config.latent_dim)
         self.generator, self.critic = Generator(self.pixels, config), Critic(self.pixels, config)
@@ -132,21 +146,24 @@ class GAN(LatentVariableModel):
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
-        """With `components` K: G draws mean + sum_k w_k sqrt(l_k) v_k, in logits, and D sees whitened images.
+        """With `components` K: G draws mean + sum_k w_k sqrt(l_k) v_k, D sees the numbers v_k.(x - mean) / sqrt(l_k).
 
-        l and v are the principal variances and components of the logits of x (N, D); those of x itself whiten, with
-        the K-th variance as the least that a direction is divided by.
+        l and v are the principal variances and components of the images x (N, D), for G those of their logits. Each w_k
+        starts with mean 0 and variance 1 over z, so that the first samples vary as the images do.
         """
-        k = self.config.components
-        if not k:
+        k, last = self.config.components, self.generator.weights
+        if not isinstance(last, nn.Linear):
             return
         mean, variances, directions = _principal(torch.logit(x.clamp(DARK, 1 - DARK)))
         self.generator.logits.weight.copy_(directions[:, :k] * variances[:k].sqrt())
         self.generator.logits.bias.copy_(mean)
+        z = self.prior.sample(ENOUGH, torch.Generator().manual_seed(0))
+        w = last(self.generator.body(z))  # (ENOUGH, K)
+        last.weight.div_(w.std(0)[:, None])
+        last.bias.sub_(w.mean(0)).div_(w.std(0))
         mean, variances, directions = _principal(x)
-        least = variances[k - 1].clamp(min=FLAT)
         self.critic.centre = mean
-        self.critic.whitening = directions / variances.clamp(min=least).sqrt()
+        self.critic.whitening = directions[:, :k] / variances[:k].clamp(min=FLAT).sqrt()
 
     def generate(self, z: Tensor) -> Tensor:
         """G(z), the pictures of codes: (..., Z) -> (..., D)."""
@@ -159,12 +176,15 @@ class GAN(LatentVariableModel):
         return self.generate(self.prior.sample(n, generator))
 
     def penalised(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """D(x) and |grad D(x)|^2 of images: (B, D) -> (B,), (B,). Both can be differentiated where gradients are on."""
+        """D(x) and |grad D|^2, by what the critic sees of x: (B, D) -> (B,), (B,).
+
+        Both can be differentiated by the critic's weights where gradients are on.
+        """
         differentiable = torch.is_grad_enabled()
         with torch.enable_grad():  # the penalty of held-out images takes a gradient, too
-            x = x.detach().requires_grad_()
-            scores = self.critic(x)
-            (slope,) = torch.autograd.grad(scores.sum(), x, create_graph=differentiable)
+            seen = self.critic.see(x.detach()).requires_grad_()
+            scores = self.critic.judge(seen)
+            (slope,) = torch.autograd.grad(scores.sum(), seen, create_graph=differentiable)
         return scores, slope.square().sum(-1)
 
     def losses(self, objective: GANObjective, *, binarise: bool = False) -> list[tuple[list[nn.Parameter], Loss]]:

@@ -180,7 +180,8 @@ class BottomUp(LevelsPosterior):
         for level in range(1, len(self.model.up)):
             q.append(DiagonalGaussian(*self.model.up[level](z[-1])))
             z.append(choose(level, q[-1]))
-        return Levels(z, q, [*self.model.priors(z), self.model.prior])
+        p = [LevelPrior(*network(above)) for network, above in zip(self.model.down, z[1:], strict=True)]
+        return Levels(z, q, [*p, self.model.prior])
 
 
 class Ladder(LevelsPosterior):
@@ -198,8 +199,8 @@ class Ladder(LevelsPosterior):
 
     def walk(self, choose: Choice) -> Levels:
         top = len(self.evidence) - 1
-        q, p = [self.evidence[top]], list[LevelPrior | Prior]([self.model.prior])
-        z = [choose(top, q[0])]
+        q, z = [self.evidence[top]], [choose(top, self.evidence[top])]
+        p: list[LevelPrior | Prior] = [self.model.prior]
         for level in reversed(range(top)):  # the top first; turned round at the end
             above = LevelPrior(*self.model.down[level](z[-1]))
             p.append(above)
@@ -248,10 +249,6 @@ class HierarchicalVAE(LatentVariableModel):
                 f"x has shape {tuple(x.shape)}: expected (batch, {self.pixels}), images {self.image_shape} flattened"
             )
         return Ladder(self, x) if self.config.inference == "ladder" else BottomUp(self, x)
-
-    def priors(self, z: Sequence[Tensor]) -> list[LevelPrior]:
-        """p(z_l | z_{l+1}) of every level but the top, given the codes of all."""
-        return [LevelPrior(*network(above)) for network, above in zip(self.down, z[1:], strict=True)]
 
     def log_weights(
         self, x: Tensor, samples: int, generator: torch.Generator | None = None, posterior: Posterior | None = None

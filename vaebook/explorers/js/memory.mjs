@@ -6,8 +6,8 @@ import { captioned, closest, make, number, picture } from "./interface.mjs";
 export const distance = (a, b) => Math.sqrt(a.reduce((sum, pixel, i) => sum + (pixel - b[i]) ** 2, 0) / a.length);
 
 /** The nearest of a few training images: show(pixels) finds it, and returns what it is in words. */
-export function makeMemory(images, { shape, names, usual }) {
-  const image = picture(shape, "Nearest of the stored training images");
+export function makeMemory(images, shape, { names, usual }, size) {
+  const image = picture(shape, "Nearest of the stored training images", { size });
   const note = make("p", { class: "vae-note vae-distance" });
   const show = (pixels) => {
     const nearest = closest(pixels, images);
@@ -17,7 +17,12 @@ export function makeMemory(images, { shape, names, usual }) {
     note.textContent = `${names[nearest]}: ${away} away. A test image: ${number(usual)} (median)`;
     return `${names[nearest]} is nearest, ${away} away`;
   };
-  return { figure: captioned(image.canvas, `nearest of ${images.length} training images`), note, show };
+  return {
+    canvas: image.canvas,
+    figure: captioned(image.canvas, `nearest of ${images.length} training images`),
+    note,
+    show,
+  };
 }
 
 /**

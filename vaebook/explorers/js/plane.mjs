@@ -32,7 +32,7 @@ export function render({ model, el }) {
     const points = { at: new Float32Array(ownBuffer(await inflated(model.get("points")))), spec, marked: null };
     Object.assign(points, { cloud: makeCloud(images, spec.shape), asImages: false, ends: [] });
     const decode = (z) => meanImage(evaluate(network, z), spec.likelihood);
-    const memory = makeMemory(images, spec);
+    const memory = makeMemory(images, spec.shape, spec.memory);
     const image = picture(spec.shape, "Decoded picture");
     const readout = make("p", { class: "vae-readout" });
     const go = (z) => {
@@ -236,7 +236,7 @@ export function drawPoints(context, size, card, { at, spec, marked }) {
 
 /** The images that came along, in the places of their points. */
 function drawImages(context, size, card, { at, spec, marked, cloud }) {
-  const kept = spec.names.map((_, k) => k * spec.every);
+  const kept = spec.memory.names.map((_, k) => k * spec.every);
   const places = kept.map((i) => toCanvas([at[2 * i], at[2 * i + 1]], spec.limit, size));
   const colours = kept.map((i) => {
     const group = spec.members[i];

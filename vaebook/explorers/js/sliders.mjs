@@ -17,6 +17,7 @@ import {
   slider,
   thumbnails,
 } from "./interface.mjs";
+import { makeMemory } from "./memory.mjs";
 import { evaluate, inflated, meanImage, normals, readNetwork } from "./network.mjs";
 import { tools } from "./tools.mjs";
 
@@ -28,6 +29,8 @@ export function render({ model, el }) {
     const spec = model.get("spec");
     const network = readNetwork(spec.decoder, await inflated(model.get("weights")));
     const images = readImages(await inflated(model.get("images")), spec.shape);
+    const remembered = readImages(await inflated(model.get("thumbnails")), spec.shape);
+    const memory = makeMemory(remembered, spec.shape, spec.memory, "4rem");
     const image = picture(spec.shape, "Decoded picture");
     const go = (z) => {
       model.set("z", Array.from(z));
@@ -40,16 +43,22 @@ export function render({ model, el }) {
       const pixels = meanImage(evaluate(network, z), spec.likelihood);
       const looks = `most like ${spec.names[closest(pixels, images)]}`;
       image.paint(pixels);
+      const nearest = memory.show(pixels);
       image.describe(looks);
       for (const [j, item] of latents.sliders) item.set(z[j]);
-      card.say(`${looks}; ${few(spec.order.map((j) => `${latentName(j)} ${number(z[j])}`))}`);
+      card.say(`${looks}; ${nearest}; ${few(spec.order.map((j) => `${latentName(j)} ${number(z[j])}`))}`);
     });
     follow(card, model, "z", redraw);
     const side = make(
       "div",
       { class: "vae-side vae-beside vae-follow" },
       captioned(image.canvas, "decoder's mean E[x|z]"),
-      actions(spec, go),
+      make(
+        "div",
+        { class: "vae-side" },
+        actions(spec, go),
+        make("div", { class: "vae-recall" }, memory.canvas, memory.note),
+      ),
     );
     const take = tools(card, model, { trait: "z", limit: spec.limit, canvas: image.canvas });
     card.body.append(side, latents.panel, walk.panel, make("div", { class: "vae-wide" }, take));
