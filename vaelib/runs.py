@@ -26,6 +26,7 @@ import vaelib
 from vaelib.config import Config, ConfigError, flat
 from vaelib.data import NAMES, DataConfig, DataError, Prepared, binarise, identity, prepare
 from vaelib.evaluation import summary
+from vaelib.figures import metrics_in
 from vaelib.models import LatentVariableModel, ModelConfig, ObjectiveConfig, VAEConfig, new_model
 from vaelib.models.base import Objective, family_of
 from vaelib.store import FORMAT, MANIFEST, RUNS_DIR_VARIABLE, BrokenRunError, Directories, StoreError, runs_folder
@@ -196,9 +197,7 @@ class Store(Directories):
             model = new_model(config.model, environment["image_shape"])
             model.load_state_dict(safetensors.torch.load(files["model.safetensors"]))
             history = pd.read_csv(io.BytesIO(files["history.csv"]))
-            metrics = json.loads(files["metrics.json"])
-            if not isinstance(metrics["epochs"], int) or not isinstance(metrics["test"], dict):
-                raise TypeError("metrics.json holds no figures of a run")
+            metrics = metrics_in(files["metrics.json"])
             config = config.replace(data=config.data.replace(name=environment["data_name"]))
         except (ValueError, TypeError, LookupError, RuntimeError, safetensors.SafetensorError) as error:
             why = " ".join(str(error).split())

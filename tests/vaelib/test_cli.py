@@ -116,7 +116,8 @@ def test_train_says_whether_it_trained_or_loaded(vaelib, small):
 
 def test_runs_are_chosen_and_sorted(vaelib, small, images):
     for epochs in (1, 3):
-        vaelib(f"sweep {small.replace('epochs 2', f'epochs {epochs}')} --grid seed=0,1 --jobs 1")
+        longer = small.replace("--training.epochs 2", f"--training.epochs {epochs}")
+        assert vaelib(f"sweep {longer} --grid seed=0,1 --jobs 1")[0] == 0
     names = {e: Store().path(config(images).replace(training={"epochs": e, "device": "cpu"})).name for e in (1, 3)}
     out = vaelib("runs list --where training.epochs=3 seed=0 data.name=noise.npy")[1]
     assert names[3] in out and names[1] not in out and "1 in " in out
@@ -136,6 +137,18 @@ def test_runs_are_listed_and_shown_without_torch(vaelib, small, folder):
     for words, expected in ((["list"], "finished"), (["show", "z2"], "squared error")):
         ran = subprocess.run([sys.executable, "-c", code, "runs", *words], capture_output=True, text=True, cwd=ROOT)
         assert ran.returncode == 0 and expected in ran.stdout, ran.stderr
+
+
+@pytest.mark.parametrize("name", ["config.json", "environment.json", "metrics.json"])
+def test_consistent_junk_in_a_run_is_one_line(vaelib, small, folder, name):
+    vaelib(f"train {small}")
+    (run,) = Store().names()
+    files = Store().read(folder / run)
+    for number, junk in enumerate((b"3", b"{}", b"[]", b"null", b'{"epochs": 2, "test": 3}')):
+        Store().write(folder / f"junk-{number}", files | {name: junk})
+        status, _, err = vaelib(f"runs show junk-{number}")
+        assert status == 1 and len(err.splitlines()) == 1 and "not one of this version of vaelib" in err
+    assert vaelib("runs list")[1].count(" damaged") == 5
 
 
 def test_train_makes_the_run_that_its_options_say(vaelib, small, images):

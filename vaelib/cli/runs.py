@@ -13,11 +13,12 @@ import pandas as pd
 from vaelib.cli.text import duration, metrics_table, table
 from vaelib.config import ConfigError, parse_axes, pick, unknown
 from vaelib.data import DataError, binarise
-from vaelib.figures import TITLES
+from vaelib.figures import TITLES, metrics_in
 from vaelib.store import MANIFEST, BrokenRunError, Directories, StoreError, runs_folder
 
 PARTS = ("train", "validation", "test")
 ELBO = TITLES["elbo"] + ", test"
+SHOWN = ("model.family", "training.optimiser", "seed", "seconds")  # what every finished run has
 SORTS = {"run": "run", "data": "data", "family": "family", "elbo": ELBO, "seconds": "seconds", "made": "made"}
 
 
@@ -133,10 +134,12 @@ def _read(store: Directories, path: Path) -> dict[str, Any]:
     """What a finished run's files say, without its weights: "settings" by their dotted names, metrics, environment."""
     content = store.read(path)
     try:
-        config, metrics, made = (json.loads(content[f"{part}.json"]) for part in ("config", "metrics", "environment"))
+        config, made = (json.loads(content[f"{part}.json"]) for part in ("config", "environment"))
         settings = _flat(config) | {"data.name": made["data_name"]}
-        return {"settings": settings, "metrics": metrics, "environment": made}
-    except (ValueError, LookupError, TypeError) as error:
+        if absent := {*SHOWN} - {*settings, *made}:
+            raise LookupError(f"without {', '.join(sorted(absent))}")
+        return {"settings": settings, "metrics": metrics_in(content["metrics.json"]), "environment": made}
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise BrokenRunError(f"the run in {path} is not one of this version of vaelib ({error!r})") from None
 
 
