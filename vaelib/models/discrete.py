@@ -39,6 +39,7 @@ class DiscreteModel(LatentVariableModel):
 
     config: DiscreteConfig
     prior: CodePrior
+    average: Tensor
     spread = 1.0
 
     def __init__(
@@ -50,6 +51,7 @@ class DiscreteModel(LatentVariableModel):
         decoder = (width, *config.hidden[::-1], self.likelihood.heads * self.pixels)
         weights = sum(a * b for widths in (encoder, decoder) for a, b in pairwise(widths))
         must_fit(weights, f"{self.pixels:,} pixels, hidden={config.hidden} and codes of {width} numbers")
+        self.register_buffer("average", torch.zeros(self.pixels))
         self.encoder: Any = _network(encoder, config.activation)
         self.decoder: Any = _network(decoder, config.activation)
         self.prior = make_code_prior(config.prior, entries)
@@ -68,21 +70,25 @@ class DiscreteModel(LatentVariableModel):
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
-        """The decoder starts at the average of x (N, D), the encoder's outputs with mean 0 and deviation `spread` each.
+        """Starts at the average of x (N, D), and with encoder's outputs of mean 0 and deviation `spread` each.
 
-        Untrained, outputs hardly differ, and all images would begin with one code (after Salimans & Kingma 2016). And
-        while the decoder has yet to find the average image, it pushes all codes the same way, up to where they stay.
+        Untrained, outputs hardly differ, and all images would begin with one code (after Salimans & Kingma 2016).
         """
-        self.start_decoder(x)
+        self.start_at_average(x)
         outputs, last = self.outputs(x), self.encoder[-1]
         deviation = outputs.std(0, correction=0).clamp(min=SMALLEST) / self.spread
         last.weight.div_(deviation[:, None])
         last.bias.sub_(outputs.mean(0)).div_(deviation)
 
     @torch.no_grad()
-    def start_decoder(self, x: Tensor) -> None:
-        """Where its hidden units are 0, the decoder draws the average of x (N, D)."""
-        self.decoder[-1].bias[: self.pixels] = self.likelihood.outputs_for(x.mean(0))
+    def start_at_average(self, x: Tensor) -> None:
+        """The encoder sees how images differ from the average of x (N, D), which the decoder starts by drawing.
+
+        Otherwise the first steps, which look for that average, push the codes of all images the same way, and rounded
+        ones up to where they stay.
+        """
+        self.average.copy_(x.mean(0))
+        self.decoder[-1].bias[: self.pixels] = self.likelihood.outputs_for(self.average)
 
     @torch.no_grad()
     def outputs(self, x: Tensor) -> Tensor:
@@ -95,7 +101,7 @@ class DiscreteModel(LatentVariableModel):
             raise ValueError(
                 f"x has shape {tuple(x.shape)}: expected (batch, {self.pixels}), images {self.image_shape} flattened"
             )
-        outputs: Tensor = self.encoder(x)
+        outputs: Tensor = self.encoder(x - self.average)
         return outputs
 
     def decode(self, vectors: Tensor) -> Tensor:

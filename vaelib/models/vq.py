@@ -29,7 +29,7 @@ from vaelib.posteriors import Posterior
 __all__ = ["VQ", "Quantised", "Quantiser", "RoundedConfig", "RoundedNumbers", "VQConfig", "VectorsConfig"]
 __all__ += ["NearestVectors", "straight_through"]
 
-TO_CLUSTER = 10_000  # encoder outputs that k-means sees, or ten for each vector if that is more
+TO_CLUSTER = 5_000  # encoder outputs that k-means sees, or ten for each vector if that is more
 
 
 class VectorsConfig(Config):
@@ -223,7 +223,7 @@ class VQ(DiscreteModel):
         """Raises a ConfigError where there are more vectors in a codebook than images."""
         quantiser = self.config.quantiser
         if isinstance(quantiser, VectorsConfig) and quantiser.init == "random":
-            self.start_decoder(x)
+            self.start_at_average(x)
         else:
             super().start(x)
         self.quantiser.start(self.outputs(x))
