@@ -159,7 +159,7 @@ def test_the_aggregate_posterior_of_the_exact_one_is_the_prior(linear):
 
 
 def test_tables_turn_the_sign_of_bounds_only():
-    assert [signed(name, 2.0) for name in TITLES] == [-2.0, 2.0, -2.0, 2.0, 2.0, 2.0]
+    assert {name for name in TITLES if signed(name, 2.0) == -2.0} == {"elbo", "reconstruction"}
     assert all(
         title.startswith("−") == (name in ("elbo", "bits_per_dim", "reconstruction")) for name, title in TITLES.items()
     )
