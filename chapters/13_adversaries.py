@@ -29,10 +29,10 @@
 # %% tags=["parameters"]
 dataset: str = "mnist"  # labelled digits: "mnist" or "digits"
 faces: str = "frey"  # a film whose tongues are known, or "toyfaces"
-rounds: int = 1000  # of each small game at the start
-epochs: int = 3  # passes over the digits, for each GAN
-vae_epochs: int = 6  # and for each VAE
-face_epochs: int = 60  # passes over the film, for each GAN
+rounds: int = 800  # of each small game at the start
+epochs: int = 2  # passes over the digits, for each GAN
+vae_epochs: int = 4  # and for each VAE
+face_epochs: int = 40  # passes over the film, for each GAN
 gammas: list[float] = [0.1, 1.0, 10.0]  # weights of the penalties
 components: int = 40  # of the mixture that repairs the VAE's prior
 seeds: int = 3  # of everything that is compared
