@@ -119,6 +119,10 @@ def test_a_card_leads_to_the_explorer(visit, page, label):
     tab = visit(f"chapters/{page}.html")
     card = tab.locator(".explorer-ticket")
     expect(card).to_have_count(1)
-    assert card.locator("img").get_attribute("alt")
+    picture = card.locator("img")
+    assert picture.get_attribute("alt")
+    theme(tab, "dark")
+    picture.evaluate("picture => picture.decode()")
+    assert picture.evaluate(LUMINANCE) < 60
     card.click()
     tab.wait_for_url(f"**/08_explore.html#{label}")
