@@ -20,6 +20,8 @@ addEventListener("DOMContentLoaded", () => {
   Search.htmlToText = (html, anchor) => {
     const page = new DOMParser().parseFromString(html, "text/html");
     for (const part of page.querySelectorAll(AROUND)) part.remove();
+    for (const formula of page.querySelectorAll(".math"))
+      formula.textContent = formula.textContent.replace(/\\[()[\]]/g, "");
     return plain(page.documentElement.outerHTML, anchor);
   };
 });

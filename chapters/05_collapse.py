@@ -10,7 +10,7 @@
 # (chapter-collapse)=
 # # Debugging collapse
 #
-# ```{index} posterior collapse
+# ```{index} ! posterior collapse
 # ```
 #
 # "The encoder produced $\mu \approx 0$ and $\log \sigma^2 \approx 0$ for nearly all samples. KL divergence decreased toward

@@ -59,7 +59,9 @@ def test_no_figure_glares_in_the_dark(visit, name):
             figure.evaluate("figure => figure.decode()")
             assert (figure.evaluate(LUMINANCE) < 60) == dark, (scheme, figure.get_attribute("src"))
     theme(tab, "dark")
+    tab.wait_for_load_state("networkidle")
     tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    tab.wait_for_load_state("networkidle")
     assert not any(figure.get_attribute("src").endswith(".dark.png") for figure in figures.all())
 
 
@@ -117,6 +119,10 @@ def test_a_card_leads_to_the_explorer(visit, page, label):
     tab = visit(f"chapters/{page}.html")
     card = tab.locator(".explorer-ticket")
     expect(card).to_have_count(1)
-    assert card.locator("img").get_attribute("alt")
-    card.locator("img").click()
+    picture = card.locator("img")
+    assert picture.get_attribute("alt")
+    theme(tab, "dark")
+    picture.evaluate("picture => picture.decode()")
+    assert picture.evaluate(LUMINANCE) < 60
+    card.click()
     tab.wait_for_url(f"**/08_explore.html#{label}")

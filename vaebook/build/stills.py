@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import json
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
+from PIL import Image
 from sphinx.addnodes import pending_xref
 from sphinx.util.docutils import SphinxDirective
 
+from vaebook.build.dark import darkened
 from vaebook.build.notebooks import EXPLORERS
 
 if TYPE_CHECKING:
@@ -57,9 +60,17 @@ class Ticket(SphinxDirective):
         link = pending_xref("", reftype="ref", refdomain="std", reftarget=label, refexplicit=True, refwarn=True)
         link["refdoc"] = self.env.docname
         link += nodes.inline("", f"Try it: {spec['title']}")
-        picture = nodes.image("", uri=f"data:{PNG};base64,{png}", alt=spec["still"])
-        card = nodes.container("", nodes.paragraph("", "", link), picture, classes=["explorer-ticket"])
-        return [card]
+        light, dark = (f"data:{PNG};base64,{one}" for one in (png, _twin(png)))
+        picture = f'<img alt="{html.escape(spec["still"])}" src="{light}" data-dark="{dark}">'
+        below = nodes.raw("", picture, format="html")
+        return [nodes.container("", nodes.paragraph("", "", link), below, classes=["explorer-ticket"])]
+
+
+def _twin(png: str) -> str:
+    """The picture for the dark."""
+    content = io.BytesIO()
+    darkened(Image.open(io.BytesIO(base64.b64decode(png)))).save(content, "png", optimize=True)
+    return base64.b64encode(content.getvalue()).decode()
 
 
 def first_below(notebook: dict[str, Any], label: str) -> tuple[dict[str, Any], str]:
