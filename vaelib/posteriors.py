@@ -179,7 +179,7 @@ def constrained(u: Tensor, w: Tensor) -> Tensor:
 
 
 def planar(z: Tensor, u: Tensor, w: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """z + u_hat tanh(w.z + b) with u_hat = `constrained`(u, w), and the log of its Jacobian's positive determinant.
+    """z + u_hat tanh(w.z + b) with u_hat = constrained(u, w), and the log of its Jacobian's positive determinant.
 
     z, u, w (..., Z), b (..., 1) -> (..., Z), (...). Rezende & Mohamed 2015, equations 10 to 12.
     """
