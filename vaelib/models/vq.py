@@ -12,7 +12,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,6 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from vaelib.config import Config, ConfigError
-from vaelib.models.base import Objective
 from vaelib.models.discrete import DiscreteConfig, DiscreteModel
 from vaelib.models.networks import binarised
 from vaelib.objectives import Loss
@@ -244,7 +243,7 @@ class VQ(DiscreteModel):
         """The same bound `samples` times: all draws of a point mass are alike, and more of them tighten nothing."""
         return self.terms(x)["elbo"].expand(samples, -1)
 
-    def losses(self, objective: Objective, *, binarise: bool = False) -> list[tuple[list[nn.Parameter], Loss]]:
+    def losses(self, objective: Any, *, binarise: bool = False) -> list[tuple[list[nn.Parameter], Loss]]:
         """Minus the bound, plus the quantiser's penalty. A prior with weights learns from codes, and moves none.
 
         "perplexity" is that of the `use` of recent batches, a mean over the symbols: how many entries are in use.
