@@ -297,8 +297,8 @@ def relativistic(real, fake):
 # %% [markdown]
 # **Two penalties.** Without them the game need not settle, not even in the smallest case {cite:p}`mescheder2018`. Let
 # all data be the number 0, all drawings the number $\theta$, and let the critic be a line, $a(x) = \psi x$. At the
-# right answer, $\theta = 0$ and $\psi = 0$, nobody has a reason to move. But both players' gradients run in a circle around it. A
-# penalty on the critic's slope pulls the circle inwards:
+# right answer, $\theta = 0$ and $\psi = 0$, nobody has a reason to move. But near it the players' gradients run in a
+# circle. A penalty on the critic's slope pulls the circle inwards:
 #
 # $$
 # R_1 = \mathbb{E}\left[|\nabla a(x)|^2\right], \qquad R_2 = \mathbb{E}\left[|\nabla a(G(z))|^2\right], \qquad
@@ -325,7 +325,7 @@ for gamma in (0, 0.1, 1):
     distance = np.hypot(*circle(gamma)[-1])
     print(f"gamma {gamma}: from 1 to {distance:.3f} from the right answer")
 
-# %% mystnb={"figure": {"name": "fig-adversaries-circle", "caption": "The smallest game, 400 rounds from the dot. The cross is the right answer. Without a penalty the players circle it and move slowly outwards. With a penalty they fall into it."}, "image": {"alt": "A plot of psi against theta. One curve winds round the centre and widens. Two others, with a penalty, end at the centre."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-adversaries-circle", "caption": "The smallest game, 400 rounds from the dot. The cross is the right answer. Without a penalty the players circle it at a distance. With a small penalty they spiral into it, and with a larger one they walk there nearly straight."}, "image": {"alt": "A plot of psi against theta. One curve winds round the centre several times, about half a unit away from it. A second spirals into the centre, and a third leads there without a turn."}} tags=["hide-input"]
 _, ax = plt.subplots(figsize=(4.2, 3.6))
 for gamma, colour in ((0, "rose"), (0.1, "teal"), (1, "indigo")):
     style = {"color": plots.COLOURS[colour], "linewidth": 1.2}
