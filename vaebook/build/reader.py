@@ -41,7 +41,7 @@ def render(notebook: Path, root: Path) -> Path:
         shutil.copy(notebook, project / "chapters" / f"{name}.ipynb")
         for file in (*BESIDE, "references.bib", Path(EXPLORERS).name):  # the last: for cards of explorers
             shutil.copy(root / "chapters" / file, project / "chapters")
-        contents = {"format": "jb-book", "root": f"chapters/{name}"}
+        contents: dict[str, Any] = {"format": "jb-book", "root": f"chapters/{name}"}
         contents["chapters"] = [{"file": f"chapters/{Path(file).stem}"} for file in BESIDE]
         for file, content in (("_toc.yml", contents), ("_config.yml", settings(root))):
             (project / file).write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
