@@ -13,7 +13,7 @@ from vaelib.priors import Mixture
 from vaelib.training import TrainingConfig
 from vaelib.transport import FlowMatching, fit_flow_matching, flow_matching_loss, heun
 
-QUICK = TrainingConfig(batch_size=500, learning_rate=3e-3, device="cpu")
+QUICK = TrainingConfig(batch_size=500, learning_rate=1e-2, device="cpu")
 TURN = torch.tensor([[0.3, -0.8], [0.5, 0.4]])  # du/dt = TURN u
 MEAN, SCALE = torch.tensor([1.0, -2.0]), torch.tensor([0.5, 2.0])
 
