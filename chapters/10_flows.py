@@ -523,7 +523,7 @@ except vae.ConfigError as error:
 #
 # The first line is what we saw in the toy: a Gaussian that is no posterior makes the *bound* too low. Only a better $q(z \mid x)$
 # closes that gap. The second line is the mismatch of [the missing tongue](chapter-sampling): the codes of all pictures together, $q(z)$,
-# are not spread like the prior. A better prior removes that term, which costs *likelihood*, and it makes the samples better.
+# are not spread like the prior. A better prior can remove that mismatch, which costs *likelihood*, and it makes the samples better.
 #
 # And a bent prior is a little more than that. Let $f$ be its flow, which turns codes into standard Gaussian numbers $\epsilon = f(z)$.
 # We may as well call $\epsilon$ the code. Then the prior is $\mathcal{N}(0, I)$, the decoder is $p(x \mid f^{-1}(\epsilon))$, deeper by a flow, and
@@ -595,7 +595,7 @@ digit_runs = train_groups(
 # **What counts as a difference?** We say it before we look. Two models differ if the ranges of their seeds do not overlap
 # *and* their means are at least half a nat apart. The figures are those of the first 500 test pictures. We estimate
 # $-\log p(x)$ with importance sampling, and the gap is the bound minus that estimate: the first line of {eq}`eq-flows-two`. The estimate
-# is itself a bound, since few of the draws carry all the weight; it flatters no model.
+# is itself a bound, and can only be too high: a few of the draws carry most of the weight.
 
 
 # %%
@@ -730,14 +730,14 @@ judgement_table(
 # **In likelihood, every bend helps, and none stands out.** All four are below the Gaussian by more than the margin. The planar posterior and the coupling
 # prior gain about the same, 0.04 bits per dimension, and their ranges overlap. Doing both adds nothing that we could tell from chance.
 # The order of the posteriors is the published one: {cite:t}`vandenberg2018` report 4.53 bits without a flow, 4.47 with an IAF and 4.40 with
-# planar steps ($-$ELBO; larger networks and far longer training, so lower throughout). On faces we did not train a Gaussian for longer.
+# planar steps ($-$ELBO, with networks and training of their own, and lower throughout). On faces we did not train a Gaussian for longer.
 #
 # **In drawings, only the prior counts.** From the models with $\mathcal{N}(0, I)$ many drawings are smeared, whatever the posterior: coverage stays
 # below 0.1. With a coupling prior it is 0.64, and density comes near one. Copying stays far below one half, so these are no copies. The second line of {eq}`eq-flows-two` says why. A bent posterior
 # gives each picture a better cloud, but nothing makes all clouds together look like $\mathcal{N}(0, I)$. A bent prior goes to where the
 # clouds are.
 #
-# **And the tongue?** Its share doubles, from 0.2 % to 0.4 %, where the film has 3.8 %. A smooth bend of one Gaussian smears a small, distant clump. The
+# **And the tongue?** Its share doubles, from 0.2 % to 0.4 %, where the film has 3.8 %. A likely reason: a smooth bend of one Gaussian smears a small, distant clump. The
 # mixture of [the missing tongue](chapter-sampling), fitted after training, remains the better tool for that.
 
 # %% mystnb={"figure": {"name": "fig-flows-drawn-faces", "caption": "Fourteen faces drawn by each model, seed 0. The three models at the top draw from N(0, I), the two at the bottom from a coupling flow."}, "image": {"alt": "Rows of small faces, one row for each model. In the first three rows many faces are grey, smeared or torn. In the last two nearly all are clear."}} tags=["hide-input"]
@@ -760,8 +760,8 @@ plt.show()
 # ```{exercise} Fold it
 # :label: ex-flows-fold
 #
-# Take the bend of {eq}`eq-flows-one` with $u = -2$, $w = 1.5$ and $b = 0.3$, so that $u w < -1$. What does the integral of $q_0 / |f'|$ over the
-# moved points say? And what does a histogram of moved draws show? Where is the mistake?
+# Take the bend of {eq}`eq-flows-one` with $u = -2$, $w = 1.5$ and $b = 0.3$, so that $u w < -1$. How often does the map turn round? How many $z_0$
+# land on $z = 0.5$? Which of them does {eq}`eq-flows-one` count?
 # ```
 #
 # ```{solution-start} ex-flows-fold
@@ -778,8 +778,8 @@ crossings = ((folded[1:] - target) * (folded[:-1] - target) < 0).sum()
 print(f"{crossings} points land on z = {target}")
 
 # %% [markdown]
-# The map falls between its two turning points, so up to three points land on one $z$. The density there is the sum over all of them,
-# and {eq}`eq-flows-one` counts one. A loss with that formula would reward a model for hiding probability in folds: it would no longer be
+# The map falls between its two turning points, so three points land on this $z$. The density there is the sum over all of them,
+# and {eq}`eq-flows-one` counts one, the point that was drawn. A loss with that formula would reward a model for hiding probability in folds: it would no longer be
 # a bound.
 #
 # ```{solution-end}
