@@ -324,9 +324,9 @@ print(f"a better prior is worth {gain.mean():.1f} nats a digit, or more")
 #
 # ## What wakes the upper level?
 #
-# We ask all four helps at once. All combinations would be sixteen. Half of them are enough to tell each help from the
-# others, and from what any two do together, if free bits are on exactly where an odd number of the other three is (a
-# *half fraction*). What two do together cannot be told apart from what the other two do together.
+# We ask all four helps at once. All combinations would be sixteen. Half of them are enough, a *half fraction*: free bits are on
+# exactly where an odd number of the other three is. These eight tell each help from the others, and from what any two do
+# together. What two do together cannot be told apart from what the other two do together.
 
 # %% tags=["nbval-check-output"]
 from vaebook.experiments.hierarchies import effect, half_fraction
@@ -679,8 +679,9 @@ film_runs = train_groups(
 )
 
 # %% [markdown]
-# We judge three kinds of pictures of each model: drawn from the top as trained; drawn with the top's codes from a mixture of
-# forty Gaussians, fitted to them after training; and the reconstructions of all frames, to see what the decoder could do.
+# We judge three kinds of pictures of each model. The first are drawn from the top as trained. For the second, the top's codes
+# come from a mixture of forty Gaussians, fitted to them after training. The third are reconstructions of all frames, to see
+# what the decoder could do.
 #
 # **The margin**: the tongue counts as found if its share lies within the interval of the film's own share, for all seeds. {ref}`chapter-sampling`
 # prints that interval.
