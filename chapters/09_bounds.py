@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -108,7 +116,7 @@ page.banner(images, film)
 # ### What can go wrong in the code?
 #
 # Two things, and both go unnoticed. A log-weight of an image is a number such as $-90$ for digits, and $+1000$ for grey
-# faces: `exp` turns one into almost nothing and the other into infinity. `logsumexp` subtracts the largest before
+# faces. `exp` turns one into almost nothing and the other into infinity. `logsumexp` subtracts the largest before
 # it exponentiates. And the mean belongs *inside* the logarithm. With the mean of the logarithms, more draws give a less
 # noisy ELBO, and no tighter bound.
 

@@ -678,10 +678,12 @@ plt.show()
 # %% [markdown]
 # ## And what do faces say?
 #
-# The same on the Frey film: the modern recipe with one shared sigma, but with 200 hidden units and more instead of 500, and with 40 epochs
-# instead of 500. To make up for that, steps are twice as large and sigma starts at 0.06, so that it has not far to go. The frames are split at random, and 200 of them test. Bits per dimension are those of 256 grey levels. From every model
-# we draw 20,000 faces and let [the judge of the sampling chapter](chapter-sampling) look at them: how many show the tongue, and how
-# many frames of the film have a drawing nearby.
+# The same on the Frey film, by the modern recipe with one shared sigma. But there are 200 hidden units and more instead of 500, and
+# 40 epochs instead of 500. To make up for that, steps are twice as large, and sigma starts at 0.06, so that it has not far to go.
+# The frames are split at random, and 200 of them test. Bits per dimension are those of 256 grey levels.
+#
+# From every model we draw 20,000 faces, and let [the judge of the sampling chapter](chapter-sampling) look at them. It says how
+# many show the tongue, and how many frames of the film have a drawing nearby.
 #
 # **The margin**, before we look: 0.02 bits per dimension, for ranges that do not overlap. For the tongue: the share in the film
 # is below.
