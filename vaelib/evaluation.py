@@ -126,7 +126,8 @@ def log_likelihood(
             "the standard error is too small then: refine q(z|x), or take the value as a bound",
             stacklevel=3,  # the caller: torch.no_grad stands between
         )
-    return Estimate(value, error, effective, f"importance-weighted bound of {samples} draws")
+    kind = f"importance-weighted bound of {samples} draws" if model.tightens else "bound that no draws tighten"
+    return Estimate(value, error, effective, kind)
 
 
 def _importance_sample(

@@ -59,7 +59,8 @@ def evaluate(run: str, *, samples: int = 5000, part: str = "test", images: int |
     estimate = log_likelihood(found.model, torch.from_numpy(x), samples, torch.Generator().manual_seed(seed))
     value, error = estimate.mean()
     few = estimate.effective_samples.median()
-    print(f"log p(x) of {len(x):,} {kind}, {samples:,} samples ({few:.0f} effective): {value:.3f} +- {error:.3f} nats")
+    what = "log p(x)" if found.model.tightens else "a bound of log p(x)"
+    print(f"{what} of {len(x):,} {kind}, {samples:,} samples ({few:.0f} effective): {value:.3f} +- {error:.3f} nats")
 
 
 def list_runs(*, where: list[str] | None = None, sort: str = "run") -> None:

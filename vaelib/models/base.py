@@ -54,6 +54,8 @@ class LatentVariableModel(nn.Module, ABC):
     Settings: ClassVar[type[ModelConfig]]
     Objective: ClassVar[type[Objective]] = Objective
     prior: Prior
+    tightens: ClassVar[bool] = True
+    """Whether more draws of q(z|x) bring the importance-weighted bound nearer to log p(x)."""
 
     def __init__(self, config: ModelConfig, image_shape: Sequence[int]) -> None:
         super().__init__()

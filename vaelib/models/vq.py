@@ -205,7 +205,7 @@ class RoundedNumbers(Quantiser):
 class VQ(DiscreteModel):
     """p(z) p(x|z) with the one code z that a quantiser gives an image. Its likelihood is known by a bound alone."""
 
-    family, Settings = "vq", VQConfig
+    family, Settings, tightens = "vq", VQConfig, False
     config: VQConfig
 
     def __init__(self, config: VQConfig, image_shape: Sequence[int]) -> None:
