@@ -72,7 +72,7 @@ def _silu(a: Tensor) -> tuple[Tensor, Tensor]:
 def flow_matching_loss(velocity: Velocity, u: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """|v(u_t, t) - (u_1 - u_0)|^2 at one noise u_0 and one time t for each code u_1 = u: (B, Z) -> (B,).
 
-    Lipman et al. 2023, equation 23 with sigma_min = 0; Liu et al. 2023, equation 1. The time is logit-normal, half-way
+    Lipman et al. 2023, with sigma_min = 0; Liu et al. 2023. The time is logit-normal, half-way
     more often than near the ends (Esser et al. 2024). The loss at the best v is not zero: lines cross.
     """
     noise = torch.randn(u.shape, generator=generator, dtype=u.dtype, device=u.device)
@@ -128,7 +128,7 @@ class FlowMatching(Prior):
         return (z - self.mean) / self.scale
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """log p(z), nats: (..., Z) -> (...). Chen et al. 2018, theorem 1.
+        """log p(z), nats: (..., Z) -> (...). Chen et al. 2018.
 
         log p(u(1)) = log N(u(0); 0, I) - the divergence of v, integrated over the path from t = 0 to t = 1.
         """
