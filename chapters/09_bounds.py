@@ -678,8 +678,8 @@ for K in many:
     print(f"K = {K:2d}: STL's bias is {mean_and_range(shares)} of the signal")
 
 # %% [markdown]
-# The plain ratio is the lowest everywhere, and it falls. It falls more slowly than $1 / \sqrt{K}$, because that law needs many
-# effective draws, and in 50 dimensions most of 64 draws weigh next to nothing. DReG has the signal of the plain gradient and much less
+# The plain ratio is the lowest everywhere, and it falls. It falls more slowly than $1 / \sqrt{K}$. A likely reason, which we
+# have not tested: that law needs many effective draws, and in 50 dimensions most of 64 draws weigh next to nothing. DReG has the signal of the plain gradient and much less
 # noise, but here its ratio does not rise as it did for one pixel. The ratio of STL does rise, and that is a trap: with 64 draws its
 # bias is larger than the signal. It is sure of a wrong direction.
 #
