@@ -32,14 +32,15 @@ class GANConfig(ModelConfig):
     """The networks' shape. `hidden` lists the generator's layers; the critic mirrors them.
 
     With `components` the generator's last layer starts from so many principal components of the training images, and
-    these, each scaled to variance 1, are all that the critic sees. With 0 both work on bare pixels.
+    these, each scaled to variance 1, are all that the critic sees: it is blind to faults in finer detail. With 0 both
+    work on bare pixels.
     """
 
     family: Literal["gan"] = "gan"
     latent_dim: PositiveInt = 20
     hidden: tuple[PositiveInt, ...] = (500, 500)
     activation: Literal["tanh", "relu", "silu"] = "silu"
-    components: NonNegativeInt = 64
+    components: NonNegativeInt = 0
 
 
 class GANObjective(Objective):
