@@ -117,3 +117,9 @@ def test_workflows_pass_actionlint():
     files = sorted(str(path) for path in (ROOT / ".github" / "workflows").iterdir())
     ran = subprocess.run([actionlint, *files], capture_output=True, text=True)
     assert files and ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.xdist_group("groups")
+def test_groups_stay_on_one_process(request):
+    """What is built once, such as the site, is built once only if xdist finds the group in a test's name."""
+    assert request.node.nodeid.endswith("@groups") or "PYTEST_XDIST_WORKER" not in os.environ
