@@ -43,12 +43,17 @@ def served(folder: Path):
     server.shutdown()
 
 
+def given_up(request) -> bool:
+    """Whether the page itself no longer wanted what it had asked for, such as a picture of the other theme."""
+    return request.failure == "net::ERR_ABORTED"
+
+
 def watched(context):
     """A new page, and the list of what goes wrong on it from now on; no other host can be reached."""
     page, faults = context.new_page(), []
     page.on("console", lambda said: faults.append(f"console: {said.text}") if said.type == "error" else None)
     page.on("pageerror", lambda error: faults.append(f"error: {error}"))
-    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
+    page.on("requestfailed", lambda request: None if given_up(request) else faults.append(f"failed: {request.url}"))
     page.on("response", lambda got: faults.append(f"{got.status}: {got.url}") if got.status >= 400 else None)
     page.route(lambda address: not address.startswith(OWN), lambda route: route.abort())
     return page, faults

@@ -70,10 +70,13 @@ def test_explorers_run_without_a_kernel(visit):
 
 
 def test_page_is_accessible(visit):
-    _, tab, _ = visit
+    """In the dark only colours change, and they are those of every page: it is looked at on one of each kind."""
+    name, tab, _ = visit
     tab.evaluate((files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
     found = []
-    for scheme, rules in {"light": "", "dark": ", runOnly: ['color-contrast']"}.items():  # only colours change
+    for scheme, rules in {"light": "", "dark": ", runOnly: ['color-contrast']"}.items():
+        if scheme == "dark" and name not in (*OF_EACH_KIND, "chapters/05_collapse"):
+            continue
         tab.emulate_media(color_scheme=scheme)
         settings = f"{{resultTypes: ['violations']{rules}}}"
         broken = tab.evaluate(f"axe.run({{exclude: {MATHJAX}}}, {settings})")["violations"]

@@ -86,9 +86,10 @@ def test_every_setting_has_a_description(family):
     assert [text for text in WORDS.values() for part in ("`", "None", "True", "_") if part in text] == []
 
 
-def test_descriptions_reach_the_help(vaelib, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "300")
-    out = vaelib("train --help")[1]
+def test_descriptions_reach_the_help():
+    """In a process of its own, whose console is as wide as it is told."""
+    command = [sys.executable, "-m", "vaelib.cli", "train", "--help"]
+    out = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ | {"COLUMNS": "300"}).stdout
     assert [name for name in every_setting(RunConfig) if name in WORDS and WORDS[name] not in out] == []
 
 

@@ -59,7 +59,8 @@ def pictures_in(pixels: NDArray[np.int_]) -> NDArray[np.bool_]:
         if large and part.mean() > 0.5 and border.mean() > 0.8 and lightness[place].std() > SPREAD:
             found[place] |= part
     grey = drawn & (np.ptp(pixels, -1) <= GREY)
-    labels, count = ndimage.label(ndimage.binary_opening(grey, np.ones((CORE, CORE))))
+    core = ndimage.minimum_filter(grey, CORE, mode="constant")  # row by row, then column by column: an opening, quickly
+    labels, count = ndimage.label(ndimage.maximum_filter(core, CORE, mode="constant"))
     spread = ndimage.standard_deviation(lightness, labels, np.arange(1, count + 1))
     return found | np.isin(labels, 1 + np.flatnonzero(np.asarray(spread) > SPREAD))
 
@@ -73,7 +74,7 @@ def with_twins(html: str, images: Path) -> str:
         if not light.exists() or not _on_paper(light):
             return whole
         if not dark.exists():
-            darkened(Image.open(light)).save(dark, optimize=True)
+            darkened(Image.open(light)).save(dark)
         return f'{whole} data-dark="{source.removesuffix(".png")}.dark.png"'
 
     return FIGURE.sub(named, html)
