@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -21,7 +29,7 @@
 #   equation. You can say what each of the two terms of the loss is for. You can see in a picture which term is missing.
 # - **You need** functions and classes in Python, an idea of what a layer of a neural network does, and the words mean,
 #   variance and Gaussian. [The last chapter](chapter-data) introduces the digits.
-# - **Time.** Forty minutes to read, and as long again for the exercises. All the code runs in about two minutes.
+# - **Time.** Forty minutes to read, and as long again for the exercises. All the code runs in about a minute on two cores.
 # :::
 
 # %% tags=["parameters"]
