@@ -441,7 +441,7 @@ axes[1, 0].set_ylabel("squared error from $z_2$")
 plt.show()
 
 
-# %% tags=["remove-input"]
+# %%
 def verdict(name, response, least=0.0):
     value, error = effects[name][response]
     real = abs(value) > max(3 * error, least)
@@ -634,7 +634,7 @@ pd.DataFrame.from_dict({n: row(g) for n, g in rivals.items()}, orient="index")
 # | two levels, gated networks, top prior $\mathcal{N}(0, I)$ {cite:p}`norouzi2020` | 82.39 | — |
 # | a ladder, with importance weights {cite:p}`sonderby2016` | 81.74 | 2,000 epochs |
 
-# %% tags=["remove-input"]
+# %%
 steps = math.ceil(len(x) / 100) * epochs
 Markdown(
     f"Ours have had {epochs} epochs, {steps:,} steps of 100 digits. That is "
@@ -737,7 +737,7 @@ pd.DataFrame.from_dict(
     orient="index",
 )
 
-# %% tags=["remove-input"]
+# %%
 price = {
     name: mean_and_range([run.metrics["test"]["bits_per_dim"] for run in group])
     for name, group in film_runs.items()
