@@ -948,7 +948,7 @@ print("equals torch.distributions:", torch.allclose(mine, theirs))
 # ```
 #
 # $K = 1$ is {eq}`eq-elbo`. The average weight is an unbiased estimate of $p(x)$, since $\mathbb{E}_q[p(x, z) / q(z \mid x)] =
-# \int p(x, z) \, \mathrm{d}z$; the logarithm is concave, so by Jensen's inequality the mean of the log lies below the log of
+# \int p(x, z) \, \mathrm{d}z$. The logarithm is concave. So by Jensen's inequality the mean of the log lies below the log of
 # the mean. The gap $\log p(x) - \mathcal{L}_K$, in nats, over the same 64 test images, from one estimate for each (so the row
 # $K = 1$ differs by chance from the exact gap further up):
 

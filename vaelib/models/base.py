@@ -7,10 +7,11 @@ A new family is one file: its settings (a `ModelConfig`), its objective's settin
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,9 @@ from vaelib.config import Config, ConfigError, pick
 from vaelib.objectives import Loss
 from vaelib.posteriors import Posterior
 from vaelib.priors import Prior
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["FAMILIES", "LatentVariableModel", "ModelConfig", "Objective", "UnsupportedError", "family_of"]
 __all__ += ["must_fit", "new_model", "register"]
@@ -114,9 +118,20 @@ class LatentVariableModel(nn.Module, ABC):
         """One code for each image: (B, D) -> (B, Z)."""
         self._cannot("code for an image")
 
-    def discretised(self) -> LatentVariableModel:
-        """The same model as a probability of 256 grey levels, which gives honest bits per dimension."""
-        self._cannot("likelihood of grey levels")
+    def discretised(self) -> Self:
+        """The same model, whose p(x|z) is a probability of 256 grey levels: it gives honest bits per dimension.
+
+        Raises:
+            UnsupportedError: the family has no likelihood. ConfigError: it is no density of grey pixels.
+        """
+        likelihood = getattr(self, "likelihood", None)
+        if likelihood is None:
+            self._cannot("likelihood of grey levels")
+        twin: Any = copy.deepcopy(self)
+        twin.likelihood = likelihood.discretised()
+        if twin.likelihood is not likelihood:
+            twin.config = self.config.replace(likelihood=twin.likelihood.config)
+        return twin.eval()
 
     def _cannot(self, what: str) -> NoReturn:
         raise UnsupportedError(f"a model of the family {self.family!r} has no {what}")

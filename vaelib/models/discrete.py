@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import pairwise
@@ -129,14 +128,6 @@ class DiscreteModel(LatentVariableModel):
         """n images from the prior, (n, D): their means E[x|z], or with `noise` a draw from p(x|z) itself."""
         outputs = self.decode(self.vectors(self.prior.sample(n, generator)))
         return self.likelihood.sample(outputs, generator) if noise else self.likelihood.mean(outputs)
-
-    def discretised(self) -> DiscreteModel:
-        """The same model, whose p(x|z) is a probability of 256 grey levels (see `Likelihood.discretised`)."""
-        twin = copy.deepcopy(self)
-        twin.likelihood = self.likelihood.discretised()
-        if twin.likelihood is not self.likelihood:
-            twin.config = self.config.replace(likelihood=twin.likelihood.config)
-        return twin.eval()
 
 
 def _network(widths: Sequence[int], activation: str) -> nn.Sequential:

@@ -55,7 +55,7 @@ class GANObjective(Objective):
     them the relativistic game is that of Huang et al. 2024, section 2. Slopes are taken by what the critic sees: with
     `components` that has no scale of its own, without them gamma has that of the pixels squared.
 
-    Train with optimiser="adam-no-momentum": with plain Adam the players circle.
+    Where the players circle, optimiser="adam-no-momentum" may help: old gradients answer an opponent who has moved on.
     """
 
     loss: GameName = "relativistic"

@@ -5,7 +5,6 @@ Levels are numbered from the pixels upwards, and stand in that order in every li
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -337,11 +336,3 @@ class HierarchicalVAE(LatentVariableModel):
             z = reparameterise(mean, log_var, 1, generator).squeeze(0)
         outputs = self.decoder(z)
         return self.likelihood.sample(outputs, generator) if noise else self.likelihood.mean(outputs)
-
-    def discretised(self) -> HierarchicalVAE:
-        """The same model, whose p(x|z_1) is a probability of 256 grey levels (see `Likelihood.discretised`)."""
-        twin = copy.deepcopy(self)
-        twin.likelihood = self.likelihood.discretised()
-        if twin.likelihood is not self.likelihood:
-            twin.config = self.config.replace(likelihood=twin.likelihood.config)
-        return twin.eval()

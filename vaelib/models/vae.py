@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -229,14 +228,6 @@ class VAE(LatentVariableModel):
         """n images from the prior, (n, D): their means E[x|z], or with `noise` a draw from p(x|z) itself."""
         outputs = self.decode(self.prior.sample(n, generator))
         return self.likelihood.sample(outputs, generator) if noise else self.likelihood.mean(outputs)
-
-    def discretised(self) -> VAE:
-        """The same model, whose p(x|z) is a probability of 256 grey levels (see `Likelihood.discretised`)."""
-        twin = copy.deepcopy(self)
-        twin.likelihood = self.likelihood.discretised()
-        if twin.likelihood is not self.likelihood:
-            twin.config = self.config.replace(likelihood=twin.likelihood.config)
-        return twin.eval()
 
     def losses(self, objective: ObjectiveConfig, *, binarise: bool = False) -> list[tuple[list[nn.Parameter], Loss]]:
         """One pair; for wake-sleep two: the generative model learns awake, the encoder asleep.
