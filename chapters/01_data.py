@@ -207,7 +207,7 @@ ax.legend()
 plt.show()
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 def share(condition):
     return f"{np.mean(condition):.1%}"
 
@@ -269,7 +269,7 @@ axes[0].set_ylabel("variance of the pixel")
 axes[0].legend(loc="lower center")
 plt.show()
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 coin, face_coin = (np.sum(m * (1 - m)) for m in (mean, face_mean))
 Markdown(
     f"Added up over all pixels, {digits_title} has {variance.sum() / coin:.0%} of the variance that coins would have, "
@@ -340,7 +340,7 @@ losses = {
 losses = {name: float(loss.mean()) for name, loss in losses.items()}
 pd.DataFrame({"test loss (nats per picture)": losses}).round(1)
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 start, independent, best = losses.values()
 easiest = min(classes, key=lambda c: floor[labels[parts.test] == c].mean())
 easily = floor[labels[parts.test] == easiest].mean()
@@ -375,7 +375,7 @@ ax = plots.image_grid(
 rows_named(ax, rows, images.shape[0])
 plt.show()
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 binary_loss = cross_entropy(binarise(x_test, seed), coins).mean()
 Markdown(
     "Binarising does not lower the floor. The cross-entropy is linear in the grey level, so a model whose answer does not depend on "
@@ -433,7 +433,7 @@ right.legend(loc="lower right")
 plt.show()
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 def components_for(values, share):
     return int(np.searchsorted(np.cumsum(values) / values.sum(), share) + 1)
 
@@ -456,7 +456,7 @@ kept = [
 ]
 pd.DataFrame(kept, names, [f"sigma = {sigma}" for sigma in sigmas])
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 Markdown(
     "Take a sigma of 1, which is what half a plain sum of squared errors amounts to. Of the "
     f"{len(face_values)} directions of {faces_title}, the number left is **{kept[1][0]}**. This foreshadows the "
@@ -518,7 +518,7 @@ ax.set_xticks(
 )
 plt.show()
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 Markdown(
     f"The median step is {np.median(step):.2f}, where two frames from anywhere in the film are {anywhere:.2f} apart in the median. The ten "
     f"largest steps go from {step[jumps].min():.1f} to {step[jumps].max():.1f}."
@@ -577,7 +577,7 @@ rows_named(ax, near[::12], height)
 ax.set_ylabel("first frame of the row")
 plt.show()
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 out, between = np.sum(state == OUT), np.sum(state == TRANSITION)
 Markdown(
     f"The tongue is out in **{out}** of {len(film):,} frames, **{out / len(film):.1%}**; with the {between} frames in "
@@ -640,7 +640,7 @@ ax.set(
 ax.legend(loc="lower left", ncols=2)
 plt.show()
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 elsewhere = np.where(state == 0, best, -1)
 lowest, highest = best[tongues].min(initial=1), best[tongues].max(initial=-1)
 Markdown(
@@ -752,7 +752,7 @@ once = pd.Series(memory(time_parts))
 spread = {f"random, {how}": repeats.agg(how) for how in ("mean", "min", "max")}
 pd.DataFrame({**spread, "time": once}).T.round(2)
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 away = np.abs(random_parts.train[leak["random"].row] - random_parts.test)
 Markdown(
     f"These are squared errors, summed over the {film.shape[0] * film.shape[1]} pixels of a frame. The nearest training "
@@ -767,7 +767,7 @@ Markdown(
 # near-copies; it is also far from the training frames in time, and has a few grimaces that occur nowhere else. So its error mixes two things: a
 # memory that does not help, and expressions that nobody could have learned.
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 some, many = len(gaps) // 2, 3 * len(gaps) // 4
 Markdown(
     f"Two measurements tell them apart. In the validation part of the same split, just after the training frames, the median "

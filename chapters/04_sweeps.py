@@ -110,7 +110,7 @@ frey = train_groups(
 )
 sets = (digits, sizes), (frey, face_sizes)
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 runs_made = [
     run for group in (*digits.values(), *frey.values()) for run in group
 ]
@@ -324,7 +324,7 @@ table.insert(0, f"−ELBO after {sweep_epochs} epochs", short)
 table
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 def worse_by(runs, recipe, size):
     """By how much the bound is worse than that of 20 latents, in words."""
     at_20, there = (mean_of(runs, recipe, "elbo", z) for z in (20, size))
@@ -383,7 +383,7 @@ rows = {recipe: verdict_on_best(frey, recipe) for recipe in RECIPES}
 pd.DataFrame.from_dict(rows, orient="index")
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 def listed(values, digits=0):
     """Numbers, or the means of several seeds: "1, 2 and 3"."""
     *most, last = (f"{np.mean(value):.{digits}f}" for value in values)
@@ -452,7 +452,7 @@ pd.DataFrame(
 ).fillna("").rename_axis("latents")
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 def grows(recipe, few, many):
     low, high = (np.mean(overfit(frey, recipe, z)) for z in (few, many))
     return f"{high - low:+.1f}"
@@ -626,7 +626,7 @@ axes[0].set(ylabel="nats per image", title="digits")
 legend(figure, axes[0], {"−ELBO": "-", "−log p(x)": ":"})
 plt.show()
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 errors = {
     which: max(e for (w, *_), (*_, e) in likelihoods.items() if w == which)
     for which in judged
@@ -771,7 +771,7 @@ of_digits = appearance_table(digits, some, images.shape, reader, others)
 of_faces = appearance_table(frey, film_x, film.shape, coded=unseen)
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 right = reader.score(
     some.numpy(), images.labels[images.split(split).test[: len(some)]]
 )
@@ -824,7 +824,7 @@ plt.show()
 draw_measures(of_faces, ("variety", "coverage", "edges", "fine detail"), 2)
 plt.show()
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 ours = {
     (kind, name): listed(measured(of_faces, "modern", kind, name).values(), 2)
     for kind in KINDS
@@ -863,7 +863,7 @@ of_longer = appearance_table(longer, some, images.shape, reader, others)
 sharpness_table(of_longer, longer)
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 def edges_of(kind, recipe, sizes):
     values = measured(of_longer, recipe, kind, "edges")
     return listed((values[z] for z in sizes), 2)

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -186,7 +194,7 @@ print("active:", theory.active, " KL:", round(theory.kl, 3), "nats")
 #
 # Beside theory stand the two trained models and the average frame:
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 from vaelib.evaluation import directions_in_use, expected_error
 
 
@@ -209,7 +217,7 @@ for name, runs in ill.items():
     )
 pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 pays = spectrum[:latent_dim][spectrum[:latent_dim] > 1]
 gain = 0.5 * (pays - 1 - np.log(pays)).sum()
 Markdown(
@@ -300,7 +308,7 @@ axes[0].set_ylabel("directions in use")
 axes[-1].legend()
 plt.show()
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 right = counts["directions", "theory"] == counts["directions", "linear"]
 fewer = counts["directions", "tanh"] <= counts["directions", "theory"]
 off = (counts["KL", "linear"] - counts["KL", "theory"]).abs().max()
@@ -385,7 +393,7 @@ grid = results(train_cells(cells), [*FACTORS, "seed"])
 grid["share explained"] = 1 - grid["squared error"] / average
 grid.drop(columns=["seed", "active units"]).tail(3).round(2)
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 same_as_full = {"sigma": "1", "sigmoid": "yes", "recipe": "report"}
 same_as_full["latents"] = max(grid_latents)
 its_runs = (grid[list(same_as_full)] == pd.Series(same_as_full)).all(axis=1)
@@ -438,7 +446,7 @@ shares.map("{:.1%}".format)
 # which is in truth a $\beta$ as large as the number of pixels. The sigmoid has two. And the logarithm of the KL is
 # cut at 0.001 nats; how far below a code lies is not counted.
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 by_sigmoid = grid.groupby(["recipe", "sigma", "sigmoid"], sort=False)
 both = by_sigmoid[["squared error", "error, z drawn"]].mean().unstack()
 ratios = pd.DataFrame(
@@ -449,7 +457,7 @@ ratios = pd.DataFrame(
 )
 ratios.unstack("recipe").round(2)
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 top = shares["directions"].drop(index=["between seeds"]).idxmax()
 Markdown(
     f"Of the variance of the directions in use, {shares['directions']['sigma']:.0%} "
@@ -486,7 +494,7 @@ cured = train_groups(
 )
 full = {**ill, **cured}
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 from vaebook.experiments.collapse import gradient_signal, jitter, share_outside
 from vaebook.experiments.pictures import sharpness
 
@@ -497,7 +505,7 @@ def offset(run):
     return miss.square().sum().item()
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 def halves(runs):
     made = [run.model.reconstruct(test) for run in runs]
     outside = [share_outside(run.model, test) for run in runs]
@@ -526,7 +534,7 @@ pd.DataFrame({name: halves(runs) for name, runs in full.items()})
 # scatter over batches. *Jitter* is by how much the training bound moves from one epoch to the next at the end. They
 # test the report's "unstable pixel intensities and poor gradient signals".
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 error = {n: np.mean(metric(runs, "squared_error")) for n, runs in full.items()}
 at_draws = {
     n: np.mean([expected_error(run.model, test) for run in g])
@@ -600,7 +608,7 @@ plt.show()
 # In these runs without the sigmoid, the weights that lead from $z$ to the picture have not died out. Training has
 # made the decoder right *on average over the noise*, not at its centre.
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 at_mean = error["with a sigmoid"] / error["without"]
 at_draw = at_draws["with a sigmoid"] / at_draws["without"]
 
@@ -680,7 +688,7 @@ figures.named_rows(drawn, film.shape)
 plt.show()
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 ONE_BIT = np.log(2)
 means = remedies.groupby("remedy", sort=False)[["KL", "directions"]].mean()
 awake = (means["KL"] > ONE_BIT) & (means["directions"] > 1)
@@ -704,7 +712,7 @@ Markdown(
 )
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 def outside(made):
     return ((made < 0) | (made > 1)).float().mean().item()
 
@@ -772,7 +780,7 @@ pixelwise = train_groups(
 )
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 @torch.no_grad()
 def sigma_of(run):
     """For each held-out frame and pixel, or one for all."""
@@ -843,7 +851,7 @@ for name, (run, *_) in two.items():
 figures.named_rows(blocks, film.shape)
 plt.show()
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 from scipy.stats import spearmanr
 
 bits, errors = (
@@ -866,7 +874,7 @@ def against(one, many):
     )
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 slow, beside = "learned, from 0.3", "per pixel, from 0.3"
 moved = np.mean([sigma_of(run).item() for run in pixelwise[slow]])
 lines = [against(one, many) for one, many in RIVALS.items()]
@@ -934,7 +942,7 @@ modern = faces_recipe(
 )
 unregularised = train_groups({"modern": seeds_of(modern, seeds)})["modern"]
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 part = {
     p: mean_and_range(metric(unregularised, "squared_error", p))
     for p in ("train", "test")
@@ -977,7 +985,7 @@ def tongues(model, seed=0, count=2000):
     return nearest_shows(drawn).mean()
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 found = {
     THREE: cured[THREE],
     "sigma learned": cured["sigma learned"],
@@ -1047,7 +1055,7 @@ diagnose(pixelwise["optimal"][0], "sigma optimal, fewer epochs")
 #
 # ## What remains of the report's account?
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 prone = {n: list(map(round, row)) for n, row in kept_at.items()}
 ends_of_grid = min(grid_latents), max(grid_latents)
 mean_use = grid.groupby(["sigma", "latents"])["directions"].mean()

@@ -102,7 +102,7 @@ looks = np.concatenate([examples, picture_of(detector.weights)[None]])
 plots.image_grid(looks, film.shape, 14)
 plt.show()
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 Markdown(
     f"The tongue shows in {detector.shown} of {detector.frames} frames: "
     f"{100 * in_film.value:.1f} %, with a 95 % interval of "
@@ -196,7 +196,7 @@ groups = {name: (runs, "none") for name, runs in others.items()}
 groups |= {f"modern, z = {z}": (runs, "none") for z, runs in by_size.items()}
 judgement_table(groups)
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 every = [run for runs in by_size.values() for run in runs]
 shares = {z: judged(runs)["tongue"] for z, runs in by_size.items()}
 counts = [20_000 * value for values in shares.values() for value in values]
@@ -219,7 +219,7 @@ f"{100 * never.low:.3f} to {100 * never.high:.3f} %"
 # %% [markdown]
 # So the report saw right: the tongue is all but absent, in its models and in ours. Others have too little of it, too:
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 from vaebook.experiments.claims import PUBLISHED_MODELS
 
 public = PUBLISHED_MODELS if dataset == "frey" else {}
@@ -257,7 +257,7 @@ wider = {
 judgement_table(wider)
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 def change(repair, field):
     """How a figure changes on average over those runs of large models."""
     large = [z for z in sizes if z >= min(10, largest)]
@@ -298,7 +298,7 @@ asked = {
 }
 judgement_table(asked)
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 can = judged(by_size[largest], "reconstructions")
 never = judged(by_size[largest])
 Markdown(
@@ -333,7 +333,7 @@ judgement_table(
 # likelihood: a {term}`nat` spent on a code gains less with it. So its {term}`codes <code>` are allowed fewer, which
 # keeps them nearer to the prior and leaves its faces less variety.
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 spent = {
     name: mean_and_range([run.metrics["test"]["kl"] for run in runs], 1)
     for name, runs in (
@@ -440,7 +440,7 @@ def split_kl(repair="none", data=x):
 
 split_kl()
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 worst = [mismatch(run.model, x) for run in by_size[largest]]
 gap = np.mean([part.marginal_kl for part in worst])
 known = np.mean([part.information for part in worst])
@@ -563,7 +563,7 @@ ax.minorticks_off()
 ax.legend()
 plt.show()
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 Markdown(
     f"Under N(0, I) the codes of validation frames have {reference:.1f} nats "
     f"each, under the best of these averages {top:.1f}: of the mismatch above, "
@@ -610,7 +610,7 @@ compared["(reconstructions)"] = (by_size[largest][:few], "reconstructions")
 table = judgement_table(compared)
 table
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 from vaebook.experiments.sampling import fit_seconds
 
 training = np.mean([r.environment["seconds"] for r in by_size[largest]])
@@ -668,7 +668,7 @@ ax.legend(loc="center right")
 plt.show()
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 def verdict(z):
     found = judged(by_size[z], "mixture")
     inside = sum(in_film.holds(value) for value in found["tongue"])
@@ -738,7 +738,7 @@ cells = [f"{getattr(by_heart, figure):.2f}" for figure in figures]
 copies.loc[f"z = {largest}, aggregate posterior"] = [*cells, 1]
 copies
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 from vaebook.experiments.pictures import nearest
 
 known = np.concatenate([parts.train, parts.validation])
@@ -760,7 +760,7 @@ pairs = {"sample": found, "nearest": neighbours}
 named_rows(pairs, film.shape, len(found))
 plt.show()
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 test_tongues = parts.test[shown[film.split("random").test]]
 apart = {
     name: np.median(nearest(pictures, known).squared_distance)
@@ -800,7 +800,7 @@ judgement_table(
     (*figures, "copying"),
 )
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 late, late_asked = (
     judged(timed[largest], repair)
     for repair in ("mixture", "reconstructions")
@@ -895,7 +895,7 @@ pd.DataFrame.from_dict(
 # `split_seed=0`.
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 def mean_bits(repair, refine, field):
     found = [getattr(f, field) for f in priced([(repair, refine)])]
     return round(np.mean(found), 3)  # as the table shows it
@@ -969,7 +969,7 @@ between = pd.DataFrame({2 * gap: middles(gap) for gap in (1, 2, 4, 8, 16, 32)})
 between.round(2).rename_axis(columns="frames apart", index="averaging")
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 wins = between.columns[between.loc["codes"] < between.loc["pixels"]]
 Markdown(
     "Averaging codes beats averaging pixels where frames are "

@@ -936,11 +936,11 @@ report["26"] = [
 # *Tongues* are counted in 20,000 samples a seed ({doc}`06_sampling`), in 19 in 1,965 samples and by one witness, the
 # nearest frame.
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 ordered = {n: report.get(n, []) for n in claims.REPORT}
 Markdown(scorecard.markdown(claims.REPORT, ordered))
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 KINDS = ("holds", "holds in part", "depends", "does not hold", "open")
 verdicts = [
     scorecard.verdict(parts, claims.REPORT[n].depends_on)
@@ -1041,7 +1041,7 @@ figure.supylabel("test ELBO (nats)")
 plt.show()
 
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 def images_until(history, bound):
     """How many it has seen when it first has this bound; else infinity."""
     reached = history[history["test_elbo"] >= bound]
@@ -1074,7 +1074,7 @@ pd.DataFrame(
 #
 # ## And Kingma and Welling's claims?
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 theirs = {
     "A": [],
     "B": [
@@ -1088,7 +1088,7 @@ theirs = {
     "D": [],
 }
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 for name, runs in {"digits": digits, "film": frey}.items():
     gap = {
         size: [
@@ -1179,7 +1179,7 @@ wanted["coders"] = seeds_of(coder, min(film_seeds, 3))
 trained = train_groups(wanted)
 (one_layer,), coders = trained.pop("final"), trained.pop("coders")
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 STARTS = {"init": "at random", "average": "at the average image"}
 pd.DataFrame.from_dict(
     {
@@ -1249,7 +1249,7 @@ ours = {
     "nll, best": ("the same, mixture", of_bits("mixture", "nll")),
 }
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 head = ["protocol", "published", "figure", "our model", "ours", "seeds"]
 rows = [
     [
@@ -1270,7 +1270,7 @@ Markdown(
     else "No published figure belongs to these data."
 )
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 active = int(active_units(one_layer.model, binary_x).sum())
 published = claims.PUBLISHED["dynamic"]
 gap = published.figure + nll

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -217,7 +225,7 @@ dial
 #   (what theory says of a linear model). Where do they part?
 # - Turn it down to 0.05. The reconstructions get better. Do the samples?
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 stops = {stop["value"]: stop for stop in dial.spec["runs"]}
 low, high = stops[min(stops)], stops[max(stops)]
 Markdown(
@@ -260,7 +268,7 @@ sampler = explorers.sampler(film_run, priors, tongue)
 sampler.drawn = 14  # as many as are in view
 sampler
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 hits = {prior["name"]: sum(prior["hits"]) for prior in sampler.spec["priors"]}
 counts = ", ".join(f"{count} from the {name}" for name, count in hits.items())
 Markdown(
@@ -319,7 +327,7 @@ Markdown(
     f"largest difference of a single pixel is {largest:.2f}."
 )
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 cards = [machine, pad, face_pad, sliders, drawing, dial, sampler]
 sizes = [card.megabytes for card in cards]
 Markdown(

@@ -93,7 +93,7 @@ models = {
 rows = {name: model.reconstruct(x) for name, model in models.items()}
 rows = {"held-out frames": x} | rows
 
-# %% mystnb={"figure": {"name": "fig-result", "caption": "Above: digits that a VAE with 20 latents dreamed up. Below: frames of the film that no model was trained on, and what three models make of them. With a fixed sigma of 1 the report's recipe draws one average face for all; let sigma start at 0.3 and be learned, change nothing else, and some of the expressions are back. The last row is the modern recipe, which learns sigma too."}, "image": {"alt": "Three rows of generated handwritten digits. Below them four rows of a man's face: the data, a row that repeats one blurred average face, a row with blurred but differing expressions, and a row that follows the data closely."}} tags=["remove-input"]
+# %% mystnb={"figure": {"name": "fig-result", "caption": "Above: digits that a VAE with 20 latents dreamed up. Below: frames of the film that no model was trained on, and what three models make of them. With a fixed sigma of 1 the report's recipe draws one average face for all; let sigma start at 0.3 and be learned, change nothing else, and some of the expressions are back. The last row is the modern recipe, which learns sigma too."}, "image": {"alt": "Three rows of generated handwritten digits. Below them four rows of a man's face: the data, a row that repeats one blurred average face, a row with blurred but differing expressions, and a row that follows the data closely."}} tags=["hide-input"]
 height, width = load(faces).shape
 faces_of_all = np.concatenate([images.numpy() for images in rows.values()])
 ratios = (3 / 16, len(rows) * (height + 1) / (len(x) * (width + 1)))
@@ -105,7 +105,7 @@ middles = [row * (height + 1) + height / 2 for row in range(len(rows))]
 below.set_yticks(middles, list(rows))
 plt.show()
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 final_table(
     {
         "digits: modern recipe": [digits],

@@ -1,5 +1,13 @@
 # ---
 # jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3 (ipykernel)
 #     language: python
@@ -103,7 +111,7 @@ except vae.ConfigError as error:
 images = page.load(data, images=20)
 page.banner(images)
 
-# %% tags=["remove-input"]
+# %% tags=["hide-input"]
 parts = images.split(None, 0)
 train, held_back, test = (len(part) for part in parts)
 height, width = images.shape[:2]
@@ -112,7 +120,7 @@ Markdown(
     f" learn from, {held_back} for validation, {test} for testing."
 )
 
-# %% mystnb={"figure": {"name": "fig-own-images", "caption": "Some of the images, as the model will see them: each channel of a pixel between 0 (black) and 1 (white)."}, "image": {"alt": "A grid of small images from the data set."}} tags=["remove-input"]
+# %% mystnb={"figure": {"name": "fig-own-images", "caption": "Some of the images, as the model will see them: each channel of a pixel between 0 (black) and 1 (white)."}, "image": {"alt": "A grid of small images from the data set."}} tags=["hide-input"]
 shown = np.linspace(0, len(images) - 1, 48).astype(int)
 _, ax = plt.subplots(figsize=(7.2, 7.2 * 4 * (height + 1) / (12 * (width + 1))))
 plots.image_grid(images.matrix(shown), images.shape, columns=12, ax=ax)
@@ -139,7 +147,7 @@ run = vae.train(recipe)
 # `faces_recipe` is for pictures with real greys: its decoder is a Gaussian around each pixel, whose width sigma is learned.
 # If yours are all but black and white, as scanned writing is, take `digits_recipe`, whose decoder is a Bernoulli.
 
-# %% mystnb={"figure": {"name": "fig-own-loss", "caption": "The bound (ELBO) and its two terms during training: on the images learned from (dashed) and on the test images (solid). Where dashed and solid part, the model has begun to learn its images by heart; where the solid one turns down, more training does harm."}, "image": {"alt": "Three panels against epochs: ELBO, reconstruction term and KL, each for training and test images."}} tags=["remove-input"]
+# %% mystnb={"figure": {"name": "fig-own-loss", "caption": "The bound (ELBO) and its two terms during training: on the images learned from (dashed) and on the test images (solid). Where dashed and solid part, the model has begun to learn its images by heart; where the solid one turns down, more training does harm."}, "image": {"alt": "Three panels against epochs: ELBO, reconstruction term and KL, each for training and test images."}} tags=["hide-input"]
 plots.loss_curves(run.history)
 plt.show()
 
@@ -160,7 +168,7 @@ diagnose(run)
 #
 # ## Does it know its pictures?
 
-# %% mystnb={"figure": {"name": "fig-own-reconstructions", "caption": "Test images, which the model has never seen (above), and what it makes of their codes (below)."}, "image": {"alt": "A row of test images and, below each, its reconstruction: plain tiles keep their colour, leaves and petals lose their shapes."}} tags=["remove-input"]
+# %% mystnb={"figure": {"name": "fig-own-reconstructions", "caption": "Test images, which the model has never seen (above), and what it makes of their codes (below)."}, "image": {"alt": "A row of test images and, below each, its reconstruction: plain tiles keep their colour, leaves and petals lose their shapes."}} tags=["hide-input"]
 x = torch.from_numpy(images.matrix(parts.test[:: max(1, test // 12)][:12]))
 pairs = torch.cat([x, run.model.reconstruct(x)])
 _, ax = plt.subplots(figsize=(7.2, 7.2 * 2 * (height + 1) / (12 * (width + 1))))
@@ -170,7 +178,7 @@ plt.show()
 # %% [markdown]
 # ## What does it dream up?
 
-# %% mystnb={"figure": {"name": "fig-own-samples", "caption": "New images: codes drawn from the prior, decoded. What is shown is the mean of each pixel, without the decoder's noise."}, "image": {"alt": "A grid of images drawn by the model."}} tags=["remove-input"]
+# %% mystnb={"figure": {"name": "fig-own-samples", "caption": "New images: codes drawn from the prior, decoded. What is shown is the mean of each pixel, without the decoder's noise."}, "image": {"alt": "A grid of images drawn by the model."}} tags=["hide-input"]
 made = run.model.sample(48, torch.Generator().manual_seed(seed))
 _, ax = plt.subplots(figsize=(7.2, 7.2 * 4 * (height + 1) / (12 * (width + 1))))
 plots.image_grid(made.numpy(), images.shape, columns=12, ax=ax)
