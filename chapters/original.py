@@ -32,12 +32,12 @@
 dataset: str = "mnist"  # digits: "mnist", "digits" or a path to your images
 faces: str = "auto"  # a film: "frey", "toyfaces", a path; "auto": fits dataset
 latent_dim: int = 20  # of the long run and of the race with wake-sleep
-latents: list[int] = [5, 10, 20, 200]  # for the digits
+latents: list[int] = [10, 20, 50, 200]  # for the digits
 face_latents: list[int] = [2, 5, 10, 20]  # for the film
 epochs: int = 0  # passes over the data; 0: the recipe's own number
 seeds: int = 3  # of the models that race against wake-sleep
 trial_epochs: int = 3  # passes of the runs that choose the step
-long_epochs: int = 167  # passes of the long run: 10 million images of MNIST
+long_epochs: int = 67  # passes of the long run: 4 million images of MNIST
 
 # %% tags=["remove-cell", "install"]
 # Where there is no vaelib, as on Colab, this fetches it.
