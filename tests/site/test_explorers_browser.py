@@ -7,7 +7,6 @@ from importlib.resources import files
 import numpy as np
 import pytest
 import torch
-from browser import chromium, watched
 from explorers import one_of_each, page, store
 from PIL import Image
 from playwright.sync_api import expect
@@ -41,27 +40,10 @@ def address(explorers, tmp_path_factory):
     return folder.as_uri()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
-
-
 @pytest.fixture
-def visit(browser, address):
-    """Opens the page in a context with these settings; afterwards nothing may have gone wrong on it."""
-    opened = []
-
-    def open_page(name="awake.html", **settings):
-        tab, faults = watched(context := browser.new_context(**settings))
-        opened.append((context, faults))
-        tab.goto(f"{address}/{name}")
-        return tab
-
-    yield open_page
-    for context, faults in opened:
-        context.close()
-        assert faults == []
+def visit(visitor, address):
+    """Opens the page in a context with these settings."""
+    return lambda name="awake.html", **settings: visitor(f"{address}/{name}", **settings)
 
 
 def card(tab, name):
@@ -252,10 +234,53 @@ def test_a_state_goes_along_in_the_address_and_a_reset_leads_back(visit, explore
     assert trait(tab, "pad", "z") == first
     tab.wait_for_timeout(500)
     assert "plane=" not in tab.url
-    other = visit("awake.html?plane=99,0&dial=7&sliders=1,2")
-    for name, key, value in (("pad", "z", first), ("dial", "index", 1)):
+    other = visit("awake.html?plane=99,0&dial=7&sliders=1,2&sampler=301&draw=99&machine=9,9~..")
+    states = (("pad", "z", first), ("dial", "index", 1), ("sampler", "drawn", 0), ("machine", "epsilon", [1, -1]))
+    for name, key, value in states:
         card(other, name)
         assert trait(other, name, key) == value, "what no control could reach is left alone"
+
+
+@pytest.mark.parametrize("name", ["draw", "machine"])
+def test_a_drawing_goes_along_in_the_address(visit, name):
+    """As its strokes, to within a 63rd of the pad, so that it can be drawn on; a stored image as its number."""
+    tab = visit()
+    pad = card(tab, name)
+    seen = "What the encoder sees" if name == "draw" else "x, as the encoder sees it"
+    first = pad.get_by_label(seen).evaluate(PIXELS)
+    drag(tab, pad.locator(".vae-drawing"), (0.3, 0.1), (0.3, 0.9))
+    drag(tab, pad.locator(".vae-drawing"), (0.3, 0.5), (0.8, 0.5))
+    tab.wait_for_timeout(500)
+    assert re.search(rf"\?{name}=(1,-1~)?(\.([\w-]{{2}})+){{2}}$", tab.url)
+    again = card(visit(tab.url.rpartition("/")[2]), name)
+    again.page.evaluate(SETTLE)
+    drawn, restored = (np.array(one.get_by_label(seen).evaluate(PIXELS)) for one in (pad, again))
+    assert np.abs(restored - drawn).max() < 0.25 and drawn.max() > 0.5
+    again.get_by_role("button", name="Undo").click()
+    again.page.evaluate(SETTLE)
+    assert np.abs(np.array(again.get_by_label(seen).evaluate(PIXELS)) - restored).max() > 0.5
+    pad.get_by_role("radio").nth(3).click()
+    tab.wait_for_timeout(500)
+    assert tab.url.endswith(f"?{name}=3" if name == "draw" else f"?{name}=1,-1~3")
+    pad.get_by_role("button", name="Reset", exact=True).click()
+    tab.wait_for_timeout(500)
+    assert f"{name}=" not in tab.url and pad.get_by_label(seen).evaluate(PIXELS) == first
+
+
+def test_samples_go_along_in_the_address_and_become_a_file(visit, explorers):
+    tab = visit("awake.html?sampler=51")
+    sampler = card(tab, "sampler")
+    assert trait(tab, "sampler", "drawn") == 51
+    with tab.expect_download() as saved:
+        sampler.get_by_role("button", name="Save picture").click()
+    assert saved.value.suggested_filename == "sampler-51.png"
+    height, width = explorers[0]["sampler"].spec["shape"]
+    across, down = 14 * (width + 1) - 1, 3 * (height + 1) - 1  # 14 samples from each of three priors
+    zoom = 512 // across
+    assert Image.open(saved.value.path()).size == (zoom * across, zoom * down)
+    sampler.get_by_role("button", name="Start over").click()
+    tab.wait_for_timeout(500)
+    assert "sampler=" not in tab.url
 
 
 def test_a_picture_becomes_a_file(visit):
@@ -596,6 +621,12 @@ def test_on_a_phone_what_belongs_together_stands_together(visit, explorers):
     surface, bound = draw.locator(".vae-drawing").bounding_box(), draw.get_by_text("ELBO", exact=True).bounding_box()
     assert bound["y"] - surface["y"] - surface["height"] < 150
     assert surface["width"] < 270, "a margin to scroll by"
+    for name in ("draw", "machine"):
+        pad = card(tab, name)
+        boxes = [pad.locator(".vae-drawing"), pad.get_by_text("ELBO", exact=True).first, pad.get_by_role("radiogroup")]
+        places = [box.bounding_box() for box in boxes]
+        height = max(place["y"] + place["height"] for place in places) - min(place["y"] for place in places)
+        assert height < 560, f"{name}: pad, stored images and the bound fit one screen"
 
 
 def test_a_screen_reader_learns_what_changes(visit):

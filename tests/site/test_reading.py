@@ -1,8 +1,9 @@
 """What helps a reader on the site: figures in the dark and on a phone, the search, cards that lead to explorers."""
 
 import pytest
-from browser import chromium, opened, served, watched
 from playwright.sync_api import expect
+
+from vaebook.build.pdf import READY
 
 PHONE = {"width": 390, "height": 844}
 LUMINANCE = """figure => {
@@ -14,32 +15,16 @@ LUMINANCE = """figure => {
 pytestmark = pytest.mark.xdist_group("site")
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def address(site):
-    with served(site[1]) as address:
-        yield address
-
-
 @pytest.fixture
-def visit(browser, address):
-    """Opens a page of the site; nothing may go wrong on it."""
-    contexts = []
+def visit(visitor, address):
+    """Opens a page of the site, and waits until it is whole."""
 
-    def open_page(name, **settings):
-        tab, faults = watched(context := browser.new_context(**settings))
-        contexts.append((context, faults))
-        return opened(tab, f"{address}/{name}")
+    def visit(name, **settings):
+        tab = visitor(f"{address}/{name}", **settings)
+        tab.evaluate(READY)
+        return tab
 
-    yield open_page
-    for context, faults in contexts:
-        context.close()
-        assert faults == []
+    return visit
 
 
 def theme(tab, name):
