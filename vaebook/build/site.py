@@ -35,7 +35,7 @@ TIDY = (
 PRINTED = r'<div class="output stream[^"]*">.*?</pre>'
 TYPED = r'<(?P<tag>head|script|style|svg|pre|code)\b.*?</(?P=tag)>|<(?P<kind>span|div) class="math.*?</(?P=kind)>'
 APART = re.compile(f"(?P<printed>{PRINTED})|{TYPED}", re.DOTALL)
-NEGATIVE = re.compile(r"(?<=[>(\[\s])-(?=\d[^<>]*<)")
+NEGATIVE = re.compile(r"(?<=[>(\[\s])-(?=\d[^<>]*(?:<|\Z))")
 NEGATIVE_ZERO = re.compile(r"−(?=0(\.0+)?(?![\d.]))")
 
 
