@@ -57,6 +57,20 @@ addEventListener("load", async () => {
   if (target && !moved) target.scrollIntoView();
 });
 
+// Where a link leads to something that is folded away, it opens; and on paper the reference is open.
+function unfold() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const closed = [...document.querySelectorAll("details:not([open])")].filter((one) => one.contains(target));
+  for (const part of closed) part.open = true;
+  if (closed.length) target.scrollIntoView();
+}
+
+addEventListener("hashchange", unfold);
+addEventListener("DOMContentLoaded", unfold);
+addEventListener("beforeprint", () => {
+  for (const part of document.querySelectorAll("details:has(dl.py)")) part.open = true;
+});
+
 // A figure that a small screen shrinks can be enlarged: to the width that it was drawn for, to be scrolled and pinched.
 const DRAWN = 1.44; // pixels of a figure for each pixel of a page
 const FIGURES = ".bd-content figure img, .bd-content div.cell_output img:not(.vae-place img)";

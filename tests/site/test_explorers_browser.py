@@ -22,6 +22,10 @@ PIXELS = """canvas => {
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     return Array.from({ length: data.length / 4 }, (_, i) => data[4 * i] / 255);
 }"""
+CONTROLS = "button, input, summary, [tabindex]"
+NAMES = (
+    ".map((one) => [one.ariaLabel || one.textContent, one.type ?? one.localName, one.getAttribute('aria-valuetext')])"
+)
 CONTENT = "canvas => canvas.toDataURL()"
 pytestmark = pytest.mark.xdist_group("widgets")
 
@@ -649,6 +653,35 @@ def test_a_screen_reader_learns_what_changes(visit):
     sliders = card(tab, "sliders")
     sliders.get_by_role("button", name="Random sample").click()
     expect(sliders.get_by_role("status")).to_contain_text("most like image")
+    sampler = card(tab, "sampler")
+    newest = sampler.get_by_label("Newest sample").first
+    expect(newest).to_have_attribute("aria-label", re.compile("none yet"))
+    sampler.get_by_role("button", name="Draw 50").click()
+    expect(newest).to_have_attribute("aria-label", re.compile("number 50, (a|no) hit"))
+    expect(sampler.get_by_role("status")).to_contain_text("of 50 (")
+    machine = card(tab, "machine")
+    made = machine.get_by_label("The decoder's picture of z")
+    machine.get_by_role("radio").nth(1).click()
+    expect(made).to_have_attribute("aria-label", re.compile("most like image"))
+    expect(machine.get_by_role("status")).to_contain_text("ELBO")
+
+
+@pytest.mark.parametrize("name", ["pad", "machine", "sliders", "draw", "dial", "sampler"])
+def test_the_keyboard_reaches_every_control_and_each_says_what_it_is(visit, name):
+    """From the first to the last in the order of the page; of a row of pictures one; a slider says its value, too."""
+    tab = visit()
+    place = card(tab, name)
+    wanted = place.locator(CONTROLS).evaluate_all(
+        "all => all.filter((one) => one.tabIndex >= 0 && one.checkVisibility())" + NAMES
+    )
+    assert len(wanted) > 2 and all(label for label, *_ in wanted)
+    assert all(value for _, kind, value in wanted if kind == "range")
+    place.locator(CONTROLS).first.focus()
+    reached = []
+    for _ in wanted:
+        reached += tab.evaluate("[document.activeElement]" + NAMES)
+        tab.keyboard.press("Tab")
+    assert reached == wanted
 
 
 def test_there_is_a_way_round_the_sliders(visit):

@@ -93,7 +93,22 @@ def test_a_search_ranks_and_quotes_the_text(visit):
 
 
 def test_the_reference_has_no_alias_for_a_field(visit):
-    assert "Alias for field number" not in visit("chapters/api.html").locator("article").inner_text()
+    assert "Alias for field number" not in visit("chapters/api.html").locator("article").text_content()
+
+
+def test_the_reference_is_as_short_as_its_names_and_a_link_opens_an_entry(visit):
+    tab = visit("chapters/api.html")
+    assert tab.evaluate("document.documentElement.scrollHeight") < 20_000
+    entry = tab.locator('[id="vaelib.priors.fit_mixture"]')
+    expect(entry).to_be_hidden()
+    tab.locator(".reference-names").get_by_role("link", name="fit_mixture", exact=True).click()
+    expect(entry).to_be_visible()
+    expect(entry).to_be_in_viewport()
+    deep = visit("chapters/api.html#vaelib.models.vae.VAE")
+    expect(deep.locator('[id="vaelib.models.vae.VAE"]')).to_be_in_viewport()
+    tab.emulate_media(media="print")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.locator("details:has(dl.py):not([open])").count() == 0
 
 
 @pytest.mark.parametrize(
