@@ -92,6 +92,33 @@ def test_a_search_ranks_and_quotes_the_text(visit):
         assert chrome not in quoted, chrome
 
 
+def test_a_link_to_a_term_or_an_equation_shows_what_it_leads_to(visit):
+    """On hover and by keyboard; the pointer may move onto it, Escape takes it away. Nothing is fetched for it."""
+    tab = visit("chapters/03_training.html")
+    bubble = tab.get_by_role("tooltip")
+    link = tab.locator("article a[data-preview][href*='#term-epoch']").first
+    link.scroll_into_view_if_needed()
+    link.hover()
+    expect(bubble).to_be_visible()
+    entry = visit("chapters/glossary.html").locator("dt#term-epoch + dd")
+    assert bubble.inner_text().split()[:6] == entry.inner_text().split()[:6]
+    bubble.hover()
+    tab.wait_for_timeout(600)
+    expect(bubble).to_be_visible()
+    tab.keyboard.press("Escape")
+    expect(bubble).to_have_count(0)
+    equation = tab.locator("article a[data-preview][href*='#equation-eq-elbo']").first
+    tab.locator("article a").first.focus()
+    tab.keyboard.press("Tab")
+    equation.focus()
+    expect(bubble.locator("mjx-container")).to_have_count(1)
+    expect(equation).to_have_attribute("aria-describedby", "preview")
+    box = bubble.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= tab.viewport_size["width"]
+    cited = tab.locator("article a.reference.internal[href*='references.html#']").first
+    assert len(cited.get_attribute("title")) > 40, "a citation says what it is of itself"
+
+
 def test_the_reference_has_no_alias_for_a_field(visit):
     assert "Alias for field number" not in visit("chapters/api.html").locator("article").text_content()
 
