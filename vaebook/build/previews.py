@@ -1,6 +1,6 @@
 """A Sphinx extension: a link to a term or an equation carries what it leads to, and `assets/book.js` shows it there.
 
-Citations carry theirs already, as a title (sphinxcontrib-bibtex). Nothing is fetched: pages opened as files have it, too.
+Citations carry theirs already, as a title (sphinxcontrib-bibtex). Nothing is fetched, so pages opened as files have it.
 """
 
 from __future__ import annotations
