@@ -14,6 +14,7 @@ import { atTheEnd, countHits, shareText } from "../../vaebook/explorers/js/sampl
 import { between } from "../../vaebook/explorers/js/sliders.mjs";
 import { centreOfMass, distance, rasterise, respelled, spelled } from "../../vaebook/explorers/js/stroke.mjs";
 import { addressed, read, written } from "../../vaebook/explorers/js/tools.mjs";
+import { covering, pixelsOf } from "../../vaebook/explorers/js/upload.mjs";
 import { fixture, viewOf } from "./fixture.mjs";
 
 for (const { name, spec, encoder, decoder, x, noise, reconstruction, kl } of fixture?.bounds ?? []) {
@@ -90,6 +91,20 @@ test("strokes go into an address and come back; what is no drawing is left alone
   assert.equal(spelled([], 1), ".");
   assert.deepEqual(respelled(".", 1), []);
   for (const wrong of ["", "3", ".A", "..", ".AA.", ".A=", "AA"]) assert.equal(respelled(wrong, 1), null);
+});
+
+test("a picture of one's own covers the data's shape, and is light on dark where they are", () => {
+  assert.deepEqual(covering([40, 20], [10, 10]), [-5, 0, 20, 10]);
+  assert.deepEqual(covering([20, 20], [20, 28]), [-4, 0, 28, 28]);
+  const [white, black] = [
+    [255, 255, 255, 255],
+    [0, 0, 0, 255],
+  ];
+  const paper = Uint8ClampedArray.from([...white, ...white, ...white, ...black]);
+  const rounded = (pixels) => Array.from(pixels, (pixel) => Number(pixel.toFixed(5)));
+  assert.deepEqual(rounded(pixelsOf(paper, 1, false)), [1, 1, 1, 0]);
+  assert.deepEqual(rounded(pixelsOf(paper, 1, true)), [0, 0, 0, 1]);
+  assert.deepEqual(rounded(pixelsOf(Uint8ClampedArray.from([255, 51, 0, 255]), 3, false)), [1, 0.2, 0]);
 });
 
 test("two images are as far apart as the root of their mean squared difference", () => {

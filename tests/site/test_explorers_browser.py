@@ -425,6 +425,31 @@ def test_drawing_by_keys_and_from_stored_images(visit, explorers):
     assert max(seen.evaluate(PIXELS)) == 0
 
 
+@pytest.mark.parametrize("name", ["draw", "machine"])
+def test_a_picture_of_ones_own_is_taken(visit, tmp_path, name):
+    """A dark bar on white paper, twice as wide as high, becomes a light bar; what is no picture changes nothing."""
+    paper = np.full((160, 320), 255, np.uint8)
+    paper[:, 150:170] = 0
+    Image.fromarray(paper).save(tmp_path / "bar.png")
+    (tmp_path / "no.png").write_bytes(b"no picture")
+    tab = visit()
+    place = card(tab, name)
+    seen = place.get_by_label("What the encoder sees" if name == "draw" else "x, as the encoder sees it")
+    before = seen.evaluate(CONTENT)
+    with tab.expect_file_chooser() as asked:
+        place.get_by_role("button", name="one of your own").click()
+    asked.value.set_files(tmp_path / "no.png")
+    expect(place.get_by_role("status")).to_contain_text("no image")
+    assert seen.evaluate(CONTENT) == before
+    place.locator("input[type=file]").set_input_files(tmp_path / "bar.png")
+    expect(place.get_by_role("radio", checked=True)).to_have_count(0)
+    tab.evaluate(SETTLE)
+    pixels = np.array(seen.evaluate(PIXELS)).reshape(8, 8)
+    assert pixels[:, [0, 1, 6, 7]].max() < 0.1 and pixels[:, 3:5].min() > 0.3
+    tab.wait_for_timeout(500)
+    assert f"{name}=." not in tab.url, "it has no text for an address"
+
+
 def test_drawing_by_finger(visit):
     tab = visit(**PHONE)
     draw = card(tab, "draw")

@@ -29,6 +29,7 @@ import {
 } from "./network.mjs";
 import { rasterise, respelled, spelled } from "./stroke.mjs";
 import { tools } from "./tools.mjs";
+import { ownPicture } from "./upload.mjs";
 
 const SAMPLES = 6; // pictures of the posterior
 const DRAWS = 8; // for the reconstruction term
@@ -175,6 +176,7 @@ export function makePad(card, model, spec, images) {
   };
   let shown = ""; // the image that came from here
   let chosen = -1; // the stored image that was taken
+  let drawn = false; // whether the strokes made it
   const show = (pixels) => {
     const bytes = bytesOf(pixels);
     shown = bytes.join();
@@ -189,6 +191,7 @@ export function makePad(card, model, spec, images) {
   };
   const empty = (index) => {
     state.strokes = [];
+    drawn = false;
     mark(index);
   };
   const choose = (i) => {
@@ -197,6 +200,7 @@ export function makePad(card, model, spec, images) {
   };
   const picks = thumbnails({ shape: spec.shape, images, label: "Stored images", names: spec.names, choose });
   const change = () => {
+    drawn = true;
     mark(-1);
     show(rasterise(state.strokes, spec.shape));
   };
@@ -215,7 +219,7 @@ export function makePad(card, model, spec, images) {
   empty(known());
   const text = () => {
     if (chosen >= 0) return `${chosen}`;
-    return shown === now() ? spelled(state.strokes, width / height) : null; // an image from Python has no text
+    return drawn && shown === now() ? spelled(state.strokes, width / height) : null; // a picture from elsewhere has none
   };
   const restore = (stored) => {
     const strokes = respelled(stored, width / height);
@@ -223,7 +227,13 @@ export function makePad(card, model, spec, images) {
     else if (/^\d+$/.test(stored) && Number(stored) < images.length) choose(Number(stored));
   };
   const buttons = make("div", { class: "vae-actions" }, button("Undo", undo), button("Clear", clear));
-  const note = make("p", { class: "vae-note" }, "or take a stored image:");
+  const take = (pixels) => {
+    empty(-1);
+    show(pixels);
+  };
+  const refuse = () => card.say("This browser reads no image from that file");
+  const own = ownPicture(canvas, spec.shape, images, { take, refuse });
+  const note = make("p", { class: "vae-note" }, "or take a stored image, or ", ...own, ":");
   return {
     surface: make("div", { class: "vae-surface" }, canvas, buttons),
     state: { traits: ["image"], text, restore, reset: () => choose(0) },
