@@ -35,7 +35,6 @@ def log(line: str) -> None:
 def unattended() -> bool:
     """Whether a program, such as papermill, runs this as a notebook: nobody is there who could answer `input()`."""
     ipython = sys.modules.get("IPython")
-    kernel = getattr(ipython.get_ipython() if ipython else None, "kernel", None)
-    if not hasattr(kernel, "get_parent"):
-        return False
-    return not kernel.get_parent().get("content", {}).get("allow_stdin", True)
+    kernel: Any = getattr(ipython.get_ipython() if ipython else None, "kernel", None)
+    parent = kernel.get_parent() if hasattr(kernel, "get_parent") else {}
+    return not parent.get("content", {}).get("allow_stdin", True)

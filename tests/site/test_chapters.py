@@ -146,7 +146,8 @@ def test_the_readmes_numbers_are_those_that_its_commands_print():
     assert len(rows) > 5
     for what, value, path in rows:
         chapter = next(chapter for chapter in CHAPTERS if chapter.path == ROOT / path)
-        assert value.removesuffix(" nats").replace("-", "−") in printed(chapter), f"{path} does not print {value} ({what})"
+        wanted = value.removesuffix(" nats").replace("-", "−")
+        assert wanted in printed(chapter), f"{path} does not print {value} ({what})"
 
 
 def test_notebooks_are_valid():

@@ -1,7 +1,7 @@
 """A Sphinx extension for the reference: signatures as the source has them, and docstrings that Sphinx does not misread.
 
 Where a page lists modules by ``automodule`` alone, it shows the names of each, which lead to their entries, above the
-entries, which are folded (the directive ``{module} NAME``): such a page is as short as its names.
+entries, which are folded (the directive ``{reference} NAME``): such a page is as short as its names.
 
 The packages are imported with torch and other heavy packages mocked, so that the site builds without them.
 """
@@ -37,7 +37,7 @@ QUOTED = re.compile(r"(?<=: )'([^']*)'")
 def setup(app: Sphinx) -> dict[str, bool]:
     """What Sphinx calls."""
     app.setup_extension("sphinx.ext.autodoc")
-    app.add_directive("module", Module)
+    app.add_directive("reference", Module)
     app.connect("source-read", lambda app, name, source: source.__setitem__(0, folded(source[0])))
     app.connect("autodoc-process-signature", lambda app, kind, name, thing, *_: signature(kind, thing))
     app.connect("autodoc-process-docstring", lambda app, kind, name, thing, options, lines: docstring(lines))
@@ -46,12 +46,12 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 def folded(text: str) -> str:
-    """A text of MyST with the directive ``{module}`` for each module that it lists."""
-    return LISTED.sub(lambda found: re.sub(r"\.\. automodule:: (\S+)\n", r"```{module} \1\n```\n\n", found[1]), text)
+    """A text of MyST with the directive ``{reference}`` for each module that it lists."""
+    return LISTED.sub(lambda found: re.sub(r"\.\. automodule:: (\S+)\n", r"```{reference} \1\n```\n\n", found[1]), text)
 
 
 class Module(SphinxDirective):
-    """``{module} NAME``: see the module."""
+    """``{reference} NAME``: see the module."""
 
     required_arguments = 1
 
