@@ -79,6 +79,13 @@ def test_the_scorecards_evidence_is_not_cut_on_a_phone(visit):
     assert max(ends) <= 390
 
 
+def test_captions_are_as_bold_as_the_text(visit):
+    tab = visit("chapters/03_training.html")
+    weights = "all => all.map((one) => Number(getComputedStyle(one).fontWeight))"
+    found = tab.locator("article figcaption .caption-text").evaluate_all(weights)
+    assert len(found) > 5 and min(found) >= 400
+
+
 def test_a_search_ranks_and_quotes_the_text(visit):
     tab = visit("search.html?q=posterior+collapse")
     results = tab.locator("ul.search li")
