@@ -30,7 +30,7 @@ $$ 1 = 1
 $$ (eq-own)
 
 Mine: {eq}`eq-own`, {numref}`fig-mine`, {ref}`mine`. Theirs: {eq}`eq-elbo`, {numref}`fig-posterior`,
-{ref}`the floor <data-floor>`, {doc}`04_sweeps`, [the data](01_data.ipynb). Of nobody: {ref}`words <no-such-label>`.
+{ref}`the floor <data-floor>`, {doc}`04_sweeps`, [the data](01_data.ipynb), [](chapter-pixels), [film](chapter-sampling). Of nobody: {ref}`words <no-such-label>`.
 
 ```{explorer} explore-dial
 ```"""
@@ -59,6 +59,7 @@ def test_a_readers_run_becomes_a_page_of_the_book(notebook, request):
     leads = {link.get_text(): link["href"].rpartition("/")[2] for link in page.select("article a.reference.external")}
     assert leads["(3.9)"] == "02_model.html#equation-eq-elbo" and leads["the floor"] == "01_data.html#data-floor"
     assert leads["Fig. 3.6"] == "02_model.html#fig-posterior" and leads["the data"] == "01_data.html"
+    assert leads["film"] == "06_sampling.html#chapter-sampling" and "pixels.html#chapter-pixels" in leads.values()
     assert "04_sweeps.html" in leads.values() and "08_explore.html#explore-dial" in leads.values()
     assert page.find("link", href=lambda address: address and "book.css" in address)
 

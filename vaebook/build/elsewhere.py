@@ -16,6 +16,7 @@ __all__ = ["Target", "labels", "linked", "relink", "site_of", "targets"]
 
 ROLE = re.compile(r"\{(doc|ref|numref|eq)\}`(?:([^`<]+?)\s*<([^`>]+)>|([^`]+))`")
 LINK = re.compile(r"\]\((?:\./)?([\w-]+)\.(?:ipynb|md)(#[\w-]+)?\)")
+NAMED = re.compile(r"\[([^\]]*)\]\(#?([\w-]+)\)")
 TICKET = re.compile(r"^```\{explorer\} *([\w-]+)\n```", re.MULTILINE)
 EQUATION = re.compile(r"^\$\$ \(([\w-]+)\)", re.MULTILINE)
 SECTION = re.compile(r"^\(([\w-]+)\)=\n+#+ +(.+)", re.MULTILINE)
@@ -77,12 +78,15 @@ def linked(text: str, own: set[str], known: Mapping[str, Target], site: str) -> 
         label = found[3] or found[4]
         return found[0] if label in own else link((found[2] or "").replace("%s", ""), label)
 
+    def named(found: re.Match[str]) -> str:
+        return found[0] if found[2] in own or found[2] not in known else link(found[1], found[2])
+
     def path(found: re.Match[str]) -> str:
         target = known.get(found[1])
         return found[0] if found[1] in own or not target else f"]({site}/{target.page}.html{found[2] or ''})"
 
     text = TICKET.sub(lambda found: f"Try it in the book: {link('', found[1])}.", text)
-    return LINK.sub(path, ROLE.sub(role, text))
+    return NAMED.sub(named, LINK.sub(path, ROLE.sub(role, text)))
 
 
 def relink(notebook: NotebookNode, beside: set[str], known: Mapping[str, Target], site: str) -> None:
