@@ -30,7 +30,8 @@ $$ 1 = 1
 $$ (eq-own)
 
 Mine: {eq}`eq-own`, {numref}`fig-mine`, {ref}`mine`. Theirs: {eq}`eq-elbo`, {numref}`fig-posterior`,
-{ref}`the floor <data-floor>`, {doc}`04_sweeps`, [the data](01_data.ipynb), [](chapter-pixels), [film](chapter-sampling). Of nobody: {ref}`words <no-such-label>`.
+{ref}`the floor <data-floor>`, {doc}`04_sweeps`, [the data](01_data.ipynb), [](chapter-pixels),
+[film](chapter-sampling). Of nobody: {ref}`words <no-such-label>`.
 
 ```{explorer} explore-dial
 ```"""
