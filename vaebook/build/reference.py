@@ -25,11 +25,11 @@ __all__ = ["Module", "docstring", "folded", "setup", "signature", "skipped"]
 LITERAL = re.compile(r"(``.*?``|`[^`\n]*`)")
 MISREAD = re.compile(r"\||(?<![\w*])\*\*?(?=\w)(?![^*]*[^\s*]\*)")  # substitutions, and emphasis that nothing ends
 FOLDED = """\
-````{{dropdown}} `{name}` in full
+:::{{dropdown}} `{name}` in full
 ```{{eval-rst}}
 .. automodule:: {name}
 ```
-````"""
+:::"""
 LISTED = re.compile(r"^```\{eval-rst\}\n((?:\.\. automodule:: \S+\n)+)```$", re.MULTILINE)
 QUOTED = re.compile(r"(?<=: )'([^']*)'")
 
@@ -62,9 +62,9 @@ class Module(SphinxDirective):
         names = nodes.paragraph(classes=["reference-names"])
         for found in entries.findall(desc_signature):
             if not _inner(found):
-                link = nodes.reference("", "", nodes.literal("", found["ids"][0].rpartition(".")[2]))
-                names += [link, nodes.Text(" ")]
-                link["refuri"] = f"#{found['ids'][0]}"
+                anchor = found["ids"][0]
+                name = nodes.literal("", anchor.rpartition(".")[2])
+                names += [nodes.reference("", "", name, internal=True, refid=anchor), nodes.Text(" ")]
         return [names, *entries.children]
 
 
