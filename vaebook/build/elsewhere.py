@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +38,16 @@ class Target:
 def targets(root: Path) -> dict[str, Target]:
     """All that can be referred to: by label, and each page by the end of its path. Numbers are those of the site.
 
-    The site counts the chapters of numbered parts through, and within a chapter the labelled equations and the figures.
+    The site counts the chapters of numbered parts through, and within each the labelled equations and the figures; those
+    of all other pages it counts through.
     """
     numbered, found = _numbered(root), dict[str, Target]()
+    counts = Counter[tuple[str, str]]()
+
+    def number(kind: str, chapter: str) -> str:
+        counts[kind, chapter] += 1
+        return f"{chapter}{counts[kind, chapter]}"
+
     for path in contents(root):
         name, cells = path.rpartition("/")[2], _cells(root / path)
         text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
@@ -48,10 +56,10 @@ def targets(root: Path) -> dict[str, Target]:
         found[name] = Target(path, "", title, title)
         for label, heading in SECTION.findall(text):
             found[label] = Target(path, label, heading, title)
-        for number, label in enumerate(EQUATION.findall(text), start=1):
-            found[label] = Target(path, f"equation-{label}", f"({chapter}{number})", title)
-        for number, label in enumerate(filter(None, map(_figure, cells)), start=1):
-            found[label] = Target(path, label, f"Fig. {chapter}{number}", title)
+        for label in EQUATION.findall(text):
+            found[label] = Target(path, f"equation-{label}", f"({number('equation', chapter)})", title)
+        for label in filter(None, map(_figure, cells)):
+            found[label] = Target(path, label, f"Fig. {number('figure', chapter)}", title)
     return found
 
 
