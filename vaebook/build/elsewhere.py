@@ -38,8 +38,8 @@ class Target:
 def targets(root: Path) -> dict[str, Target]:
     """All that can be referred to: by label, and each page by the end of its path. Numbers are those of the site.
 
-    The site counts the chapters of numbered parts through, and within each the labelled equations and the figures; those
-    of all other pages it counts through.
+    The site counts chapters through, and within each the labelled equations and the figures; those of pages without
+    a number it counts through.
     """
     numbered, found = _numbered(root), dict[str, Target]()
     counts = Counter[tuple[str, str]]()
