@@ -158,7 +158,8 @@ def test_no_page_prints_a_hyphen_for_a_minus_or_a_raw_number(site):
     found = []
     for name in contents(ROOT):
         article = BeautifulSoup((site[1] / f"{name}.html").read_text(encoding="utf-8"), "html.parser").find("article")
-        for typed in article.select("code, .math, script, style, .text_plain pre, .highlight-ipython3, .api, dl.py"):
+        code = [block for block in article.find_all("pre") if not block.find_parent(class_="stream")]
+        for typed in [*code, *article.select("code, .math, script, style, dl.py")]:
             typed.decompose()
         text = article.get_text()
         found += [(name, text[one.start() - 30 : one.end() + 20]) for one in HYPHEN.finditer(text)]
