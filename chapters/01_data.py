@@ -63,11 +63,6 @@ if faces == "auto":
     faces = "frey" if dataset == "mnist" else "toyfaces"
 plots.use_style()
 
-titles = {"mnist": "MNIST", "frey": "Frey Faces"}
-digits_title, faces_title = (
-    titles.get(load(name).name, load(name).name) for name in (dataset, faces)
-)
-
 
 def rows_named(ax, names, height):
     """Writes a name beside each row of a grid of pictures."""
@@ -77,7 +72,11 @@ def rows_named(ax, names, height):
 
 
 # %% tags=["remove-input"]
-page.banner(page.load(dataset, grey=True), page.load(faces, grey=True))
+digit_set, face_set = page.load(dataset, grey=True), page.load(faces, grey=True)
+titles = {"mnist": "MNIST", "frey": "Frey Faces"}
+digits_title = titles.get(digit_set.name, digit_set.name)
+faces_title = titles.get(face_set.name, face_set.name)
+page.banner(digit_set, face_set)
 
 # %% [markdown]
 # ## What is a picture, to a computer?

@@ -29,6 +29,7 @@ from vaelib.evaluation import summary
 from vaelib.figures import metrics_in
 from vaelib.models import LatentVariableModel, ModelConfig, ObjectiveConfig, VAEConfig, new_model
 from vaelib.models.base import Objective, family_of
+from vaelib.progress import log
 from vaelib.store import FORMAT, MANIFEST, RUNS_DIR_VARIABLE, BrokenRunError, Directories, StoreError, runs_folder
 from vaelib.training import Checkpoint, NonFiniteLossError, TrainingConfig, fit
 
@@ -133,6 +134,8 @@ def train(
                     progress=progress,
                 )
                 store.write(path, _files(config, prepared, model.cpu(), history, parts))
+                if progress is not False:
+                    log(f"trained {path.name} in {history.attrs['seconds']:.0f} s")
     checkpoint.clear()  # also that of a process which was killed when it had just written the run
     return store.load(path, config)
 

@@ -22,9 +22,9 @@ import torch
 from vaelib.config import ConfigError, differing, flat
 from vaelib.data import prepare
 from vaelib.evaluation import TITLES, signed
+from vaelib.progress import bar, log
 from vaelib.runs import RUNS_DIR_VARIABLE, Run, RunConfig, Store, train
 from vaelib.store import BusyError, StoreError
-from vaelib.training import bar
 
 __all__ = ["EngineError", "SweepResult", "at_work", "each", "sweep", "train_all"]
 
@@ -99,6 +99,8 @@ def sweep(configs: Iterable[RunConfig], jobs: int | None = None, scheduler: str 
                 failures[missing[index]] = result
             else:
                 made[missing[index]] = result
+            what = paths[missing[index]].name + (f" failed: {result}" if isinstance(result, Exception) else "")
+            log(f"run {len(made) + len(failures)} of {len(missing)}: {what}")
             shown.set_postfix_str(f"{len(failures)} failed" if failures else "")
             shown.update()
     deadline = time.monotonic() + SECONDS_TO_APPEAR

@@ -20,13 +20,12 @@ import torch
 from pydantic import Field, PositiveInt
 from safetensors.torch import load, save
 from torch import Tensor, nn
-from tqdm.auto import tqdm as notebook_bar
-from tqdm.std import tqdm as terminal_bar
 
 from vaelib.config import Config
 from vaelib.objectives import Loss
+from vaelib.progress import bar
 
-__all__ = ["INTERRUPTED", "Checkpoint", "NonFiniteLossError", "TrainingConfig", "averages", "bar", "fit", "pick_device"]
+__all__ = ["INTERRUPTED", "Checkpoint", "NonFiniteLossError", "TrainingConfig", "averages", "fit", "pick_device"]
 
 # Adam's moments decay into denormal numbers, on which a CPU is many times slower. The flag must be set before torch
 # starts its threads, hence here and not in `fit`.
@@ -424,12 +423,3 @@ class Checkpoint:
     def clear(self) -> None:
         with suppress(OSError):  # of a store that only lets us read: there it does no harm
             self.path.unlink(missing_ok=True)
-
-
-def bar(*args: Any, show: bool | None = None, **settings: Any) -> Any:
-    """A tqdm bar for people: by default in terminals and live notebooks, not in logs, never where TQDM_DISABLE=1."""
-    in_notebook = any(base.__module__ == "tqdm.notebook" for base in notebook_bar.__mro__)
-    if show is None and os.environ.get("TQDM_DISABLE", "0") not in ("", "0"):
-        show = False
-    hide = not show if show is not None else (False if in_notebook else None)  # None: hidden unless a terminal
-    return (notebook_bar if in_notebook else terminal_bar)(*args, disable=hide, leave=False, **settings)

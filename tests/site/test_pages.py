@@ -11,7 +11,7 @@ from vaebook.build import colophon
 from vaebook.build.notebooks import Chapter
 
 ROOT = Path(__file__).resolve().parents[2]
-NUMBER = re.compile(r"\[(-?\d[^\]]*)\]\((\w+)\.ipynb\)")
+NUMBER = re.compile(r"\[([-−]?\d[^\]]*)\]\((\w+)\.ipynb\)")
 
 
 def printed(name):
@@ -20,11 +20,11 @@ def printed(name):
     shown = [output.get("data", {}) for output in outputs]
     texts = [output.get("text", "") for output in outputs]
     texts += [data[kind] for data in shown for kind in ("text/plain", "text/markdown") if kind in data]
-    return re.sub(r"\s+", " ", "\n".join(texts))
+    return re.sub(r"\s+", " ", "\n".join(texts)).replace("-", "−")
 
 
 def test_every_number_in_the_questions_is_printed_where_its_link_leads():
-    numbers = NUMBER.findall((ROOT / "chapters" / "questions.md").read_text(encoding="utf-8"))
+    numbers = NUMBER.findall((ROOT / "chapters" / "questions.md").read_text(encoding="utf-8").replace("-", "−"))
     pages = {name: printed(name) for _, name in numbers}
     assert len(numbers) > 20
     missing = [(n, name) for n, name in numbers if not re.search(rf"(?<![\d.]){re.escape(n)}(?![\d.]*\d)", pages[name])]
