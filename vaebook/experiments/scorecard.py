@@ -7,7 +7,6 @@ from its verdict, so that neither can go stale.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from typing import NamedTuple
 
 from vaebook.experiments.findings import Answer, Finding, asked_text, decided, effect_text, verdict
@@ -23,10 +22,12 @@ MARKS: dict[Answer, str] = {"yes": "✓", "no": "✗", "open": "?"}
 class Claim(NamedTuple):
     """The `words` that `who` wrote, in a `section` of theirs, and the `chapter` of this book that tests them.
 
-    `reading` says how we read the words. `holds` and `fails` are what may be said if they do, or do not, hold;
-    `depends_on` names what the answers turn on where they differ, and `untested` why there are none.
+    `title` is short enough for a figure. `reading` says how we read the words. `holds` and `fails` are what may be said
+    if they do, or do not, hold; `depends_on` names what the answers turn on where they differ, and `untested` why there
+    are none.
     """
 
+    title: str
     who: str
     words: str
     section: str
@@ -98,20 +99,19 @@ def summary(claims: Mapping[str, Claim], evidence: Evidence) -> str:
     rows = []
     for number, claim in claims.items():
         found = evidence.get(number, ())
-        place = f"“{claim.words}” ({claim.who}, {claim.section})"
+        words = f"“{claim.words}”<br>{claim.who}, {claim.section}"
         link = f"{{doc}}`{claim.chapter}`" if claim.chapter else ""
-        rows.append([number, place, f"**{verdict_of(claim, found)}**", sentence(claim, found), link])
+        rows.append([number, words, f"**{verdict_of(claim, found)}**", sentence(claim, found), link])
     return table(["no.", "the words", "verdict", "what we found", "tested in"], rows)
 
 
 def details(claims: Mapping[str, Claim], evidence: Evidence) -> str:
-    """For each claim with findings a block to open: how we read it, and every test with its figures, as Markdown."""
+    """For each claim with findings a block to open, as MyST Markdown: how we read it, and every test's figures."""
     blocks = []
     for number, claim in claims.items():
         if found := evidence.get(number):
-            title = f"<b>{escape(number)}</b> “{escape(claim.words)}”: {escape(verdict_of(claim, found))}"
-            body = f"*How we read it.* {claim.reading}\n\n{_tests(found)}"
-            blocks.append(f"<details>\n<summary>{title}</summary>\n\n{body}\n\n</details>")
+            head = f"```{{admonition}} {number}. {claim.title}: {verdict_of(claim, found)}\n:class: dropdown"
+            blocks.append(f"{head}\n\n{claim.reading}\n\n{_tests(found)}\n```")
     return "\n\n".join(blocks)
 
 
