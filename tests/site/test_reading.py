@@ -4,6 +4,8 @@ import pytest
 from browser import chromium, opened, served, watched
 from playwright.sync_api import expect
 
+from vaebook.experiments.claims import CLAIMS
+
 PHONE = {"width": 390, "height": 844}
 LUMINANCE = """figure => {
     const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 });
@@ -86,10 +88,10 @@ def test_a_figure_is_enlarged_on_a_phone_by_key_and_by_tap(visit):
     expect(button).to_be_hidden()
 
 
-def test_the_scorecards_evidence_is_not_cut_on_a_phone(visit):
+def test_the_scorecards_claims_are_not_cut_on_a_phone(visit):
     tab = visit("chapters/07_scorecard.html", viewport=PHONE)
     cells = tab.locator("table:has(td br) td:has(br)")
-    assert cells.count() > 20
+    assert cells.count() == len(CLAIMS)
     ends = cells.evaluate_all("all => all.map(one => one.getBoundingClientRect().right)")
     assert max(ends) <= 390
 
