@@ -22,8 +22,8 @@
 #
 # :::{admonition} Before you begin
 # :class: note
-# - **Goals.** You can say when two likelihoods may be compared, estimate $\log p(x)$ of a whole test set in minutes, and put a
-#   published figure beside your own.
+# - **Goals.** You can say when two likelihoods may be compared, estimate $\log p(x)$ of a whole test set in minutes,
+#   and put a published figure beside your own.
 # - **You need** the recipes ({doc}`03_training`) and the repaired prior ({doc}`06_sampling`).
 # - **Time.** Ten minutes to read. Training all of it takes about twenty minutes on two quiet cores.
 # :::
@@ -83,9 +83,9 @@ page.banner(images, film)
 # %% [markdown]
 # ## When may two figures be compared?
 #
-# When four things agree: the data, the split, the pixels and the quantity. A Bernoulli decoder may see grey pixels, or pixels that
-# were {term}`binarised <binarisation>` once, or anew in each batch. These are three data sets, and their nats differ by tens. And −ELBO is only an upper
-# bound of $-\log p(x)$, so the two are not the same quantity either.
+# When four things agree: the data, the split, the pixels and the quantity. A Bernoulli decoder may see grey pixels, or
+# pixels that were {term}`binarised <binarisation>` once, or anew in each batch. These are three data sets, and nats
+# of one say nothing of another. And −ELBO is only an upper bound of $-\log p(x)$, so the two are not the same quantity either.
 #
 # Two protocols have published figures that we can match:
 #
@@ -96,9 +96,9 @@ page.banner(images, film)
 #
 # ## How good is our VAE in nats?
 #
-# Burda and colleagues' plain VAE has one layer of 50 latents, between two layers of 200 tanh units on either side. We take
-# the same network and train it our way. Adam's step falls to zero along a cosine, batches have 100 images, and the KL weight grows to
-# 1 over the first tenth of the epochs.
+# Burda and colleagues' plain VAE has one layer of 50 latents, between two layers of 200 tanh units on either side. We
+# take the same network and train it our way. Adam's step falls to zero along a cosine, batches have 100 images, and the
+# KL weight grows to 1 over the first tenth of the epochs.
 
 # %%
 from vaelib.models import ObjectiveConfig, VAEConfig
@@ -123,9 +123,9 @@ def one_layer_run(start, step, epochs, split):
 
 
 # %% [markdown]
-# From the authors' code we take one thing. Their decoder starts at the average image: the bias of its last layer is the logit of each
-# pixel's mean. Short trials say what that is worth, and choose the first step. They see 50,000 images and are judged on 10,000 others.
-# The test images choose nothing.
+# From the authors' code we take one thing. Their decoder starts at the average image: the bias of its last layer is the
+# logit of each pixel's mean. Short trials say what that is worth, and choose the first step. They see 50,000 images and
+# are judged on 10,000 others. The test images choose nothing.
 
 # %%
 trial = "50000/10000/10000" if dataset == "mnist" else None
@@ -144,8 +144,8 @@ losses = pd.Series(losses).rename_axis(["the decoder starts", "step"])
 losses.unstack().round(1)
 
 # %% [markdown]
-# That is −ELBO on validation images in nats, after a few epochs. TRIALS So the long run starts at the average image, with a
-# step of 0.004:
+# That is −ELBO on validation images in nats, after a few epochs. TRIALS So the long run starts at the average image,
+# with a step of 0.004:
 
 # %%
 split = "60000/10000" if dataset == "mnist" else None
@@ -163,9 +163,9 @@ print(f"{one_layer_epochs} epochs took {seconds / 60:.0f} minutes")
 # \log p(x) \approx \log \frac{1}{K} \sum_{k=1}^{K} \frac{p(x, z_k)}{q(z_k|x)}, \qquad z_k \sim q(z|x).
 # $$
 #
-# Five thousand draws for each of 10,000 images would take longer than the training. So all images get 100 draws. On 1,000 of
-# them we measure what 5,000 new draws would add, and add that. The correction varies little from image to image, so its standard error is
-# small:
+# Five thousand draws for each of 10,000 images would take longer than the training. So all images get 100 draws. On
+# 1,000 of them we measure what 5,000 new draws would add, and add that. The correction varies little from image to
+# image, so its standard error is small:
 
 # %%
 from vaebook.experiments.published import PUBLISHED, log_likelihood_of_all
@@ -187,13 +187,13 @@ if images.name == dynamic.data:
     print(f"published: {dynamic.figure}; ours is {nll - dynamic.figure:+.2f}")
 
 # %% [markdown]
-# NATS The authors trained for 3,280 epochs in batches of 20, with a step that fell from 0.001 to 0.0001. That is over a hundred times
-# as many steps as ours. And ours is one run, with one seed.
+# NATS The authors trained for 3,280 epochs in batches of 20, with a step that fell from 0.001 to 0.0001. That is over a
+# hundred times as many steps as ours. And ours is one run, with one seed.
 #
 # ### Does a better prior pay in nats?
 #
-# {doc}`06_sampling` repaired the prior after training, by a mixture of Gaussians that is fitted to codes. Nothing is trained again.
-# Here it gets the codes of 20,000 training images, and 5,000 others choose its size.
+# {doc}`06_sampling` repaired the prior after training, by a mixture of Gaussians that is fitted to codes. Nothing is
+# trained again. Here it gets the codes of 20,000 training images, and 5,000 others choose its size.
 
 # %%
 from vaelib.evaluation import aggregate_posterior
@@ -216,12 +216,13 @@ print(f"−log p(x): {mixed_nll:.2f} nats, standard error {mixed_error:.2f}")
 print(f"the prior alone is worth {nll - mixed_nll:.2f} nats")
 
 # %% [markdown]
-# MIXTURE The published figure was measured with $\mathcal{N}(0, I)$, so this gain comes from the prior and not from the training.
+# MIXTURE The published figure was measured with $\mathcal{N}(0, I)$, so this gain comes from the prior and not from the
+# training.
 #
 # ## How good are our models in bits?
 #
-# For grey levels the likelihood must be a probability of each level: a discretised logistic. We train it with 40 latents, a
-# warm-up of the KL and early stopping on the validation frames.
+# For grey levels the likelihood must be a probability of each level: a discretised logistic. We train it with 40
+# latents, a warm-up of the KL and early stopping on the validation frames.
 
 # %%
 from vaelib.likelihoods import LikelihoodConfig
@@ -269,7 +270,8 @@ pd.DataFrame(
 ).rename_axis("bits per dimension")
 
 # %% [markdown]
-# Lower is better. *None* keeps the prior $\mathcal{N}(0, I)$, *mixture* replaces it after training. *Bound* is −ELBO, *nll* is $-\log p(x)$ from 1,000 draws.
+# Lower is better. *None* keeps the prior $\mathcal{N}(0, I)$, *mixture* replaces it after training. *Bound* is −ELBO,
+# *nll* is $-\log p(x)$ from 1,000 draws.
 #
 # (scorecard-published)=
 # ## All figures side by side
@@ -313,9 +315,11 @@ Markdown(table(head, rows) if rows else nothing)
 # %% [markdown]
 # Read the last columns with three reservations.
 #
-# - The third row is close in protocol only. That model has other layers, and was trained by another recipe for half of our epochs.
+# - The third row is close in protocol only. That model has other layers, and was trained by another recipe for half of
+#   our epochs.
 # - The rows on the film share the sizes of the split, but not the frames in it.
-# - None of the published models had a prior that was fitted after training, here to codes of training and validation images.
+# - None of the published models had a prior that was fitted after training, here to codes of training and validation
+#   images.
 #
 # ## What to remember
 #
@@ -360,6 +364,6 @@ with torch.no_grad():
 # ```{solution} ex-published-pixels
 # :class: dropdown
 #
-# Nobody can tell. Ask whether the friend's pixels were grey or binary, and whether 89 is a bound. Grey pixels have a floor
-# that no model can pass ({ref}`data-floor`).
+# Nobody can tell. Ask whether the friend's pixels were grey or binary, and whether 89 is a bound. Grey pixels have a
+# floor that no model can pass ({ref}`data-floor`).
 # ```
