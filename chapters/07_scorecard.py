@@ -66,7 +66,7 @@ page.banner(images, film)
 # A chapter turns a claim into *tests*. Each test has one effect, and a *border*: the claim says on which side of it the
 # effect lies. The {term}`borders <border>` were fixed before the results of this version were seen. Each test has
 # several {term}`seeds <seed>`, so the effect has a 95 % interval. The answer is *yes* if the whole interval lies on the
-# claimed side, *no* if it lies on the other side, and *open* if it holds the border. A lone seed has no interval and
+# claimed side. It is *no* if it lies on the other side, and *open* if it holds the border. A lone seed has no interval and
 # decides nothing.
 #
 # Here is a made-up claim, that model A is better than model B, by two recipes with three seeds each:
