@@ -53,6 +53,8 @@ if find_spec("vaelib") is None:
     get_ipython().run_line_magic("pip", f"install -q {wanted}")
 
 # %% tags=["remove-cell"]
+from itertools import product
+
 import pandas as pd
 import torch
 from IPython.display import Markdown
@@ -210,7 +212,8 @@ codes = aggregate_posterior(
     one_layer.model, torch.bernoulli(seen_x, generator=draw)
 )
 fitted, choosing = codes.split([len(codes) - len(codes) // 5, len(codes) // 5])
-mixture = fit_mixture(fitted, choosing, (5, 10, 20, 40, 80))
+sizes = (5, 10, 20, 40, 80)
+mixture = fit_mixture(fitted, choosing, sizes, fits=1)
 pd.Series(mixture.scores, name="log-density of other codes").round(2)
 
 # %%
@@ -251,9 +254,8 @@ coder = coder.replace(
     objective=ObjectiveConfig(warmup_epochs=length / 4),
     training=coder.training.replace(patience=length // 8 or 1),
 )
-grey = digits_recipe("modern", DataConfig(name=dataset, split=split))
-if epochs:
-    grey = grey.replace(training=grey.training.replace(epochs=epochs))
+of_digits = DataConfig(name=dataset, split=split)
+grey = digits_recipe("modern", of_digits, epochs=epochs or None)
 trained = train_groups(
     {"coder": seeds_of(coder, seeds), "grey": seeds_of(grey, seeds)}
 )
@@ -283,22 +285,22 @@ pd.DataFrame(
 # ## All figures side by side
 
 # %%
+names = {
+    "none": f"500, {coder_latents} latents",
+    "mixture": "the same, mixture",
+}
 ours = {
     "dynamic": ("the same network", [nll]),
     "dynamic, mixture": ("the same, mixture", [mixed_nll]),
     "grey": (
         "500-500, 20 latents",
-        [-v for v in metric(trained["grey"], "elbo")],
+        [-bound for bound in metric(trained["grey"], "elbo")],
     ),
 }
-for prior, name in {
-    "none": "500, 40 latents",
-    "mixture": "the same, mixture",
-}.items():
-    best = ", best" if prior == "mixture" else ""
-    for quantity in ("bound", "nll"):
-        found = [getattr(one, quantity) for one in bits[prior]]
-        ours[quantity + best] = (name, found)
+for prior, quantity in product(names, ("bound", "nll")):
+    key = quantity + (", best" if prior == "mixture" else "")
+    found = [getattr(one, quantity) for one in bits[prior]]
+    ours[key] = names[prior], found
 
 # %% tags=["hide-input"]
 head = ["protocol", "published", "figure", "our model", "ours", "seeds"]
