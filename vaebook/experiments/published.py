@@ -11,7 +11,7 @@ from torch import Tensor
 from vaelib.evaluation import log_likelihood
 from vaelib.models import VAE
 
-__all__ = ["PUBLISHED", "PUBLISHED_MODELS", "Published", "PublishedModel", "log_likelihood_of_all"]
+__all__ = ["PUBLISHED", "Published", "log_likelihood_of_all"]
 
 
 class Published(NamedTuple):
@@ -37,24 +37,6 @@ PUBLISHED = {
     "nll": Published("frey", LEVELS, "MLP VAE, N(0, I)", 4.64, "{cite:t}`tomczak2018`"),
     "nll, best": Published("frey", LEVELS, "MLP VAE, VampPrior", 4.54, "{cite:t}`tomczak2018`"),
 }
-
-
-class PublishedModel(NamedTuple):
-    """What a published model of Frey Faces does: of 1,965 samples from N(0, I) the share that shows a tongue, by their
-    nearest frame, and their coverage; the squared error of frames held out at random, by a split of its authors."""
-
-    tongues: float
-    coverage: float
-    squared_error: float
-
-
-PUBLISHED_MODELS = {
-    2: PublishedModel(0.021, 0.42, 2.51),
-    5: PublishedModel(0.013, 0.46, 1.51),
-    10: PublishedModel(0.004, 0.15, 1.00),
-    20: PublishedModel(0.005, 0.08, 0.86),
-}
-"""Latents -> figures of the weights that a widely used public re-implementation of the VAE publishes."""
 
 
 def log_likelihood_of_all(
