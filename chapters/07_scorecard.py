@@ -131,6 +131,10 @@ places = {
     number: [scorecard.distance(one) for one in found]
     for number, found in tested.items()
 }
+every = [abs(x) for several in places.values() for x in several]
+reach = np.nanmax(every, initial=10)
+powers = [10**k for k in range(int(np.ceil(np.log10(reach))) + 1)]
+ticks = [*(-power for power in powers[::-1]), 0, *powers]
 
 # %% mystnb={"figure": {"name": "fig-scorecard-effects", "caption": "Every test of every claim: how far its effect lies beyond the border, on the side that the claim names, in lengths of the interval's arm. Right of the grey band the claim is confirmed (filled dots), left of it contradicted (crosses); inside, the interval holds the border, and the test is open (rings). A ring at zero with a dot in it has one seed, or seeds that agree to the last digit, and so no interval."}, "image": {"alt": "A dot plot with a row for each claim. Its horizontal axis goes from contradicted at the left over a grey band in the middle to confirmed at the right."}} tags=["hide-input"]
 LOOKS = {"yes": ("o", "teal"), "no": ("X", "rose"), "open": ("o", "indigo")}
@@ -151,8 +155,7 @@ for row, number in enumerate(tested):
 ax.set_yticks(range(len(tested)), [f"{n}  {CLAIMS[n].title}" for n in tested])
 ax.set_ylim(len(tested) - 0.4, -0.6)
 ax.set_xscale("symlog", linthresh=1, linscale=0.6)
-ticks = [-100, -10, -1, 0, 1, 10, 100]
-ax.set_xticks(ticks, [f"{tick}".replace("-", "−") for tick in ticks])
+ax.set_xticks(ticks, [f"{tick:,}".replace("-", "−") for tick in ticks])
 ax.set_xlabel("contradicted ←   lengths of the interval's arm   → confirmed")
 plt.show()
 
