@@ -19,7 +19,7 @@ from matplotlib.ticker import NullLocator
 from vaelib.config import pick
 from vaelib.plots import COLOURS, INK, PAPER, image_grid
 
-__all__ = ["against_latents", "cell_map", "kl_profile", "main_effects", "named_rows", "size_colours", "spectrum"]
+__all__ = ["against_latents", "cell_map", "main_effects", "named_rows", "size_colours", "spectrum"]
 
 
 def spectrum(
@@ -149,17 +149,6 @@ def _apart(sizes: Sequence[int]) -> list[str]:
         names.append(str(size) if size >= 1.8 * last else "")
         last = size if names[-1] else last
     return names
-
-
-def kl_profile(kl: Any, ax: Axes | None = None, label: str | None = None, colour: str | None = None) -> Axes:
-    """Draws the KL of each latent dimension, (Z,) in nats, largest first; both axes are logarithmic."""
-    values = np.sort(np.asarray(kl, dtype=float))[::-1]
-    if values.ndim != 1 or not values.size or values.min() < 0:
-        raise ValueError(f"kl must be (Z,) and nowhere negative, not {np.shape(kl)}")
-    ax = ax or plt.subplots()[1]
-    ax.plot(np.arange(1, len(values) + 1), values, "o-", markersize=2.5, color=colour, label=label)
-    ax.set(xscale="log", yscale="log", xlabel="latents, by their KL", ylabel="KL (nats per image)")
-    return ax
 
 
 def named_rows(blocks: Mapping[str, Any], shape: tuple[int, ...], columns: int = 14, ax: Axes | None = None) -> Axes:

@@ -9,7 +9,6 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from vaebook import figures
-from vaelib import plots
 from vaelib.config import ConfigError
 
 pytestmark = pytest.mark.usefixtures("style")
@@ -80,11 +79,6 @@ def test_against_latents_draws_means_and_seeds_and_names_the_sizes():
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2", "", "5", "20"]  # 3 has a tick alone
 
 
-def test_kl_profile_is_sorted():
-    ax = figures.kl_profile([0.1, 3.0, 0.5], colour=plots.INK)
-    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[1, 3], [2, 0.5], [3, 0.1]])
-
-
 def test_size_colours_darken_with_fewer_latents():
     shades = figures.size_colours([20, 2, 5, 20])
     light = [sum(to_rgb(colour)) for colour in shades.values()]
@@ -102,8 +96,6 @@ def test_named_rows_names_the_middle_of_each_block():
 WRONG = {
     "no sizes": (lambda: figures.against_latents({}), "one value or more for each size"),
     "a size without figures": (lambda: figures.against_latents({2: []}), "one value or more for each size"),
-    "a negative KL": (lambda: figures.kl_profile([-0.1]), "nowhere negative"),
-    "KL of two dimensions": (lambda: figures.kl_profile([[0.1]]), r"must be \(Z,\)"),
     "a short row": (lambda: figures.named_rows({"data": np.zeros((3, 4))}, (2, 2), columns=2), "'data' has 3 images"),
     "eigenvalues of two dimensions": (lambda: figures.spectrum(np.zeros((2, 2))), r"must be \(N,\)"),
 }

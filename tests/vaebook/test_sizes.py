@@ -6,11 +6,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import permutation_test, spearmanr
 
 from vaebook.experiments.recipes import RECIPES, digits_recipe
-from vaebook.experiments.sizes import appearance_table, by_size, planned, share_in_order, three_kinds, to_converge
+from vaebook.experiments.sizes import (
+    appearance_table,
+    by_size,
+    holm,
+    planned,
+    rank_correlation,
+    share_in_order,
+    three_kinds,
+    to_converge,
+    untrained_bound,
+)
+from vaelib.config import amended
 from vaelib.data import DataConfig
 from vaelib.models import VAE, VAEConfig
+from vaelib.runs import RunConfig, train
 
 DIGITS = DataConfig(name="digits")
 
@@ -49,9 +62,50 @@ def test_share_in_order_counts_epochs_and_neighbouring_sizes():
         share_in_order(runs, "m", "test_elbo", 2, 4)
 
 
-def test_convergence_is_counted_in_epochs_images_and_steps():
-    assert to_converge(run([0.0, 50.0, 94.0, 96.0, 100.0, 90.0])) == (4, 400, 40.0)
-    assert to_converge(run([0.0, 50.0, 100.0], batch=50), share=0.5) == (2, 200, 4.0)
+def test_convergence_is_counted_from_the_untrained_model_in_epochs_images_and_steps():
+    made = run([0.0, 50.0, 94.0, 96.0, 100.0, 90.0])
+    assert to_converge(made, untrained=0.0) == (4, 400, 40.0)
+    assert to_converge(made, untrained=-100.0) == (3, 300, 30.0)  # 190 of 200 nats make 95 %: 90 and more
+    assert to_converge(made, untrained=-10_000.0) == (1, 100, 10.0)  # the first epoch made nearly all of it
+    assert to_converge(run([0.0, 50.0, 100.0], batch=50), untrained=0.0, share=0.5) == (2, 200, 4.0)
+
+
+@pytest.mark.parametrize("output_bias", ["init", "average"])
+def test_the_untrained_bound_is_that_of_a_run_which_does_not_move(tmp_path, monkeypatch, output_bias):
+    monkeypatch.setenv("VAELIB_RUNS", str(tmp_path))
+    still = {"training.learning_rate": 1e-12, "training.epochs": 1, "training.device": "cpu", "model.hidden": (8,)}
+    config = amended(RunConfig(data=DIGITS, seed=3), still | {"model.output_bias": output_bias})
+    bound = untrained_bound(config)
+    assert bound == pytest.approx(train(config, progress=False).metrics["test"]["elbo"], abs=1e-3)
+    assert abs(bound - untrained_bound(config.replace(seed=4))) > 0.01
+
+
+def test_rank_correlation_counts_all_orders():
+    assert rank_correlation([1, 2, 3, 4], [10, 20, 30, 90]) == pytest.approx((1, 2 / 24))  # 1 and -1 of 24 orders
+    values, others = np.random.default_rng(0).random((2, 7))
+    found, chance = rank_correlation(values, others)
+    exact = permutation_test(
+        (values,), lambda x: spearmanr(x, others)[0], permutation_type="pairings", n_resamples=np.inf
+    )
+    assert (found, chance) == pytest.approx((spearmanr(values, others)[0], exact.pvalue))
+
+
+@pytest.mark.parametrize(
+    ("values", "others", "message"),
+    [
+        ([1, 2, 3], [1, 2], "3 and 2 values: expected as many of both, from 3 to 8"),
+        (range(9), range(9), "9 and 9 values"),
+        ([1, 2, 3], [4, 4, 4], "all alike"),
+    ],
+)
+def test_what_has_no_order_has_no_correlation(values, others, message):
+    with pytest.raises(ValueError, match=message):
+        rank_correlation(values, others)
+
+
+def test_holm_raises_chances_and_keeps_their_order():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])  # 3 x 0.01, 2 x 0.03, and no less than that
+    assert holm([0.9, 0.5]) == [1.0, 1.0] and holm([0.02]) == [0.02]
 
 
 @pytest.fixture
@@ -84,10 +138,10 @@ def test_the_table_says_that_real_pictures_are_like_themselves(monkeypatch, cons
     x = torch.rand(40, 16, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr("vaebook.experiments.sizes.three_kinds", lambda model, x: {"real": x, "faint": 0.5 * x})
     table = appearance_table({("modern", 2): [run(model=constant)]}, x, (4, 4), Undecided()).set_index("kind")
-    measured = table.loc["real", ["variety", "directions", "edges", "fine detail", "coverage"]]
+    measured = table.loc["real", ["variety", "edges", "coverage"]]
     np.testing.assert_allclose(measured.astype(float), 1)
     assert table.loc["faint", "variety"] == pytest.approx(0.25) and table.loc["faint", "edges"] == pytest.approx(1)
-    assert table.loc["real", "legibility"] == 0.5 and table.loc["real", "classes"] == pytest.approx(2)
+    assert table.loc["real", "legibility"] == 0.5
     assert list(table["latents"]) == [2, 2] and list(table["recipe"]) == ["modern"] * 2
 
 
