@@ -79,6 +79,18 @@ def test_against_latents_draws_means_and_seeds_and_names_the_sizes():
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2", "", "5", "20"]  # 3 has a tick alone
 
 
+def test_by_recipe_has_a_colour_for_each_recipe_a_style_for_each_kind_and_one_key():
+    figures_of = {("a", "test"): {2: [1.0], 20: [3.0]}, ("b", "test"): {2: [5.0]}, ("b", "train"): {2: [6.0]}}
+    shown = {"bound": lambda recipe, kind: figures_of.get((recipe, kind), {})}
+    (ax,) = figures.by_recipe(["a", "b"], shown, {"test": "-", "train": "--"})
+    lines = [line for line in ax.lines if line.get_linestyle() in ("-", "--")]
+    assert [line.get_ydata().tolist() for line in lines] == [[1, 3], [5], [6]]
+    assert lines[1].get_color() == lines[2].get_color() != lines[0].get_color()
+    assert ax.get_title(loc="left") == "bound"
+    (key,) = ax.figure.legends
+    assert [text.get_text() for text in key.get_texts()] == ["a", "b", "test", "train"]
+
+
 def test_size_colours_darken_with_fewer_latents():
     shades = figures.size_colours([20, 2, 5, 20])
     light = [sum(to_rgb(colour)) for colour in shades.values()]

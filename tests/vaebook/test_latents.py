@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.distance import pdist
 
 from vaebook.experiments.pictures import edge_energy, variety
-from vaebook.experiments.sizes import embed, keep_latents, separation
+from vaebook.experiments.sizes import embed, keep_latents, separation, without_idle
 from vaelib.config import ConfigError
 from vaelib.evaluation import encode, kl_per_dim, log_likelihood
 from vaelib.likelihoods import LikelihoodConfig
@@ -102,6 +102,23 @@ def test_keeping_all_latents_is_a_copy():
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), copy.parameters(), strict=True))
     copy.decoder.outputs.bias.data += 1
     assert not torch.equal(copy.decoder.outputs.bias, model.decoder.outputs.bias)
+
+
+def test_an_idle_latent_without_effect_gains_nothing_and_one_that_the_decoder_hears_gains_what_its_noise_costs():
+    model, x = new_model(hidden=()), 20 * images(500)  # so linear, and such images, that means move
+    for head in (model.encoder.mean, model.encoder.log_var):
+        head.weight.data[2] = head.bias.data[2] = 0
+    model.decoder.outputs.weight.data[:, 2] = 0
+    active, gain, error = without_idle(model, x)
+    assert active == 3 and abs(gain) < 5 * error
+    model.decoder.outputs.weight.data[:, 2] = 3  # pure noise in each logit
+    active, gain, error = without_idle(model, x)
+    assert active == 3 and gain > 1 and gain > 10 * error
+
+
+def test_without_idle_latents_there_is_nothing_to_drop():
+    active, gain, error = without_idle(new_model(hidden=()), 20 * images(50))
+    assert active == 4 and np.isnan([gain, error]).all()
 
 
 # ------------------------------------------------------------------------------------------------------- appearance

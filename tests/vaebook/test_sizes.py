@@ -8,11 +8,16 @@ import pytest
 import torch
 from scipy.stats import permutation_test, spearmanr
 
-from vaebook.experiments.recipes import RECIPES, digits_recipe
+from vaebook.experiments.findings import difference
+from vaebook.experiments.recipes import GIVEN, RECIPES, digits_recipe
 from vaebook.experiments.sizes import (
     appearance_table,
     by_size,
+    compared,
+    error_left,
     holm,
+    looks,
+    overfitting,
     planned,
     rank_correlation,
     share_in_order,
@@ -21,7 +26,7 @@ from vaebook.experiments.sizes import (
     untrained_bound,
 )
 from vaelib.config import amended
-from vaelib.data import DataConfig
+from vaelib.data import DataConfig, prepare
 from vaelib.models import VAE, VAEConfig
 from vaelib.runs import RunConfig, train
 
@@ -51,6 +56,37 @@ def test_a_plan_has_every_recipe_at_every_size_and_seeds_where_asked():
 def test_by_size_takes_the_figures_of_one_recipe():
     runs = {("modern", 2): [run(elbo=-3.0), run(elbo=-4.0)], ("modern", 5): [run(elbo=-1.0)], ("report", 2): []}
     assert by_size(runs, "modern", "elbo", sign=-1) == {2: [3.0, 4.0], 5: [1.0]}
+
+
+def test_compared_is_one_difference_for_each_recipe():
+    losses = {"report": {2: [5.0], 20: [1.0, 2.0, 3.0]}, "kingma-welling": {2: [1.0], 20: [1.0]}}
+    losses["modern"] = {2: [3.0, 5.0], 20: [3.0, 5.0]}
+    found = compared("2", "loss", losses.get, 20, 2, "below", -0.5, "nats")
+    assert [one.given for one in found] == list(GIVEN.values()) and [one.effect for one in found] == [-3, 0, 0]
+    assert found[0] == difference("2", "loss, 20 − 2 latents", [1, 2, 3], [5], "below", -0.5, "nats", "report's recipe")
+    assert [one.answer for one in found] == ["open"] * 3
+
+
+def test_guessing_leaves_all_of_the_error():
+    x = prepare(DIGITS).test
+    guess = run(squared_error=np.square(x - x.mean(axis=0)).sum(axis=1).mean())
+    guess.config.data = DIGITS
+    assert error_left(guess) == pytest.approx(1)
+
+
+def test_overfitting_is_the_lead_on_training_images():
+    made = run(elbo=-3.0)
+    made.metrics["train"] = {"elbo": -1.0}
+    assert overfitting({("modern", 2): [made, made]}, "modern") == {2: [2.0, 2.0]}
+
+
+def test_looks_picks_a_recipe_and_a_kind_from_a_table():
+    columns = ["recipe", "latents", "seed", "kind", "edges"]
+    rows = [("m", 5, 0, "samples", 0.5), ("m", 2, 0, "samples", 0.3), ("m", 2, 1, "samples", 0.4)]
+    rows += [("m", 2, 0, "codes", 0.9), ("r", 2, 0, "samples", 0.1)]
+    edges = looks(pd.DataFrame(rows, columns=columns), "edges")
+    assert edges("m", "samples") == {2: [0.3, 0.4], 5: [0.5]} and edges("m", "codes") == {2: [0.9]}
+    assert edges("r", "codes") == {}
 
 
 def test_share_in_order_counts_epochs_and_neighbouring_sizes():

@@ -21,18 +21,21 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
+from vaebook.experiments.findings import Finding, Side, difference
 from vaebook.experiments.pictures import coverage, edge_energy, variety
-from vaebook.experiments.recipes import RECIPES, metric, seeds_of
+from vaebook.experiments.recipes import GIVEN, RECIPES, metric, seeds_of
 from vaelib.config import pick
 from vaelib.data import DataConfig, prepare
-from vaelib.evaluation import summary
+from vaelib.evaluation import active_units, summary
 from vaelib.models import VAE, new_model
+from vaelib.objectives import elbo
 from vaelib.priors import StandardNormal
 from vaelib.runs import Run, RunConfig
 
 __all__ = [
-    *("Convergence", "Separation", "appearance_table", "by_size", "embed", "holm", "keep_latents", "planned"),
-    *("rank_correlation", "separation", "share_in_order", "three_kinds", "to_converge", "untrained_bound"),
+    *("Convergence", "Separation", "appearance_table", "by_size", "compared", "embed", "error_left", "holm"),
+    *("keep_latents", "looks", "overfitting", "planned", "rank_correlation", "separation", "share_in_order"),
+    *("three_kinds", "to_converge", "untrained_bound", "without_idle"),
 ]
 
 Sweep = Mapping[tuple[str, int], Sequence[Run]]
@@ -115,6 +118,12 @@ def to_converge(run: Run, untrained: float, share: float = 0.95) -> Convergence:
     return Convergence(int(row["epoch"]), int(seen), seen / run.config.training.batch_size)
 
 
+def error_left(run: Run) -> float:
+    """The squared error on test images as a share of that of guessing, which answers their average whatever it sees."""
+    x = prepare(run.config.data).test
+    return run.metrics["test"]["squared_error"] / float(np.square(x - x.mean(axis=0)).sum(axis=1).mean())
+
+
 def rank_correlation(values: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
     """Spearman's correlation, and the share of all orders of `others` in which it is as far from 0 or farther.
 
@@ -140,6 +149,28 @@ def holm(chances: Sequence[float]) -> list[float]:
     together = np.empty(len(chances))
     together[order] = np.maximum.accumulate(raised).clip(max=1.0)
     return together.tolist()
+
+
+def compared(
+    claim: str,
+    test: str,
+    values: Callable[[str], Mapping[int, Sequence[float]]],
+    many: int,
+    few: int,
+    side: Side,
+    border: float = 0.0,
+    unit: str = "",
+) -> list[Finding]:
+    """By each recipe, a figure of `many` latents minus that of `few`; `values(recipe)` holds one for each seed."""
+    test = f"{test}, {many} − {few} latents"
+    pairs = {given: (values(recipe)[many], values(recipe)[few]) for recipe, given in GIVEN.items()}
+    return [difference(claim, test, *pair, side, border, unit, given) for given, pair in pairs.items()]
+
+
+def overfitting(runs: Sweep, recipe: str) -> dict[int, list[float]]:
+    """Number of latents -> how much better the bound is on training images than on test images, nats, for each seed."""
+    train, test = (by_size(runs, recipe, "elbo", part) for part in ("train", "test"))
+    return {size: [a - b for a, b in zip(train[size], test[size], strict=True)] for size in test}
 
 
 @torch.no_grad()
@@ -181,6 +212,16 @@ def appearance_table(
                     row["legibility"] = reader.predict_proba(made.numpy()).max(axis=1).mean()
                 rows.append({"recipe": recipe, "latents": size, "seed": run.config.seed, "kind": kind, **row})
     return pd.DataFrame(rows)
+
+
+def looks(table: pd.DataFrame, measure: str) -> Callable[[str, str], dict[int, list[float]]]:
+    """Of an `appearance_table`: (recipe, kind of picture) -> number of latents -> that measure, for each seed."""
+
+    def values(recipe: str, kind: str) -> dict[int, list[float]]:
+        rows = table[(table["recipe"] == recipe) & (table["kind"] == kind)]
+        return {int(size): list(group) for size, group in rows.groupby("latents")[measure]}
+
+    return values
 
 
 class Separation(NamedTuple):
@@ -252,6 +293,24 @@ def keep_latents(model: VAE, keep: Any) -> VAE:
     weights[f"decoder.{first}"] = weights[f"decoder.{first}"][:, mask]
     small.load_state_dict(weights)
     return small.eval()
+
+
+@torch.no_grad()
+def without_idle(model: VAE, x: Tensor, draws: int = 5) -> tuple[int, float, float]:
+    """How many latents are active, and what the bound on x (N, D) gains without the others: its mean and its error.
+
+    Both are not a number where no latent is idle, or all are.
+    """
+    keep = active_units(model, x)
+    if keep.all() or not keep.any():
+        return int(keep.sum()), float("nan"), float("nan")
+    bounds = []
+    for judged in (keep_latents(model, keep), model):
+        generator = torch.Generator().manual_seed(0)
+        parts = [elbo(judged, batch, samples=draws, generator=generator).elbo for batch in x.split(500)]
+        bounds.append(torch.cat(parts))
+    gain = bounds[0] - bounds[1]
+    return int(keep.sum()), gain.mean().item(), gain.std().item() / len(gain) ** 0.5
 
 
 def _appearance(pictures: NDArray[Any], shape: tuple[int, ...]) -> dict[str, float]:
