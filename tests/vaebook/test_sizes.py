@@ -1,5 +1,6 @@
 """A sweep over sizes: which runs it asks for, and figures of histories and pictures that were planted."""
 
+from itertools import permutations, product
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,7 +20,7 @@ from vaebook.experiments.sizes import (
     looks,
     overfitting,
     planned,
-    rank_correlation,
+    rank_correlations,
     share_in_order,
     three_kinds,
     to_converge,
@@ -116,14 +117,24 @@ def test_the_untrained_bound_is_that_of_a_run_which_does_not_move(tmp_path, monk
     assert abs(bound - untrained_bound(config.replace(seed=4))) > 0.01
 
 
-def test_rank_correlation_counts_all_orders():
-    assert rank_correlation([1, 2, 3, 4], [10, 20, 30, 90]) == pytest.approx((1, 2 / 24))  # 1 and -1 of 24 orders
+def test_a_rank_correlation_counts_all_orders():
+    (found,), chance = rank_correlations([([1, 2, 3, 4], [10, 20, 30, 90])])
+    assert (found, chance) == pytest.approx((1, 2 / 24))  # 1 and -1 of 24 orders
     values, others = np.random.default_rng(0).random((2, 7))
-    found, chance = rank_correlation(values, others)
+    (found,), chance = rank_correlations([(values, others)])
     exact = permutation_test(
         (values,), lambda x: spearmanr(x, others)[0], permutation_type="pairings", n_resamples=np.inf
     )
     assert (found, chance) == pytest.approx((spearmanr(values, others)[0], exact.pvalue))
+
+
+def test_several_rank_correlations_have_one_chance():
+    pairs = [([1, 2, 3], [1, 2, 3]), ([1, 2, 3], [1, 3, 2]), ([5, 4, 4], [1, 2, 3])]
+    found, chance = rank_correlations(pairs)
+    assert found == pytest.approx([1, 0.5, spearmanr(*pairs[2])[0]])
+    every = [[spearmanr(a, order)[0] for order in permutations(b)] for a, b in pairs]
+    sums = np.abs([sum(three) for three in product(*every)])
+    assert chance == pytest.approx((sums >= abs(sum(found)) - 1e-9).mean())
 
 
 @pytest.mark.parametrize(
@@ -136,7 +147,7 @@ def test_rank_correlation_counts_all_orders():
 )
 def test_what_has_no_order_has_no_correlation(values, others, message):
     with pytest.raises(ValueError, match=message):
-        rank_correlation(values, others)
+        rank_correlations([(values, others)])
 
 
 def test_holm_raises_chances_and_keeps_their_order():

@@ -34,7 +34,7 @@ from vaelib.runs import Run, RunConfig
 
 __all__ = [
     *("Convergence", "Separation", "appearance_table", "by_size", "compared", "embed", "error_left", "holm"),
-    *("keep_latents", "looks", "overfitting", "planned", "rank_correlation", "separation", "share_in_order"),
+    *("keep_latents", "looks", "overfitting", "planned", "rank_correlations", "separation", "share_in_order"),
     *("three_kinds", "to_converge", "untrained_bound", "without_idle"),
 ]
 
@@ -124,22 +124,30 @@ def error_left(run: Run) -> float:
     return run.metrics["test"]["squared_error"] / float(np.square(x - x.mean(axis=0)).sum(axis=1).mean())
 
 
-def rank_correlation(values: Sequence[float], others: Sequence[float]) -> tuple[float, float]:
-    """Spearman's correlation, and the share of all orders of `others` in which it is as far from 0 or farther.
+def rank_correlations(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tuple[list[float], float]:
+    """Spearman's correlation of each pair, and the chance that their mean is as far from 0, or farther, by luck.
+
+    Luck is each pair's second part in any order, independently of the others: exact, over all orders.
 
     Raises:
-        ValueError: lengths that differ, fewer than three pairs, more than `MOST_RANKED`, or values that are all alike.
+        ValueError: lengths that differ, fewer than three values, more than `MOST_RANKED`, or values that are all alike.
     """
-    if len(values) != len(others) or not 3 <= len(values) <= MOST_RANKED:
-        raise ValueError(f"{len(values)} and {len(others)} values: expected as many of both, from 3 to {MOST_RANKED}")
-    ranks = np.stack([rankdata(values), rankdata(others)])
-    ranks = ranks - ranks.mean(axis=1, keepdims=True)
-    lengths = np.linalg.norm(ranks, axis=1)
-    if not lengths.all():
-        raise ValueError("the values are all alike: they have no order")
-    found = ranks[0] @ ranks[1] / lengths.prod()
-    every = np.array(list(permutations(ranks[1]))) @ ranks[0] / lengths.prod()
-    return float(found), float((np.abs(every) >= abs(found) - 1e-9).mean())
+    found, sums, shares = [], np.zeros(1), np.ones(1)
+    for values, others in pairs:
+        if len(values) != len(others) or not 3 <= len(values) <= MOST_RANKED:
+            sizes = f"{len(values)} and {len(others)} values"
+            raise ValueError(f"{sizes}: expected as many of both, from 3 to {MOST_RANKED}")
+        ranks = np.stack([rankdata(values), rankdata(others)])
+        ranks = ranks - ranks.mean(axis=1, keepdims=True)
+        lengths = np.linalg.norm(ranks, axis=1)
+        if not lengths.all():
+            raise ValueError("the values are all alike: they have no order")
+        found.append(float(ranks[0] @ ranks[1] / lengths.prod()))
+        every = np.array(list(permutations(ranks[1]))) @ ranks[0] / lengths.prod()
+        steps, counts = np.unique(every.round(9), return_counts=True)
+        sums, which = np.unique(np.add.outer(sums, steps).round(9), return_inverse=True)
+        shares = np.bincount(which.ravel(), np.outer(shares, counts / counts.sum()).ravel())
+    return found, float(shares[np.abs(sums) >= abs(sum(found)) - 1e-6].sum())
 
 
 def holm(chances: Sequence[float]) -> list[float]:
