@@ -21,7 +21,7 @@ from scipy.stats import ttest_1samp, ttest_ind
 from vaelib.config import pick
 from vaelib.data import ImageData
 
-__all__ = ["Answer", "Finding", "asked_text", "decided", "difference", "effect_text", "mean_of"]
+__all__ = ["Answer", "Finding", "Side", "across", "asked_text", "decided", "difference", "effect_text", "mean_of"]
 __all__ += ["read", "save", "table", "verdict"]
 
 Answer = Literal["yes", "no", "open"]
@@ -128,6 +128,15 @@ def table(findings: Iterable[Finding]) -> pd.DataFrame:
         for one in findings
     ]
     return pd.DataFrame(lines).set_index("claim")
+
+
+def across(findings: Iterable[Finding], *claims: str) -> pd.DataFrame:
+    """Of these claims, a line for each test, a column for each circumstance: the effect, its interval, the answer."""
+    cells: dict[str, dict[str, str]] = {}
+    for one in (one for one in findings if one.claim in claims):
+        asked = f"{one.test}: {asked_text(one)}?"
+        cells.setdefault(asked, {})[one.given] = f"{effect_text(one)}: {one.answer}"
+    return pd.DataFrame.from_dict(cells, orient="index").fillna("")
 
 
 def effect_text(finding: Finding) -> str:
