@@ -5,7 +5,8 @@ Like `vaelib.plots` they take figures and an `ax` (None makes a new one), draw, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import matplotlib as mpl
@@ -14,12 +15,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize, to_hex
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from vaelib.config import pick
 from vaelib.plots import COLOURS, INK, PAPER, image_grid
 
-__all__ = ["against_latents", "cell_map", "kl_profile", "main_effects", "named_rows", "size_colours", "spectrum"]
+__all__ = ["against_latents", "by_recipe", "cell_map", "main_effects", "named_rows", "size_colours", "spectrum"]
 
 
 def spectrum(
@@ -151,15 +153,29 @@ def _apart(sizes: Sequence[int]) -> list[str]:
     return names
 
 
-def kl_profile(kl: Any, ax: Axes | None = None, label: str | None = None, colour: str | None = None) -> Axes:
-    """Draws the KL of each latent dimension, (Z,) in nats, largest first; both axes are logarithmic."""
-    values = np.sort(np.asarray(kl, dtype=float))[::-1]
-    if values.ndim != 1 or not values.size or values.min() < 0:
-        raise ValueError(f"kl must be (Z,) and nowhere negative, not {np.shape(kl)}")
-    ax = ax or plt.subplots()[1]
-    ax.plot(np.arange(1, len(values) + 1), values, "o-", markersize=2.5, color=colour, label=label)
-    ax.set(xscale="log", yscale="log", xlabel="latents, by their KL", ylabel="KL (nats per image)")
-    return ax
+def by_recipe(
+    recipes: Sequence[str],
+    shown: Mapping[str, Callable[[str, str], Mapping[int, Sequence[float]]]],
+    kinds: Mapping[str, str],
+    rows: int = 1,
+) -> list[Axes]:
+    """Draws figures against the number of latents: a panel for each title in `shown`, a colour for each recipe.
+
+    `shown[title](recipe, kind)` are the figures of `against_latents`, nothing where there are none. `kinds` are names
+    with their line styles, of which one is solid. The key stands below all panels.
+    """
+    size = (7.2, 0.7 + 2.4 * rows)
+    figure, grid = plt.subplots(rows, -(-len(shown) // rows), figsize=size, layout="constrained", squeeze=False)
+    axes = list(grid.flat)
+    for ax, (title, values) in zip(axes, shown.items(), strict=True):
+        for (recipe, colour), (kind, style) in product(zip(recipes, COLOURS.values(), strict=False), kinds.items()):
+            if found := values(recipe, kind):
+                against_latents(found, ax, recipe if style == "-" else None, colour, style)
+        ax.set_title(title)
+    handles, names = axes[0].get_legend_handles_labels()
+    handles += [Line2D([], [], color=INK, linestyle=style, linewidth=1.2) for style in kinds.values()]
+    figure.legend(handles, [*names, *kinds], loc="outside lower center", ncols=len(handles))
+    return axes
 
 
 def named_rows(blocks: Mapping[str, Any], shape: tuple[int, ...], columns: int = 14, ax: Axes | None = None) -> Axes:

@@ -222,7 +222,7 @@ def _column(table: Any, name: str) -> np.ndarray:
 def scatter_latents(z2: Any, labels: Any = None, ax: Axes | None = None) -> Axes:
     """Draws codes (N, 2), coloured by labels (N,): a class (whole numbers, ten at most) or a quantity (floats).
 
-    Classes are also written at the median of their points.
+    The name of a class is written where its points crowd, and away from other names.
     """
     z = np.asarray(z2, dtype=float)
     if z.ndim != 2 or z.shape[1] != 2:
@@ -237,11 +237,25 @@ def scatter_latents(z2: Any, labels: Any = None, ax: Axes | None = None) -> Axes
         classes, which = np.unique(labels, return_inverse=True)
         ax.scatter(z[:, 0], z[:, 1], s=size, c=np.array(CLASS_COLOURS)[which], alpha=0.55)
         halo = [patheffects.withStroke(linewidth=3.5, foreground=PAPER)]
-        for i, name in enumerate(classes):
-            x, y = np.median(z[which == i], axis=0)
+        for (x, y), name in zip(_name_places(z, which), classes, strict=True):
             ax.text(x, y, str(name), ha="center", va="center", fontsize=13, fontweight="bold", path_effects=halo)
     else:
         points = ax.scatter(z[:, 0], z[:, 1], s=size, c=labels, cmap="cividis", alpha=0.7)
         ax.figure.colorbar(points, ax=ax, shrink=0.8)
     ax.set(xlabel="$z_1$", ylabel="$z_2$", aspect="equal")
     return ax
+
+
+def _name_places(z: np.ndarray, which: np.ndarray) -> np.ndarray:
+    """For each class one of its points (N, 2): (K, 2). The densest, unless an earlier name stands there."""
+    places = np.empty((0, 2))
+    apart = np.ptp(z, axis=0).max() / 10
+    for k in range(which.max() + 1):
+        own = z[which == k]
+        distances = np.linalg.norm(own[:, None] - own, axis=-1)
+        crowd = np.sort(distances, axis=1)[:, : len(own) // 4 + 1].mean(axis=1)  # how far its nearest quarter is
+        own = own[np.argsort(crowd)][: len(own) // 2 + 1]
+        to_others = np.linalg.norm(own[:, None] - places, axis=-1).min(axis=1, initial=np.inf)
+        free = to_others >= apart
+        places = np.vstack([places, own[free.argmax() if free.any() else to_others.argmax()]])
+    return places

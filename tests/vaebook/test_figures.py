@@ -9,7 +9,6 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from vaebook import figures
-from vaelib import plots
 from vaelib.config import ConfigError
 
 pytestmark = pytest.mark.usefixtures("style")
@@ -80,9 +79,16 @@ def test_against_latents_draws_means_and_seeds_and_names_the_sizes():
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["2", "", "5", "20"]  # 3 has a tick alone
 
 
-def test_kl_profile_is_sorted():
-    ax = figures.kl_profile([0.1, 3.0, 0.5], colour=plots.INK)
-    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[1, 3], [2, 0.5], [3, 0.1]])
+def test_by_recipe_has_a_colour_for_each_recipe_a_style_for_each_kind_and_one_key():
+    figures_of = {("a", "test"): {2: [1.0], 20: [3.0]}, ("b", "test"): {2: [5.0]}, ("b", "train"): {2: [6.0]}}
+    shown = {"bound": lambda recipe, kind: figures_of.get((recipe, kind), {})}
+    (ax,) = figures.by_recipe(["a", "b"], shown, {"test": "-", "train": "--"})
+    lines = [line for line in ax.lines if line.get_linestyle() in ("-", "--")]
+    assert [line.get_ydata().tolist() for line in lines] == [[1, 3], [5], [6]]
+    assert lines[1].get_color() == lines[2].get_color() != lines[0].get_color()
+    assert ax.get_title(loc="left") == "bound"
+    (key,) = ax.figure.legends
+    assert [text.get_text() for text in key.get_texts()] == ["a", "b", "test", "train"]
 
 
 def test_size_colours_darken_with_fewer_latents():
@@ -102,8 +108,6 @@ def test_named_rows_names_the_middle_of_each_block():
 WRONG = {
     "no sizes": (lambda: figures.against_latents({}), "one value or more for each size"),
     "a size without figures": (lambda: figures.against_latents({2: []}), "one value or more for each size"),
-    "a negative KL": (lambda: figures.kl_profile([-0.1]), "nowhere negative"),
-    "KL of two dimensions": (lambda: figures.kl_profile([[0.1]]), r"must be \(Z,\)"),
     "a short row": (lambda: figures.named_rows({"data": np.zeros((3, 4))}, (2, 2), columns=2), "'data' has 3 images"),
     "eigenvalues of two dimensions": (lambda: figures.spectrum(np.zeros((2, 2))), r"must be \(N,\)"),
 }

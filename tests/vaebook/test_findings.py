@@ -92,3 +92,12 @@ def test_a_file_of_something_else_is_named(tmp_path):
 def test_a_table_shows_effect_interval_and_border():
     line = findings.table([of("no")]).loc["1"]
     assert (line["effect"], line["asked"], line["answer"]) == ("−2.00 [−3.00, −1.00] nats", "above 0", "no")
+
+
+def test_across_has_a_line_for_each_test_and_a_column_for_each_circumstance():
+    made = [findings.mean_of("1", "edges", [1.0, 2.0, 3.0], "above", -0.5, "nats", given=recipe) for recipe in "ab"]
+    made += [findings.mean_of(claim, "loss", [2.0], "below", 0, given="b") for claim in ("2", "3")]
+    shown = findings.across(made, "1", "2")
+    assert list(shown.index) == ["edges: above −0.50?", "loss: below 0?"] and list(shown) == ["a", "b"]
+    assert shown.loc["loss: below 0?", "a"] == "" and shown.loc["loss: below 0?", "b"] == "2.00: open"
+    assert shown.loc["edges: above −0.50?", "a"].startswith("2.00 [−0.48, 4.48] nats: ")

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.spatial.distance import pdist
 
-from vaebook.experiments.pictures import edge_energy, effective_dimensions, fine_detail, variety
-from vaebook.experiments.sizes import embed, keep_latents, separation
+from vaebook.experiments.pictures import edge_energy, variety
+from vaebook.experiments.sizes import embed, keep_latents, separation, without_idle
 from vaelib.config import ConfigError
 from vaelib.evaluation import encode, kl_per_dim, log_likelihood
 from vaelib.likelihoods import LikelihoodConfig
@@ -104,26 +104,29 @@ def test_keeping_all_latents_is_a_copy():
     assert not torch.equal(copy.decoder.outputs.bias, model.decoder.outputs.bias)
 
 
+def test_an_idle_latent_without_effect_gains_nothing_and_one_that_the_decoder_hears_gains_what_its_noise_costs():
+    model, x = new_model(hidden=()), 20 * images(500)  # so linear, and such images, that means move
+    for head in (model.encoder.mean, model.encoder.log_var):
+        head.weight.data[2] = head.bias.data[2] = 0
+    model.decoder.outputs.weight.data[:, 2] = 0
+    active, gain, error = without_idle(model, x)
+    assert active == 3 and abs(gain) < 5 * error
+    model.decoder.outputs.weight.data[:, 2] = 3  # pure noise in each logit
+    active, gain, error = without_idle(model, x)
+    assert active == 3 and gain > 1 and gain > 10 * error
+
+
+def test_without_idle_latents_there_is_nothing_to_drop():
+    active, gain, error = without_idle(new_model(hidden=()), 20 * images(50))
+    assert active == 4 and np.isnan([gain, error]).all()
+
+
 # ------------------------------------------------------------------------------------------------------- appearance
-
-
-def wave(cycles, size=16, phase=0.3):
-    """A picture of one spatial frequency along its rows."""
-    return np.tile(0.5 + 0.5 * np.cos(2 * np.pi * cycles * np.arange(size) / size + phase), (size, 1)).reshape(1, -1)
 
 
 def test_variety_is_the_mean_squared_distance_of_two_pictures():
     pictures = np.random.default_rng(0).random((30, 7))
     assert variety(pictures) == pytest.approx(pdist(pictures, "sqeuclidean").mean())
-
-
-@pytest.mark.parametrize("directions", [1, 3, 6])
-@pytest.mark.parametrize("count", [12, 60])
-def test_effective_dimensions_counts_directions_of_equal_variance(directions, count):
-    pictures = np.zeros((count, 24))
-    for i in range(count):
-        pictures[i, i % directions] = 1 if (i // directions) % 2 else -1
-    assert effective_dimensions(pictures) == pytest.approx(directions)
 
 
 def test_edge_energy_of_a_checkerboard_and_of_stripes():
@@ -134,31 +137,20 @@ def test_edge_energy_of_a_checkerboard_and_of_stripes():
 
 def test_sharpness_ignores_contrast_and_is_nothing_for_one_grey():
     pictures = np.random.default_rng(0).random((3, 30))
-    for measure in (edge_energy, fine_detail):
-        np.testing.assert_allclose(measure(0.2 + 0.1 * pictures, (5, 6)), measure(pictures, (5, 6)))
-        np.testing.assert_array_equal(measure(np.full((2, 30), 0.7), (5, 6)), [0, 0])
-
-
-def test_fine_detail_splits_at_its_frequency():
-    assert fine_detail(wave(3), (16, 16)) == pytest.approx([0], abs=1e-12)
-    assert fine_detail(wave(5), (16, 16)) == pytest.approx([1])
-    assert fine_detail(wave(3), (16, 16), above=0.1) == pytest.approx([1])
-    mixed = wave(3) + 2 * wave(5)
-    assert fine_detail(mixed, (16, 16)) == pytest.approx([4 / 5])
+    np.testing.assert_allclose(edge_energy(0.2 + 0.1 * pictures, (5, 6)), edge_energy(pictures, (5, 6)))
+    np.testing.assert_array_equal(edge_energy(np.full((2, 30), 0.7), (5, 6)), [0, 0])
 
 
 def test_a_picture_whose_colours_are_one_grey_is_as_sharp_as_that_grey():
     grey = np.random.default_rng(0).random((5, 20, 12))
     colour = np.repeat(grey[..., None], 3, axis=-1).reshape(5, -1)
-    for measure in (edge_energy, fine_detail):
-        np.testing.assert_allclose(measure(colour, (20, 12, 3)), measure(grey.reshape(5, -1), (20, 12)))
+    np.testing.assert_allclose(edge_energy(colour, (20, 12, 3)), edge_energy(grey.reshape(5, -1), (20, 12)))
 
 
-def test_blur_lowers_both_measures_of_sharpness():
+def test_blur_lowers_sharpness():
     sharp = np.random.default_rng(0).random((5, 20, 20))
     blurred = (sharp + np.roll(sharp, 1, 1) + np.roll(sharp, 1, 2)).reshape(5, -1) / 3
-    for measure in (edge_energy, fine_detail):
-        assert (measure(blurred, (20, 20)) < 0.8 * measure(sharp.reshape(5, -1), (20, 20))).all()
+    assert (edge_energy(blurred, (20, 20)) < 0.8 * edge_energy(sharp.reshape(5, -1), (20, 20))).all()
 
 
 # ----------------------------------------------------------------------------------------------------------- errors
@@ -189,10 +181,8 @@ def with_another_prior():
         (lambda: keep_latents(new_model(), [False] * 4), ValueError, "one or more True"),
         (lambda: keep_latents(with_another_prior(), [True] * 4), ValueError, "from the prior Other: only from N"),
         (lambda: variety(np.zeros((1, 4))), ValueError, "2 or more rows"),
-        (lambda: effective_dimensions(np.zeros(4)), ValueError, "2 or more rows"),
-        (lambda: effective_dimensions(np.zeros((3, 4))), ValueError, "all the same"),
         (lambda: edge_energy(np.zeros((3, 4)), (2, 3)), ValueError, "rows of 2 x 3 pixels"),
-        (lambda: fine_detail(np.zeros(4), (2, 2)), ValueError, "rows of pixels"),
+        (lambda: edge_energy(np.zeros(4), (2, 2)), ValueError, "rows of pixels"),
     ],
 )
 def test_wrong_input_raises_one_clear_line(call, error, message):

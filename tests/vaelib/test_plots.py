@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
+from scipy.spatial.distance import pdist
 from scipy.stats import norm
 
 from vaelib import plots
@@ -242,13 +243,22 @@ def test_loss_curves_compares_two_recipes_on_the_same_axes():
     assert ax.lines[0].get_color() != ax.lines[2].get_color()
 
 
-def test_scatter_latents_keeps_the_points_and_names_each_class_at_its_median():
-    z, labels = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 3
+def test_scatter_latents_keeps_the_points_and_names_each_class_where_it_is_dense():
+    draws = np.random.default_rng(0)
+    island, other = draws.normal(size=(40, 2)), np.add(draws.normal(size=(20, 2)), [30, 0])
+    z, labels = np.concatenate([island, other, np.add(draws.normal(size=(60, 2)), [15, 0])]), np.repeat([4, 7], 60)
     ax = plots.scatter_latents(z, labels)
     np.testing.assert_allclose(ax.collections[0].get_offsets(), z)
-    for text, name in zip(ax.texts, range(3), strict=True):
-        assert text.get_text() == str(name)
-        np.testing.assert_allclose(text.get_position(), np.median(z[labels == name], axis=0))
+    assert [text.get_text() for text in ax.texts] == ["4", "7"]
+    (x4, _), (x7, _) = (text.get_position() for text in ax.texts)
+    assert abs(x4) < 3 and abs(x7 - 15) < 3  # the median of class 4 would lie nearer to its gap
+
+
+def test_names_of_classes_in_one_place_stand_apart():
+    z = np.random.default_rng(0).normal(size=(300, 2))
+    ax = plots.scatter_latents(z, np.arange(300) % 3)
+    places = np.array([text.get_position() for text in ax.texts])
+    assert pdist(places).min() >= np.ptp(z, axis=0).max() / 10
 
 
 def test_scatter_latents_of_a_quantity_has_a_colour_bar():

@@ -21,8 +21,8 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 __all__ = [
-    *("Covered", "Nearest", "Proportion", "best_match", "copying", "coverage", "edge_energy", "effective_dimensions"),
-    *("fine_detail", "gif", "largest_step", "nearest", "nearest_in_film", "proportion", "sharpness", "variety", "walk"),
+    *("Covered", "Nearest", "Proportion", "best_match", "copying", "coverage", "edge_energy"),
+    *("gif", "largest_step", "nearest", "nearest_in_film", "proportion", "sharpness", "variety", "walk"),
 ]
 
 Rows = NDArray[np.float64]
@@ -40,23 +40,6 @@ def variety(pictures: ArrayLike) -> float:
     return float(2 * _rows(pictures, least=2).var(axis=0, ddof=1).sum())
 
 
-def effective_dimensions(pictures: ArrayLike) -> float:
-    """In how many directions pictures (N, D) differ: (sum l)^2 / sum l^2 over the eigenvalues l of their covariance.
-
-    It is n where n directions share the variance equally, and 1 where one has it all (the "participation ratio").
-
-    Raises:
-        ValueError: for fewer than two pictures, or for pictures that are all the same.
-    """
-    rows = _rows(pictures, least=2)
-    rows = rows - rows.mean(axis=0)
-    gram = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows  # the same eigenvalues but for zeros
-    squares = np.square(gram).sum()
-    if not squares:
-        raise ValueError("the pictures are all the same: they differ in no direction")
-    return float(np.trace(gram) ** 2 / squares)
-
-
 def edge_energy(pictures: ArrayLike, shape: Shape) -> Rows:
     """How steep a picture is for its contrast: (N, D) -> (N,).
 
@@ -72,18 +55,6 @@ def edge_energy(pictures: ArrayLike, shape: Shape) -> Rows:
 def sharpness(made: ArrayLike, real: ArrayLike, shape: Shape) -> float:
     """The mean `edge_energy` of pictures (N, D), as a share of that of real ones."""
     return float(edge_energy(made, shape).mean() / edge_energy(real, shape).mean())
-
-
-def fine_detail(pictures: ArrayLike, shape: Shape, above: float = 0.25) -> Rows:
-    """The share of a picture's power at spatial frequencies over `above` cycles per pixel: (N, D) -> (N,).
-
-    The mean grey is left out; the highest frequency along a row or a column is 0.5. A picture of one grey has 0.
-    """
-    images = _images(pictures, shape)
-    power = np.square(np.abs(np.fft.fft2(images - images.mean((1, 2), keepdims=True), axes=(1, 2))))
-    frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1]))
-    every = tuple(range(1, images.ndim))
-    return _ratio(power[:, frequency > above].sum(every[:-1]), power.sum(every))
 
 
 class Nearest(NamedTuple):

@@ -16,10 +16,16 @@ from vaelib.likelihoods import LikelihoodConfig
 from vaelib.runs import Run, RunConfig
 from vaelib.sweeps import train_all
 
-__all__ = ["RECIPES", "Recipe", "digits_recipe", "faces_recipe", "metric", "seeds_of", "train_groups"]
+__all__ = ["GIVEN", "RECIPES", "Recipe", "digits_recipe", "faces_recipe", "metric", "seeds_of", "train_groups"]
 
 Recipe = Literal["report", "kingma-welling", "modern"]
 RECIPES: tuple[Recipe, ...] = get_args(Recipe)
+GIVEN: dict[Recipe, str] = {
+    "report": "report's recipe",
+    "kingma-welling": "Kingma and Welling's recipe",
+    "modern": "modern recipe",
+}
+"""What a finding calls them."""
 
 Settings = dict[Recipe, dict[str, Any]]
 

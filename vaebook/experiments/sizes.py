@@ -6,12 +6,14 @@ Codes are the posterior means of `vaelib.evaluation.encode`, as rows (N, Z).
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import permutations
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
@@ -19,24 +21,29 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 
-from vaebook.experiments.pictures import coverage, edge_energy, effective_dimensions, fine_detail, variety
-from vaebook.experiments.recipes import RECIPES, metric, seeds_of
+from vaebook.experiments.findings import Finding, Side, difference
+from vaebook.experiments.pictures import coverage, edge_energy, variety
+from vaebook.experiments.recipes import GIVEN, RECIPES, metric, seeds_of
 from vaelib.config import pick
-from vaelib.data import DataConfig
-from vaelib.models import VAE
+from vaelib.data import DataConfig, prepare
+from vaelib.evaluation import active_units, summary
+from vaelib.models import VAE, new_model
+from vaelib.objectives import elbo
 from vaelib.priors import StandardNormal
 from vaelib.runs import Run, RunConfig
 
 __all__ = [
-    *("Convergence", "Separation", "appearance_table", "by_size", "embed", "keep_latents", "planned", "separation"),
-    *("share_in_order", "three_kinds", "to_converge"),
+    *("Convergence", "Separation", "appearance_table", "by_size", "compared", "embed", "error_left", "holm"),
+    *("keep_latents", "looks", "overfitting", "planned", "rank_correlations", "separation", "share_in_order"),
+    *("three_kinds", "to_converge", "untrained_bound", "without_idle"),
 ]
 
 Sweep = Mapping[tuple[str, int], Sequence[Run]]
 """(recipe, number of latents) -> the runs of that pair, one for each seed."""
 
-RELATIVE = ("variety", "directions", "edges", "fine detail")  # to real pictures
+RELATIVE = ("variety", "edges")  # to real pictures
 FOLDS = 5
+MOST_RANKED = 8  # all orders of so many are looked at
 
 
 class Convergence(NamedTuple):
@@ -92,13 +99,86 @@ def share_in_order(runs: Sweep, recipe: str, column: str, low: int, high: int) -
     return float((np.diff(values, axis=0) > 0).mean())
 
 
-def to_converge(run: Run, share: float = 0.95) -> Convergence:
-    """When the test bound had made `share` of all that it ever gains after the first epoch."""
+def untrained_bound(config: RunConfig) -> float:
+    """The test bound of a run's model before its first step, in nats per image: where its training began."""
+    prepared = prepare(config.data)
+    model = new_model(config.model, prepared.data.shape, config.seed)
+    model.start(torch.from_numpy(prepared.train))
+    return summary(model, torch.from_numpy(prepared.test))["elbo"]
+
+
+def to_converge(run: Run, untrained: float, share: float = 0.95) -> Convergence:
+    """When the test bound had made `share` of all that the run gains on that of the `untrained` model, in whole epochs.
+
+    What it gains is counted up to its best epoch.
+    """
     bound = run.history["test_elbo"]
-    goal = bound.iloc[0] + share * (bound.max() - bound.iloc[0])
-    row = run.history[bound >= goal].iloc[0]
+    row = run.history[bound >= untrained + share * (bound.max() - untrained)].iloc[0]
     seen = row["samples_seen"]
     return Convergence(int(row["epoch"]), int(seen), seen / run.config.training.batch_size)
+
+
+def error_left(run: Run) -> float:
+    """The squared error on test images as a share of that of guessing, which answers their average whatever it sees."""
+    x = prepare(run.config.data).test
+    return run.metrics["test"]["squared_error"] / float(np.square(x - x.mean(axis=0)).sum(axis=1).mean())
+
+
+def rank_correlations(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tuple[list[float], float]:
+    """Spearman's correlation of each pair, and the chance that their mean is as far from 0, or farther, by luck.
+
+    Luck is each pair's second part in any order, independently of the others: exact, over all orders.
+
+    Raises:
+        ValueError: lengths that differ, fewer than three values, more than `MOST_RANKED`, or values that are all alike.
+    """
+    found, sums, shares = [], np.zeros(1), np.ones(1)
+    for values, others in pairs:
+        if len(values) != len(others) or not 3 <= len(values) <= MOST_RANKED:
+            sizes = f"{len(values)} and {len(others)} values"
+            raise ValueError(f"{sizes}: expected as many of both, from 3 to {MOST_RANKED}")
+        ranks = np.stack([rankdata(values), rankdata(others)])
+        ranks = ranks - ranks.mean(axis=1, keepdims=True)
+        lengths = np.linalg.norm(ranks, axis=1)
+        if not lengths.all():
+            raise ValueError("the values are all alike: they have no order")
+        found.append(float(ranks[0] @ ranks[1] / lengths.prod()))
+        every = np.array(list(permutations(ranks[1]))) @ ranks[0] / lengths.prod()
+        steps, counts = np.unique(every.round(9), return_counts=True)
+        sums, which = np.unique(np.add.outer(sums, steps).round(9), return_inverse=True)
+        shares = np.bincount(which.ravel(), np.outer(shares, counts / counts.sum()).ravel())
+    return found, float(shares[np.abs(sums) >= abs(sum(found)) - 1e-6].sum())
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """Chances of several tests, raised so that they may be judged together (Holm 1979)."""
+    order = np.argsort(chances)
+    raised = np.asarray(chances, float)[order] * np.arange(len(chances), 0, -1)
+    together = np.empty(len(chances))
+    together[order] = np.maximum.accumulate(raised).clip(max=1.0)
+    return together.tolist()
+
+
+def compared(
+    claim: str,
+    test: str,
+    values: Callable[[str], Mapping[int, Sequence[float]]],
+    many: int,
+    few: int,
+    side: Side,
+    border: float = 0.0,
+    unit: str = "",
+) -> list[Finding]:
+    """By each recipe, a figure of `many` latents minus that of `few`; `values(recipe)` holds one for each seed."""
+    test = f"{test}, {many} − {few} latents"
+    pairs = {given: (values(recipe)[many], values(recipe)[few]) for recipe, given in GIVEN.items()}
+    return [difference(claim, test, *pair, side, border, unit, given) for given, pair in pairs.items()]
+
+
+def overfitting(runs: Sweep, recipe: str) -> dict[int, list[float]]:
+    """Number of latents -> how much better the bound is on training images than on test images, nats, for each seed."""
+    train, test = (by_size(runs, recipe, "elbo", part) for part in ("train", "test"))
+    return {size: [a - b for a, b in zip(train[size], test[size], strict=True)] for size in test}
 
 
 @torch.no_grad()
@@ -125,9 +205,8 @@ def appearance_table(
     "reconstructions" and "codes" are of the images `coded` (M, D), and there are M samples; None: of x itself. But then
     an image may be covered by its own reconstruction, so that coverage asks no more than that this lies near.
 
-    Columns "variety", "directions", "edges" and "fine detail" are relative to x, "coverage" is that of x. A `reader`, a
-    fitted classifier with `predict_proba`, adds "legibility", its mean confidence, and "classes", the exponential of
-    the entropy of its mean vote.
+    Columns "variety" and "edges" are relative to x, "coverage" is that of x. A `reader`, a fitted classifier with
+    `predict_proba`, adds "legibility", its mean confidence.
     """
     real, rows = x.numpy(), []
     ours = _appearance(real, shape)
@@ -137,9 +216,20 @@ def appearance_table(
                 theirs = _appearance(made.numpy(), shape)
                 row = {name: theirs[name] / ours[name] for name in RELATIVE}
                 row["coverage"] = coverage(real, made.numpy()).covered.mean()
-                row |= {} if reader is None else _readings(reader.predict_proba(made.numpy()))
+                if reader is not None:
+                    row["legibility"] = reader.predict_proba(made.numpy()).max(axis=1).mean()
                 rows.append({"recipe": recipe, "latents": size, "seed": run.config.seed, "kind": kind, **row})
     return pd.DataFrame(rows)
+
+
+def looks(table: pd.DataFrame, measure: str) -> Callable[[str, str], dict[int, list[float]]]:
+    """Of an `appearance_table`: (recipe, kind of picture) -> number of latents -> that measure, for each seed."""
+
+    def values(recipe: str, kind: str) -> dict[int, list[float]]:
+        rows = table[(table["recipe"] == recipe) & (table["kind"] == kind)]
+        return {int(size): list(group) for size, group in rows.groupby("latents")[measure]}
+
+    return values
 
 
 class Separation(NamedTuple):
@@ -213,13 +303,26 @@ def keep_latents(model: VAE, keep: Any) -> VAE:
     return small.eval()
 
 
+@torch.no_grad()
+def without_idle(model: VAE, x: Tensor, draws: int = 5) -> tuple[int, float, float]:
+    """How many latents are active, and what the bound on x (N, D) gains without the others: its mean and its error.
+
+    Both are not a number where no latent is idle, or all are.
+    """
+    keep = active_units(model, x)
+    if keep.all() or not keep.any():
+        return int(keep.sum()), float("nan"), float("nan")
+    bounds = []
+    for judged in (keep_latents(model, keep), model):
+        generator = torch.Generator().manual_seed(0)
+        parts = [elbo(judged, batch, samples=draws, generator=generator).elbo for batch in x.split(500)]
+        bounds.append(torch.cat(parts))
+    gain = bounds[0] - bounds[1]
+    return int(keep.sum()), gain.mean().item(), gain.std().item() / len(gain) ** 0.5
+
+
 def _appearance(pictures: NDArray[Any], shape: tuple[int, ...]) -> dict[str, float]:
-    return {
-        "variety": variety(pictures),
-        "directions": effective_dimensions(pictures),
-        "edges": edge_energy(pictures, shape).mean(),
-        "fine detail": fine_detail(pictures, shape).mean(),
-    }
+    return {"variety": variety(pictures), "edges": edge_energy(pictures, shape).mean()}
 
 
 def _finite_rows(points: ArrayLike) -> NDArray[np.float64]:
@@ -227,10 +330,3 @@ def _finite_rows(points: ArrayLike) -> NDArray[np.float64]:
     if rows.ndim != 2 or not rows.size or not np.isfinite(rows).all():
         raise ValueError(f"points must be (N, Z) finite numbers, with something in them, not {rows.shape}")
     return rows
-
-
-def _readings(votes: NDArray[Any]) -> dict[str, float]:
-    """From the votes (N, classes) of a classifier."""
-    mean = votes.mean(axis=0)
-    entropy = -(mean[mean > 0] * np.log(mean[mean > 0])).sum()
-    return {"legibility": votes.max(axis=1).mean(), "classes": float(np.exp(entropy))}
