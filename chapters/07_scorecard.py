@@ -18,7 +18,7 @@
 # (chapter-scorecard)=
 # # The scorecard
 #
-# Which claims of the report hold {cite:p}`report2025`? Here are its sixteen headline claims in its own words, and four
+# Which claims of the report hold {cite:p}`report2025`? Here are seventeen of its claims in its own words, and four
 # of {cite:t}`kingma2014`. Each has a verdict, and a figure shows how clear it is. Much of what the report saw on the
 # film is there. The causes are mostly others: the prior, and a loss that the report does not give.
 #
