@@ -111,7 +111,8 @@ def train_group(
 
 def _members(configs: Sequence[RunConfig], prepared: Prepared, train: Tensor | None = None) -> list[Member]:
     models = [new_model(config.model, prepared.data.shape, config.seed) for config in configs]
-    for model in models if train is not None else ():
-        model.start(train)
+    if train is not None:
+        for model in models:
+            model.start(train)
     binarise = configs[0].data.pixels == "dynamic"
     return [Member(m, c.objective, c.training, c.seed, binarise) for m, c in zip(models, configs, strict=True)]
