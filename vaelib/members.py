@@ -123,9 +123,8 @@ def fit_members(
     if checkpoint and (saved := checkpoint.load()):
         _restore(members, *saved)
     steps = math.ceil(len(train) / members[0].session.config.batch_size)
-    total, done = (
-        max(map(count, members)) for count in (lambda m: m.session.config.epochs, lambda m: len(m.session.rows))
-    )
+    total = max(member.session.config.epochs for member in members)
+    done = max(len(member.session.rows) for member in members)
     active: list[Member] = []
     with bar(total=total * steps, initial=done * steps, unit="step", bar_format=BAR, show=progress) as shown:
         while left := [member for member in members if not member.over]:
@@ -211,26 +210,24 @@ class _Stack:
         self.first, self.call = members[0], _Call(models[0])
         self.generators, device = [member.generator for member in members], members[0].generator.device
         self.any_generator, self.index = torch.Generator(device), torch.arange(len(members), device=device)
-        self.numbers = {
-            name: torch.tensor(
-                [getattr(member.objective, name) for member in members], dtype=torch.float32, device=device
-            )
+        own = {
+            name: [getattr(m.objective, name) for m in members]
             for name in NUMBERS
-            if hasattr(members[0].objective, name)
+            if hasattr(self.first.objective, name)
         }
+        self.numbers = {name: torch.tensor(values, dtype=torch.float32, device=device) for name, values in own.items()}
 
     def figures(self, x: Tensor, epoch: float) -> dict[str, Tensor]:
         """What the members' losses return of batches x (M, B, D): "loss" and others, (M, B) or (M,) each."""
         model, objective, binarise = self.first.model, self.first.objective, self.first.binarise
 
-        def of_one(state: Any, numbers: Any, x: Tensor, member: Tensor) -> dict[str, Tensor]:
+        def of_one(weights: Any, buffers: Any, numbers: Any, x: Tensor, member: Tensor) -> dict[str, Tensor]:
+            state = dict(zip(self.names, (*map(_turned, weights), *buffers), strict=True))
             ((_, loss),) = model.losses(objective.model_copy(update=numbers), binarise=binarise)
             with _Draws(self.any_generator, self.generators, member):
                 return dict(functional_call(self.call, state, (loss, x, epoch, self.any_generator)))
 
-        weights = [_turned(stack, of=stack.dim() - 1) for stack in self.weights]
-        state = dict(zip(self.names, (*weights, *self.buffers), strict=True))
-        return vmap(of_one)(state, self.numbers, x, self.index)
+        return vmap(of_one)(self.weights, self.buffers, self.numbers, x, self.index)
 
     def backward(self, loss: Tensor) -> None:
         """Gives each model's parameters the gradient of its loss (M,)."""
@@ -251,10 +248,9 @@ def _stacked(members: Sequence[Sequence[Tensor]]) -> list[Tensor]:
     return stacks
 
 
-def _turned(weight: Tensor, of: int | None = None) -> Tensor:
-    """A weight as it lies in memory, or back: matrices (out, in) as (in, out), by which stacks of them are multiplied
-    faster; of stacks, `of` is the number of dimensions of a weight."""
-    return weight.mT if (weight.dim() if of is None else of) > 1 else weight
+def _turned(weight: Tensor) -> Tensor:
+    """A weight as it lies in memory, or back: (out, in) <-> (in, out). Stacks are multiplied faster so."""
+    return weight.mT if weight.dim() > 1 else weight
 
 
 class _Call(nn.Module):
