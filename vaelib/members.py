@@ -149,7 +149,7 @@ def refusal(new: Callable[[], Sequence[Member]], x: Tensor) -> str | None:
     """
     try:
         alone, joint = new(), new()
-        stack = _Stack(joint)
+        stack, x = _Stack(joint), x.to(joint[0].generator.device)
         figures = stack.figures(x.expand(len(joint), *x.shape), 0.5)
         stack.backward(figures["loss"].reshape(len(joint), -1).mean(1))
         for index, (one, twin) in enumerate(zip(alone, joint, strict=True)):
