@@ -91,7 +91,7 @@ def train_group(
         missing = [path for path in paths if not store.holds(path, set_aside=True)]
         if missing:
             prepared = prepare(configs[0].data)
-            parts = [parts_of(config, prepared) for config in configs][0]  # one data set; patience is looked at in each
+            parts, *_ = (parts_of(config, prepared) for config in configs)  # of one data set; each sees to its patience
             members = _members(configs, prepared, parts["train"])
             held_out = {name: x for name, x in parts.items() if name != "train"}
             fit_members(members, parts["train"], held_out=held_out, checkpoint=checkpoint, progress=progress)
