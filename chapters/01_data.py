@@ -89,9 +89,7 @@ images, film = load(dataset), load(faces)
 pd.DataFrame(
     {
         "pictures": [len(images), len(film)],
-        "height x width": [
-            f"{h} x {w}" for h, w, *_ in (images.shape, film.shape)
-        ],
+        "height x width": [f"{h} x {w}" for h, w, *_ in (images.shape, film.shape)],
         "type of a pixel": [images.images.dtype, film.images.dtype],
         "megabytes": [round(d.images.nbytes / 1e6, 1) for d in (images, film)],
     },

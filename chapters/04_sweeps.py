@@ -217,9 +217,7 @@ def ends(runs, shown, recipes=RECIPES):
             for part, style in STYLES.items():
                 values = by_size(runs, recipe, name, part, sign)
                 label = recipe if part == "test" else None
-                figures.against_latents(
-                    values, ax, label, colours[recipe], style
-                )
+                figures.against_latents(values, ax, label, colours[recipe], style)
         ax.set_title(title)
     legend(figure, axes[0], STYLES)
     return axes
@@ -805,9 +803,7 @@ def draw_measures(table, names, rows, kinds=KINDS):
             for kind, style in kinds.items():
                 values = measured(table, recipe, kind, name)
                 label = recipe if style == "-" else None
-                figures.against_latents(
-                    values, ax, label, colours[recipe], style
-                )
+                figures.against_latents(values, ax, label, colours[recipe], style)
         ax.set_title(name)
         if name in ("variety", "directions", "edges", "fine detail"):
             ax.axhline(1, color=plots.INK, linewidth=0.8, linestyle=":")
@@ -995,9 +991,7 @@ for runs, whole, x in ((longer, images, test_x), (frey, film, film_x)):
         error = metric(group, "squared_error")
         rows[f"{recipe}, {whole.name}"] = {
             "epochs": mean_and_range(epochs, 0),
-            "images seen (thousand)": mean_and_range(
-                [n / 1e3 for n in seen], 0
-            ),
+            "images seen (thousand)": mean_and_range([n / 1e3 for n in seen], 0),
             "steps": mean_and_range(steps, 0),
             "−ELBO": mean_and_range([-v for v in metric(group, "elbo")], 1),
             "−reconstruction": mean_and_range(

@@ -517,9 +517,7 @@ def halves(runs):
         "squared error": mean_and_range(metric(runs, "squared_error")),
         "of it, offset": mean_and_range(list(map(offset, runs))),
         "squared error, z drawn": mean_and_range(drawn),
-        "sharpness": mean_and_range(
-            [sharpness(m, test, film.shape) for m in made]
-        ),
+        "sharpness": mean_and_range([sharpness(m, test, film.shape) for m in made]),
         "pixels outside [0, 1]": f"{np.mean(outside):.2%}",
         "signal / noise at start": mean_and_range(first),
         "jitter (nats)": mean_and_range(list(map(jitter, runs))),
@@ -666,10 +664,7 @@ remedies = results(treated, ["remedy", "seed"])
 shown = {"directions": 0, "active units": 0, "KL": 2}
 shown |= {"squared error": 2, "bits/dim": 2}
 table = {
-    name: {
-        c: mean_and_range(rows[c].tolist(), digits)
-        for c, digits in shown.items()
-    }
+    name: {c: mean_and_range(rows[c].tolist(), digits) for c, digits in shown.items()}
     for name, rows in remedies.groupby("remedy", sort=False)
 }
 table["Bernoulli pixels"]["bits/dim"] = ""  # no likelihood of grey pixels
@@ -798,13 +793,9 @@ def compared(runs):
     return {
         "−ELBO (bits/dim)": mean_and_range(metric(runs, "bits_per_dim")),
         "squared error": mean_and_range(metric(runs, "squared_error")),
-        "sharpness, rebuilt": mean_and_range(
-            [sharpness(m, test, film.shape) for m in made]
-        ),
+        "sharpness, rebuilt": mean_and_range([sharpness(m, test, film.shape) for m in made]),
         "KL (nats)": mean_and_range(metric(runs, "kl"), 1),
-        "sigma, mean": mean_and_range(
-            [sigma_of(r).mean().item() for r in runs], 3
-        ),
+        "sigma, mean": mean_and_range([sigma_of(r).mean().item() for r in runs], 3),
     }
 
 
@@ -1004,9 +995,7 @@ per_cent = {
     name: [100 * tongues(run.model) for run in runs]
     for name, runs in found.items()
 }
-shares_out = {
-    name: mean_and_range(shares, 1) for name, shares in per_cent.items()
-}
+shares_out = {name: mean_and_range(shares, 1) for name, shares in per_cent.items()}
 truth = tongue_shown[film.split("random").test]
 said = nearest_shows(test)
 in_film = f"{100 * tongue_shown.mean():.1f} %"

@@ -585,7 +585,9 @@ from vaelib.models import ObjectiveConfig
 from vaelib.priors import VampConfig
 
 base = modern(largest)
-vamp_model = base.model.replace(prior=VampConfig(pseudo_inputs=100))
+vamp_model = base.model.replace(
+    prior=VampConfig(pseudo_inputs=100)
+)
 by_sampling = ObjectiveConfig(kl="monte-carlo")
 vamp = base.replace(model=vamp_model, objective=by_sampling)
 vamps = train_groups({"VampPrior": seeds_of(vamp, few)})["VampPrior"]
@@ -800,12 +802,11 @@ judgement_table(
 
 # %% tags=["hide-input"]
 late, late_asked = (
-    judged(timed[largest], repair) for repair in ("mixture", "reconstructions")
+    judged(timed[largest], repair)
+    for repair in ("mixture", "reconstructions")
 )
 earlier = film.split("time")
-seen_share = proportion(
-    shown[np.concatenate([earlier.train, earlier.validation])]
-)
+seen_share = proportion(shown[np.concatenate([earlier.train, earlier.validation])])
 Markdown(
     "Of the frames of this split that the model or the mixture has seen "
     f"{100 * seen_share.value:.1f} % show the tongue (95 % interval "

@@ -463,7 +463,9 @@ report["15"] = [
     at_least("silhouette in the picture", silhouettes, 0.25),
     at_least("silhouette in the 20 latents", in_space, 0.25),
     above(
-        f"{votes}, codes above raw pixels", accuracies, plain_pixels.accuracy
+        f"{votes}, codes above raw pixels",
+        accuracies,
+        plain_pixels.accuracy,
     ),
 ]
 
@@ -516,7 +518,8 @@ others = train_groups(
     {
         "report": seeds_of(plain, film_seeds),
         "report, sigma learned": seeds_of(
-            faces_recipe("report", likelihood=started, **base), film_seeds
+            faces_recipe("report", likelihood=started, **base),
+            film_seeds,
         ),
     }
 )
@@ -1135,7 +1138,10 @@ def one_layer_run(start, step, epochs, split):
         ),
         objective=ObjectiveConfig(warmup_epochs=epochs / 10),
         training=TrainingConfig(
-            learning_rate=step, schedule="cosine", batch_size=100, epochs=epochs
+            learning_rate=step,
+            schedule="cosine",
+            batch_size=100,
+            epochs=epochs,
         ),
     )
 
