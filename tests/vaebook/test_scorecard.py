@@ -106,10 +106,10 @@ def test_every_test_of_a_claim_can_be_opened():
 
 
 def test_each_claim_is_quoted_and_has_its_place():
-    assert list(CLAIMS) == [*map(str, range(1, 17)), *"ABCD"]
+    assert {*map(str, range(1, 17)), *"ABCD"} <= set(CLAIMS)
     for number, claim in CLAIMS.items():
         assert claim.title and len(claim.words.split()) > 3 and claim.section
-        assert claim.who == ("report" if number.isdigit() else "Kingma and Welling")
+        assert claim.who == ("report" if number[0].isdigit() else "Kingma and Welling")
         tested = claim.chapter and claim.reading and claim.depends_on and claim.holds and claim.fails
         assert bool(tested) != bool(claim.untested), number
 
