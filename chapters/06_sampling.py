@@ -325,7 +325,7 @@ table("reconstructions", figures=asked)
 #
 # The report's recipe is another case. Even its reconstructions show no tongue and cover few frames, so its decoder
 # has not learned the film. Neither its kind nor the data can be the reason, as both are those of the modern recipe.
-# The two differ in training and width. With the report's small and shrinking steps (Adagrad from 0.001), 300 epochs
+# The recipes differ in layers and training. With the report's small and shrinking steps (Adagrad from 0.001), 300 epochs
 # do not lead far ({doc}`03_training`).
 #
 # ## Then who is?
@@ -535,7 +535,7 @@ plt.show()
 # These are the two priors from inside, in the two directions in which the codes vary most:
 
 
-# %% mystnb={"figure": {"name": "fig-sampling-film", "caption": "The codes of all frames (dots, from dark to bright in time; tongue frames in rose), in the plane of its first two principal components; modern recipe, random split, seed 0. Grey crosses: draws from the prior N(0, I) (left) and from the mixture (right). The mixture draws where the film has been."}, "image": {"alt": "Two panels with the same dots in an arch. Left, grey crosses fill a round cloud, which the dots leave far on two sides; right, grey crosses lie where the dots are."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-sampling-film", "caption": "The codes of all frames (dots, from dark to bright in time; tongue frames in rose), in the plane of their first two principal components; modern recipe, random split, seed 0. Grey crosses: draws from the prior N(0, I) (left) and from the mixture (right). The mixture draws where the film has been."}, "image": {"alt": "Two panels with the same dots in an arch. Left, grey crosses fill a round cloud, which the dots leave far on two sides; right, grey crosses lie where the dots are."}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 2, figsize=(7, 3.5), sharex=True, sharey=True)
 codes = encode(run.model, torch.from_numpy(x))[0]
 centre = codes.mean(0)
