@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from vaelib.models import LatentVariableModel
 from vaelib.models.base import Objective
+from vaelib.progress import bar
 from vaelib.training import (
     BAR,
     Checkpoint,
@@ -26,7 +27,6 @@ from vaelib.training import (
     Session,
     TrainingConfig,
     averages,
-    bar,
     check_data,
     pick_device,
     shuffled,
