@@ -66,12 +66,7 @@ import pandas as pd
 import torch
 
 from vaebook import figures, page
-from vaebook.experiments.recipes import (
-    faces_recipe,
-    metric,
-    seeds_of,
-    train_groups,
-)
+from vaebook.experiments.recipes import metric, train_groups
 from vaebook.tables import mean_and_range
 from vaelib import plots
 from vaelib.config import amended
@@ -107,6 +102,8 @@ page.banner(images, film)
 # So we take the report's recipe with $\sigma = 1$, as {doc}`03_training` does, and beside it the same without the sigmoid.
 
 # %%
+from vaebook.experiments.recipes import faces_recipe, seeds_of
+
 by_chance = DataConfig(name=faces, split="random")
 with_z = {"latent_dim": latent_dim, "epochs": epochs or None}
 report = faces_recipe("report", by_chance, **with_z)
@@ -511,7 +508,6 @@ from vaelib.evaluation import expected_error
 
 
 def offset(run):
-    """The part of the squared error that the average reconstruction makes."""
     miss = run.model.reconstruct(test).mean(0) - test.mean(0)
     return miss.square().sum().item()
 
@@ -521,7 +517,6 @@ def sharp(run):
 
 
 def drawn_outside(run):
-    """The share of pixels below black or above white in samples."""
     drawn = run.model.sample(1000, torch.Generator().manual_seed(1))
     return ((drawn < 0) | (drawn > 1)).float().mean().item()
 
@@ -567,7 +562,6 @@ rays = rays / rays.norm(dim=1, keepdim=True)
 
 
 def distance(run):
-    """From the average frame, of what is decoded at each radius."""
     made = [run.model.mean_image(float(r) * rays) for r in radii]
     return [(m - average).square().sum(1).mean().item() for m in made]
 
@@ -620,8 +614,7 @@ from vaelib.diagnosis import diagnose
 diagnose(ill["without"][0], "the report's recipe, no sigmoid")
 
 # %% [markdown]
-# *Worth a latent* are the directions that linear theory would keep at the model's own $\sigma$ and $\beta$, and at fair ones. If
-# the first are far fewer, the price is too high.
+# *Worth a latent* are the directions that linear theory would keep at the model's own $\sigma$ and $\beta$, and at fair ones.
 #
 # ## What did we find?
 #
@@ -633,7 +626,6 @@ from vaebook.experiments.findings import difference, mean_of, save
 
 
 def without_the_sigmoid(groups, given):
-    """Claim 12: less KL and more error than with it."""
     pair = groups["without"], groups["with a sigmoid"]
     kl, error = ([metric(g, n) for g in pair] for n in ("kl", "squared_error"))
     less, more = (f"{n}, without the sigmoid − with" for n in ("KL", "error"))
@@ -668,10 +660,8 @@ save("05_collapse", [images, film], found)
 #
 # ## What to remember
 #
-# - A latent pays only if the data vary along its direction by more than $\beta\sigma^2$. Look at the {term}`spectrum` before you
-#   train.
-# - "Plain" squared error has chosen $\sigma$ for you. Its mean over pixels has chosen one that no direction of a small picture
-#   can pay.
+# - A latent pays only if the data vary along its direction by more than $\beta\sigma^2$. Look at the spectrum before you train.
+# - "Plain" squared error has chosen $\sigma$ for you. Its mean over pixels has chosen one that no direction here can pay.
 # - Have $\sigma$ learned, from a start and with a step that let it arrive, or set it to its closed form.
 # - A sigmoid keeps pixels in their range and lowers the error. It does not end a collapse.
 #
@@ -680,8 +670,7 @@ save("05_collapse", [images, film], found)
 # ```{exercise}
 # :label: ex-collapse-beta
 #
-# You want five latents, no more, from a model with a fixed $\sigma = 0.1$. Which $\beta$ do you choose? Check it on a
-# linear VAE.
+# You want five latents, no more, at a fixed $\sigma = 0.1$. Which $\beta$ do you choose? Check it on a linear VAE.
 # ```
 #
 # ```{solution-start} ex-collapse-beta
