@@ -296,16 +296,16 @@ explorers.playground()
 # ```{exercise}
 # :label: ex-collapse-playground
 #
-# Give the model 8 latents. Before you move sigma through 0.4, 0.5, 0.7 and 0.9, say how many directions it will use at each:
-# the chart of the data's variances has the line at $\beta\sigma^2$. What does a beta of 4 do to the answers?
+# Give the model 8 latents. Before you move sigma through 0.4, 0.5, 0.7 and 0.9, say how many directions it will use at each.
+# The chart of the data's variances has the line at $\beta\sigma^2$. What does a beta of 4 do to the answers?
 # ```
 #
 # ```{solution} ex-collapse-playground
 # :class: dropdown
 #
 # Count the dots above the line: the count falls as sigma grows, and the model follows it within a few hundred steps.
-# Only the product $\beta\sigma^2$ decides, so a beta of 4 does what a doubled sigma does: the answer at sigma 0.4 becomes
-# the one that you found near 0.8.
+# Only the product $\beta\sigma^2$ decides, so a beta of 4 does what a doubled sigma does. The answer at sigma 0.4 becomes the one
+# near 0.8.
 # ```
 #
 # Six models of the film, each trained in full at a sigma of its own, stand on a dial that you can turn.
@@ -401,10 +401,10 @@ figures.named_rows(rebuilt(remedies, frames), film.shape)
 plt.show()
 
 # %% [markdown]
-# None of the report's three remedies wakes this code, nor do they together: none of them is in {eq}`eq-collapse-price`. (Not all
-# of the KL of *less capacity* is a message, either: its posterior has few directions in use, and is merely not the prior.) A
-# warm-up is not in it: it changes the way, and at its end the price is the old one. Free bits make the latents carry what is free.
-# A small $\beta$, a learned or an optimal $\sigma$ and cross-entropy lower the price, and wake the code.
+# None of the report's three remedies wakes this code, nor do they together: none of them is in {eq}`eq-collapse-price`. (A KL
+# without directions in use is no message: the posterior is the same for all frames, and merely not the prior.) A warm-up is not
+# in it: at its end the price is the old one. Free bits make the latents carry what is free. A small $\beta$, a learned or an
+# optimal $\sigma$ and cross-entropy lower the price, and wake the code.
 #
 # ## Is it sigma, the sigmoid, the size or the latents?
 #
@@ -432,8 +432,8 @@ figures.main_effects(grid, list(FACTORS), "share explained", axes)
 plt.show()
 
 # %% [markdown]
-# How much does each factor explain? In a full factorial the variance of a result over all runs splits into parts: one for each
-# factor, one for each pair beyond that, one for three or more together (*higher interactions*), and one for the seeds.
+# How much does each factor explain? In a full factorial the variance over all runs splits into parts. Each factor has one, and
+# each pair beyond that; *higher interactions* are three or more factors together, and the rest is chance between seeds.
 
 # %%
 responses = ["log KL", "directions", "share explained"]
@@ -575,10 +575,9 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# Why is the origin so wrong? A collapsed posterior is the {term}`prior`. In training its draws of $z$ in 20 dimensions lie at a
-# distance of about $\sqrt{20}$ from the origin, and the decoder was hardly ever asked about the origin itself. Without the
-# sigmoid the weights that lead from $z$ to the picture have not died out. The decoder is right on average over the noise, and
-# wrong at its centre.
+# Why is the origin so wrong? A collapsed posterior is the {term}`prior`. Its draws of $z$ in 20 dimensions lie at a distance of
+# about $\sqrt{20}$ from the origin. About the origin itself the decoder was hardly ever asked. Without the sigmoid the weights
+# that lead from $z$ to the picture have not died out, so it is right on average over the noise, and wrong at its centre.
 #
 # And a $\sigma$ for each pixel? The report observed "increased blur when learning pixel variances" (section 3.2). Three small
 # models with a sigmoid differ in who says $\sigma$:
@@ -601,8 +600,8 @@ table(pixelwise).assign(**{"−ELBO (bits/dim)": bits})
 # Beside the one optimal $\sigma$, a $\sigma$ for each pixel has the better bound and the worse error. Part of the reason stands in
 # {eq}`eq-gaussian`: the squared error of a pixel is divided by $2 \sigma_i^2$. Where a pixel is hard to predict the decoder states a
 # large $\sigma_i$, and from then on errors there hardly cost anything. That is a fair bargain for a density and a bad one for a
-# picture. The one learned $\sigma$ is beaten by both: it is a single number that Adam moves by a small step at a time, and in so
-# few epochs it has not arrived.
+# picture. The one learned $\sigma$ is beaten by both. Adam moves that single number by a small step at a time, and in so few
+# epochs it has not arrived.
 #
 # ## What ails my model?
 #
