@@ -115,8 +115,10 @@ def every_combination(
     cells = {}
     for chosen in product(*(levels.items() for levels in factors.values())):
         changes = {name: value for _, change in chosen for name, value in change.items()}
+        levels = tuple(level for level, _ in chosen)
         for seed in range(seeds):
-            cells[(*(level for level, _ in chosen), seed)] = amended(ill, {**changes, "seed": seed})
+            key = (*levels, seed)
+            cells[key] = amended(ill, {**changes, "seed": seed})
     return cells
 
 
