@@ -134,7 +134,7 @@ pd.DataFrame(rows, columns, dtype=object).T.fillna("")
 
 # %% [markdown]
 # The columns of sizes count {term}`seeds <seed>`. Each claim of the report is quoted, and its test and border were fixed
-# before these runs were made; an earlier edition had seen shorter ones. A test gives an effect with its 95 % interval
+# before nearly all of these runs were made; an earlier edition had seen a few, and shorter ones. A test gives an effect with its 95 % interval
 # over seeds. Its answer is *yes* or *no* if the whole interval lies on one side of the border, else *open*. A lone seed
 # beside several is judged by their spread. Two lone seeds have no interval, and are always open.
 #
@@ -250,7 +250,7 @@ plt.show()
 # (sweeps-unused)=
 # ## What do superfluous latents do?
 #
-# **Trained well, they fall silent.** By the modern recipe most of 200 latents carry nothing.
+# **Trained well, they fall silent.** By the modern recipe most of 200 latents carry next to nothing.
 #
 # A latent is *active* if its posterior mean moves with the image: if its variance over images is more than 0.01
 # {cite:p}`burda2016`. An inactive one has $q(z_j \mid x) = \mathcal{N}(0, 1)$, or nearly, for every image. It costs no
