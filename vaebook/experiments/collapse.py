@@ -116,7 +116,8 @@ def every_combination(
     for chosen in product(*(levels.items() for levels in factors.values())):
         changes = {name: value for _, change in chosen for name, value in change.items()}
         for seed in range(seeds):
-            cells[(*(level for level, _ in chosen), seed)] = amended(ill, {**changes, "seed": seed})
+            key = (*(level for level, _ in chosen), seed)
+            cells[key] = amended(ill, {**changes, "seed": seed})
     return cells
 
 
