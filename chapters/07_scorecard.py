@@ -113,8 +113,8 @@ for chapter, numbers in scorecard.silent(CLAIMS, evidence).items():
 # (scorecard-table)=
 # ### The table
 #
-# The words are quoted; three dots stand for words left out. A verdict follows from the findings, and the sentence
-# beside it from the verdict.
+# The words are quoted; three dots stand for words left out. A verdict follows from the findings, and the sentence beside
+# it from the verdict. It also says how many tests are open. Where many are, the verdict rests on few.
 
 # %% tags=["hide-input"]
 Markdown(scorecard.summary(CLAIMS, evidence))
