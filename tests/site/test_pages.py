@@ -57,6 +57,12 @@ def test_the_colophon_has_the_bench_where_it_was_measured(tmp_path):
     lines = colophon.bench_table(tmp_path)
     assert lines[0].startswith("A processor, 2 cores, 23.5 GB of memory; Linux; torch 2.13.0 with 2 threads.")
     assert lines[-1] == "| small | vaelib | 40,712 | 832 |"
+    own = {"cpu": "Another", "threads": 1, "date": "2026-11-27T22:00:00+00:00"}
+    figures["members"] = {"machine": own, "steps": 160, "other_cores": 0.5, "ms": {"faces": {"1": 3.0, "8": 2.0}}}
+    (tmp_path / "assets" / "bench.json").write_text(json.dumps(figures))
+    said, *_, last = colophon.bench_table(tmp_path)[len(lines) + 1 :]
+    assert said.endswith("taken in turns on Another with 1 thread on 2026-11-27, while others worked on the machine:")
+    assert last == "| faces | 3.00 | 2.00 (1.50) |"
 
 
 def test_the_colophon_takes_what_the_bench_writes(tmp_path):

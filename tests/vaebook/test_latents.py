@@ -105,7 +105,8 @@ def test_keeping_all_latents_is_a_copy():
 
 
 def test_an_idle_latent_without_effect_gains_nothing_and_one_that_the_decoder_hears_gains_what_its_noise_costs():
-    model, x = new_model(hidden=()), 20 * images(500)  # so linear, and such images, that means move
+    model, x = new_model(hidden=()), images(500)
+    model.encoder.mean.weight.data *= 20  # so that means move with the image
     for head in (model.encoder.mean, model.encoder.log_var):
         head.weight.data[2] = head.bias.data[2] = 0
     model.decoder.outputs.weight.data[:, 2] = 0
@@ -117,7 +118,9 @@ def test_an_idle_latent_without_effect_gains_nothing_and_one_that_the_decoder_he
 
 
 def test_without_idle_latents_there_is_nothing_to_drop():
-    active, gain, error = without_idle(new_model(hidden=()), 20 * images(50))
+    model = new_model(hidden=())
+    model.encoder.mean.weight.data *= 20
+    active, gain, error = without_idle(model, images(50))
     assert active == 4 and np.isnan([gain, error]).all()
 
 

@@ -19,7 +19,6 @@ from vaebook.experiments.sampling import (
     Memo,
     bits_of_runs,
     fit_prior,
-    fit_seconds,
     judge,
     judge_runs,
     judgement_table,
@@ -292,14 +291,11 @@ def test_every_repair_of_a_run(run, monkeypatch):
         assert repaired(run, repair).prior.log_prob(codes).mean() > run.model.prior.log_prob(codes).mean()
     torch.testing.assert_close(z["mixture"].std(0), codes.std(0), rtol=0.15, atol=0.1)
     assert mixture_of(run).components in COMPONENTS
-    assert fit_seconds(run, "flow") > 0
 
 
 def test_an_unknown_repair_is_named(run):
     with pytest.raises(ConfigError, match="unknown repair 'mixtures': did you mean 'mixture'"):
         judged(run, "mixtures")
-    with pytest.raises(ConfigError, match="unknown fitted repair 'none': valid: flow, mixture"):
-        fit_seconds(run, "none")
 
 
 def test_repairs_need_validation_images(run, monkeypatch):

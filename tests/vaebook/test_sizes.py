@@ -69,8 +69,8 @@ def test_compared_is_one_difference_for_each_recipe():
 
 
 def test_guessing_leaves_all_of_the_error():
-    x = prepare(DIGITS).test
-    guess = run(squared_error=np.square(x - x.mean(axis=0)).sum(axis=1).mean())
+    parts = prepare(DIGITS)
+    guess = run(squared_error=np.square(parts.test - parts.train.mean(axis=0)).sum(axis=1).mean())
     guess.config.data = DIGITS
     assert error_left(guess) == pytest.approx(1)
 

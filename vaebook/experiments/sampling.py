@@ -35,7 +35,7 @@ from vaelib.sweeps import at_work, each
 from vaelib.training import TrainingConfig, fit
 
 __all__ = [
-    *("REPAIRS", "Bits", "Judgement", "Memo", "Mismatch", "Remembered", "bits_of_runs", "fit_prior", "fit_seconds"),
+    *("REPAIRS", "Bits", "Judgement", "Memo", "Mismatch", "Remembered", "bits_of_runs", "fit_prior"),
     *("judge", "judge_runs", "judgement_table", "mismatch", "mixture_of", "remembered", "repaired"),
 ]
 
@@ -159,17 +159,6 @@ def mixture_of(run: Run, components: Sequence[int] = COMPONENTS, fits: int = FIT
     found = _mixture(run, seed, list(components), fits)
     scores = {int(k): score for k, score in found.figures["scores"].items()}
     return MixtureFit(Mixture.restored(found.tensors), found.figures["components"], scores)
-
-
-def fit_seconds(run: Run, repair: str, seed: int = 0) -> float:
-    """How long it took to fit that prior, "mixture" or "flow", on the machine and the cores that did.
-
-    Raises:
-        ConfigError: a repair that is not fitted.
-    """
-    pick("fitted repair", repair, ("mixture", "flow"))
-    found = _flow(run, seed) if repair == "flow" else _mixture(run, seed, list(COMPONENTS), FITS)
-    return float(found.figures["seconds"])
 
 
 def repaired(run: Run, repair: str | int = "mixture", seed: int = 0, fits: int = FITS) -> VAE:

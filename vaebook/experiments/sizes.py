@@ -119,9 +119,10 @@ def to_converge(run: Run, untrained: float, share: float = 0.95) -> Convergence:
 
 
 def error_left(run: Run) -> float:
-    """The squared error on test images as a share of that of guessing, which answers their average whatever it sees."""
-    x = prepare(run.config.data).test
-    return run.metrics["test"]["squared_error"] / float(np.square(x - x.mean(axis=0)).sum(axis=1).mean())
+    """The squared error on test images as a share of that of guessing, which answers the average training image."""
+    prepared = prepare(run.config.data)
+    guessing = np.square(prepared.test - prepared.train.mean(axis=0)).sum(axis=1).mean()
+    return run.metrics["test"]["squared_error"] / float(guessing)
 
 
 def rank_correlations(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> tuple[list[float], float]:
@@ -132,7 +133,9 @@ def rank_correlations(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) 
     Raises:
         ValueError: lengths that differ, fewer than three values, more than `MOST_RANKED`, or values that are all alike.
     """
-    found, sums, shares = [], np.zeros(1), np.ones(1)
+    found: list[float] = []
+    sums: NDArray[Any] = np.zeros(1)
+    shares: NDArray[Any] = np.ones(1)
     for values, others in pairs:
         if len(values) != len(others) or not 3 <= len(values) <= MOST_RANKED:
             sizes = f"{len(values)} and {len(others)} values"
