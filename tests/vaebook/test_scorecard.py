@@ -30,12 +30,12 @@ def of(answer: str, given: str = "", claim: str = "1") -> Finding:
 @pytest.mark.parametrize(
     ("findings", "verdict", "said"),
     [
-        ([of("yes"), of("open")], "holds", "It rains indeed."),
+        ([of("yes"), of("open")], "holds", "It rains indeed. 1 of 2 tests is open."),
         ([of("no"), of("yes")], "does not hold", "It is dry."),
         (
             [of("yes", "Ulm"), of("no", "Rome"), of("yes", "Bonn"), of("open", "Bern")],
             "depends on the town",
-            "Yes for Ulm; Bonn. No for Rome.",
+            "Yes: Ulm; Bonn. No: Rome. 1 of 4 tests is open, with all of: Bern.",
         ),
         ([of("open")], "open", "The figures decide nothing: too few seeds, or too much spread between them."),
         ([], "not tested", "Its chapter has left no findings for these data."),

@@ -69,19 +69,19 @@ def verdict_of(claim: Claim, findings: Sequence[Finding]) -> str:
 
 
 def sentence(claim: Claim, findings: Sequence[Finding]) -> str:
-    """What the findings say of a claim, in plain words that follow from the verdict."""
+    """What the findings say of a claim, in plain words that follow from the verdict, and how many tests are open."""
     said = verdict_of(claim, findings)
     if said == "not tested":
         return claim.untested or "Its chapter has left no findings for these data."
-    if said == "holds":
-        return claim.holds
-    if said == "does not hold":
-        return claim.fails
     if said == "open":
         return "The figures decide nothing: too few seeds, or too much spread between them."
+    if said == "holds":
+        return claim.holds + _open(findings)
+    if said == "does not hold":
+        return claim.fails + _open(findings)
     answers = decided(findings)
     either = {word: "; ".join(given for given, answer in answers.items() if answer == word) for word in ("yes", "no")}
-    return f"Yes for {either['yes']}. No for {either['no']}."
+    return f"Yes: {either['yes']}. No: {either['no']}.{_open(findings)}"
 
 
 def distance(finding: Finding) -> float:
@@ -130,3 +130,11 @@ def _tests(findings: Sequence[Finding]) -> str:
             for one in findings
         ],
     )
+
+
+def _open(findings: Sequence[Finding]) -> str:
+    """What is not decided, as a sentence to add; empty where all is."""
+    count = sum(one.answer == "open" for one in findings)
+    undecided = [given for given in dict.fromkeys(one.given for one in findings) if given not in decided(findings)]
+    among = f", with all of: {'; '.join(undecided)}" if undecided else ""
+    return f" {count} of {len(findings)} tests {'is' if count == 1 else 'are'} open{among}." if count else ""
