@@ -315,8 +315,7 @@ explorers.playground()
 # :class: dropdown
 #
 # Count the dots above the line: the count falls as sigma grows, and the model follows it within a few hundred steps.
-# Only the product $\beta\sigma^2$ decides, so a beta of 4 does what a doubled sigma does. The answer at sigma 0.4 becomes the one
-# near 0.8.
+# Only the product $\beta\sigma^2$ decides, so a beta of 4 does what a doubled sigma does: look at 0.8 for the answer at 0.4.
 # ```
 #
 # Six models of the film, each trained in full at a sigma of its own, stand on a dial that you can turn.
@@ -456,8 +455,7 @@ pd.DataFrame(shares).map("{:.1%}".format)
 
 # %% [markdown]
 # $\sigma$ explains most of the KL and nearly all of the error. The number of latents matters for the directions, as five latents
-# cannot use more than five. The sigmoid and the size explain little by themselves. (Such shares depend on a grid's levels. With
-# one run for each combination, chance sits in the last but one row.)
+# cannot use more than five. The sigmoid and the size explain little by themselves. (With one run a cell, the last row is empty.)
 #
 # ## Is this film more prone to collapse?
 #
@@ -504,8 +502,7 @@ table(few | {f"{latent_dim} latents": ill["with a sigmoid"]})
 # %% [markdown]
 # ## What does the sigmoid do, then?
 #
-# It lowers the error. To see how, we compare the report's recipe with it and without, at $\sigma = 1$ and with a $\sigma$ that is
-# learned from 0.3 on:
+# It lowers the error. How? Here is the report's recipe with it and without, at $\sigma = 1$ and with $\sigma$ learned from 0.3 on:
 
 # %%
 change = REMEDIES["sigma learned"]
