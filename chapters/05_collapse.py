@@ -123,9 +123,9 @@ print(f"to answer every held-out frame with the average one costs {guess:.2f}")
 # vary, with a variance over 0.01 {cite:p}`burda2016`. But one direction that lies askew makes several axes active.
 # {term}`Directions in use <directions in use>` are eigenvalues of the means' covariance over the same 0.01, whatever the axes.
 #
-# Nor is all KL a message: a posterior that is the same for every frame, but not the prior, costs nats and tells nothing. Let $r(z)$ be
-# the Gaussian with the mean and the variance of all codes together. Then the KL is the mean of $\mathrm{KL}(q(z|x) \Vert r)$,
-# the most that the code can *tell* of $x$, plus $\mathrm{KL}(r \Vert p)$, which is wasted.
+# Nor is all KL a message. A posterior that is the same for every frame, but not the prior, costs nats and tells nothing. Let
+# $r(z)$ be the Gaussian with the mean and the variance of all codes together. The KL has two parts. The mean of
+# $\mathrm{KL}(q(z|x) \Vert r)$ is the most that the code can *tell* of $x$, and $\mathrm{KL}(r \Vert p)$ is wasted.
 
 # %%
 from vaelib.evaluation import directions_in_use, encode
@@ -315,8 +315,7 @@ explorers.playground()
 # :class: dropdown
 #
 # Count the dots above the line: the count falls as sigma grows, and the model follows it within a few hundred steps.
-# Only the product $\beta\sigma^2$ decides, so a beta of 4 does what a doubled sigma does. The answer at sigma 0.4 becomes the one
-# near 0.8.
+# Only the product $\beta\sigma^2$ decides, so a beta of 4 does what a doubled sigma does: look at 0.8 for the answer at 0.4.
 # ```
 #
 # Six models of the film, each trained in full at a sigma of its own, stand on a dial that you can turn.
@@ -381,8 +380,8 @@ titles = ("the recipe, with its sigmoid", "all three remedies")
 pd.concat([table(plain), table(cured)], keys=titles)
 
 # %% [markdown]
-# By the KL, the loss decides. With half the sum of squares and with the mean over pixels it stays below our mark after the
-# remedies; with cross-entropy it is above it before any. The sum of squares lies between: asleep before, above the mark after.
+# By the KL, the loss decides. With half the sum of squares and with the mean over pixels it stays below our mark. With
+# cross-entropy it is above it before any remedy. The sum of squares lies between: asleep before, above the mark after.
 # There the report's account, that "KL terms stabilized at non-zero values", fits best. But see what is *told*: with the sum of
 # squares little more after the remedies than before, with cross-entropy no more. Most of the KL that they add is wasted. Which
 # loss the report had, we cannot know.
@@ -416,8 +415,8 @@ plt.show()
 # %% [markdown]
 # None of the report's three remedies wakes this code, nor do they together: none of them is in {eq}`eq-collapse-price`. (With
 # *less capacity* the KL passes our mark, and next to nothing is told.) A warm-up is not in it either: at its end the price is the
-# old one. Free bits make the latents carry what is free. A small $\beta$, a learned or an
-# optimal $\sigma$ and cross-entropy lower the price, and wake the code.
+# old one. Free bits make the latents carry what is free. A small $\beta$, a learned or an optimal $\sigma$ and cross-entropy lower
+# the price, and wake the code.
 #
 # ## Is it sigma, the sigmoid, the size or the latents?
 #
@@ -455,9 +454,8 @@ print(len(grid), "runs")
 pd.DataFrame(shares).map("{:.1%}".format)
 
 # %% [markdown]
-# $\sigma$ explains most of the KL and nearly all of the error. The number of latents matters for the directions, as five latents cannot use
-# more than five. The sigmoid and the size explain little by themselves. Such shares belong to this grid: they depend on its levels. (With one
-# run for each combination, chance sits in the last but one row.)
+# $\sigma$ explains most of the KL and nearly all of the error. The number of latents matters for the directions, as five latents
+# cannot use more than five. The sigmoid and the size explain little by themselves. (With one run a cell, the last row is empty.)
 #
 # ## Is this film more prone to collapse?
 #
@@ -476,8 +474,7 @@ in_theory = {name: of_fifths(part.train) for name, part in parts.items()}
 {name: mean_and_range(values) for name, values in in_theory.items()}
 
 # %% [markdown]
-# For the networks of {numref}`fig-collapse-sigma`, one seed each, we read off where the KL crosses one bit, on a straight line
-# between the two nearest values of $\sigma$ that were tried:
+# For the networks of {numref}`fig-collapse-sigma`, one seed each, we read off where the KL crosses one bit, on straight lines:
 
 # %%
 in_runs = {}
@@ -505,8 +502,7 @@ table(few | {f"{latent_dim} latents": ill["with a sigmoid"]})
 # %% [markdown]
 # ## What does the sigmoid do, then?
 #
-# It lowers the error. To see how, we compare the report's recipe with it and without, at $\sigma = 1$ and with a $\sigma$ that is
-# learned from 0.3 on:
+# It lowers the error. How? Here is the report's recipe with it and without, at $\sigma = 1$ and with $\sigma$ learned from 0.3 on:
 
 # %%
 change = REMEDIES["sigma learned"]
@@ -563,9 +559,9 @@ pd.DataFrame(columns)
 #
 # At $\sigma = 1$ the sigmoid lowers the error by a third, and all of that is offset. Where $z$ is drawn, as in training, the
 # two models are much closer. (The report does not say which it shows.) The one face comes nearer to the frames, but no sharper.
-# With a learned $\sigma$ (without the sigmoid: one seed) it lowers the error by more than a quarter, at the posterior's mean and at
-# draws alike. Edges get a little sharper, and the code tells twice as much. Without it, a fifth of the pixels of samples are out of range. And of the report's
-# "poor gradient signals" something is seen: at the first step the gradient stands out more clearly with the sigmoid.
+# With a learned $\sigma$ (without the sigmoid: one seed) it lowers the error by more than a quarter, wherever $z$ is. Edges get a
+# little sharper, and the code tells twice as much. Without it, a fifth of the pixels of samples are out of range. And of the
+# report's "poor gradient signals" something is seen: at the first step the gradient stands out more clearly with the sigmoid.
 
 # %% mystnb={"figure": {"name": "fig-collapse-radius", "caption": "How far the picture that a collapsed decoder draws lies from the average frame, in squared error, against the distance of z from the origin; sigma = 1, mean over 200 directions, bands over seeds. Grey: where 95 % of the draws of z lie in training. Reconstructions are decoded near 0."}, "image": {"alt": "Two curves against distance from the origin. With the sigmoid it is low everywhere; without it it is high at the origin, lowest at about 4.2, inside the grey band, and rises again from there."}} tags=["hide-input"]
 from scipy.stats import chi
@@ -591,7 +587,7 @@ plt.show()
 # %% [markdown]
 # Why is the origin so wrong? A collapsed posterior is the {term}`prior`. Its draws of $z$ in 20 dimensions lie at a distance of
 # about $\sqrt{20}$. About the origin itself the decoder was hardly ever asked. Without the sigmoid the weights from $z$ to the
-# picture have not died out, so it is right on average over the noise, and wrong at its centre.
+# picture have not died out. It is right on average over the noise, and wrong at its centre.
 #
 # And a $\sigma$ for each pixel? The report observed "increased blur when learning pixel variances" (section 3.2). Three small
 # models with a sigmoid differ in who says $\sigma$:
