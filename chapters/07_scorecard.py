@@ -182,8 +182,8 @@ Markdown(scorecard.details(CLAIMS, evidence) or "There are no findings.")
 #   of the film's variety, and drawn widely more than half. Only a collapsed model draws one face.
 # - **More latents do cost nats by the report's recipe (3).** With 50 latents its bound is about 9 nats worse than with
 #   20, as the report says. But with 10 it is better still.
-# - **The sigmoid lowers the error, but does not prevent the collapse (12).** Without it the error grows by more than
-#   half of what guessing costs; the KL does not fall.
+# - **The sigmoid lowers the error, but does not prevent the collapse (12).** Without it the error grows, whether sigma
+#   is 1 or learned. The KL does not fall.
 # - **The loss decides what cures a collapse (13).** The report's three remedies wake the code under one reading of its
 #   loss and not under another. It gives none.
 # - **Sharp is relative (8).** Reconstructions of MNIST by the report's recipe have about two fifths of the images'
