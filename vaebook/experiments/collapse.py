@@ -115,9 +115,8 @@ def every_combination(
     cells = {}
     for chosen in product(*(levels.items() for levels in factors.values())):
         changes = {name: value for _, change in chosen for name, value in change.items()}
-        levels = tuple(level for level, _ in chosen)
         for seed in range(seeds):
-            key = (*levels, seed)
+            key = (*(level for level, _ in chosen), seed)
             cells[key] = amended(ill, {**changes, "seed": seed})
     return cells
 
