@@ -80,37 +80,46 @@ page.banner(page.load(dataset, images=200, labels=True, grey=True), film)
 # Two players. The *generator* $G$ turns noise $z$ into a drawing; on pictures it is the {term}`decoder` of a VAE. The
 # {term}`critic` $D$ looks at something and says how sure it is that this is data. It answers with a logit $a$, and its
 # probability is $D(x) = \mathrm{sigmoid}(a(x))$. We begin where everything can be seen: the data are points in the plane,
-# in eight clouds on a ring. Both players are small networks.
+# in eight clouds on a ring. Several games run side by side, one for each seed, so all tensors have a first axis for the
+# seed.
 
 # %%
 import math
+from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+B = 64  # points in a batch
 turn = 2 * math.pi * torch.arange(8) / 8
 centres = torch.stack([turn.cos(), turn.sin()], 1)  # (8, 2)
 
 
-def ring(count, generator):
-    cloud = torch.randint(8, (count,), generator=generator)
-    noise = torch.randn(count, 2, generator=generator)
-    return centres[cloud] + 0.05 * noise  # (count, 2)
+def ring(chance):
+    cloud = torch.randint(8, (seeds, B), generator=chance)
+    noise = torch.randn(seeds, B, 2, generator=chance)
+    return centres[cloud] + 0.05 * noise  # (seeds, B, 2)
 
 
 # %%
-def network(inputs, outputs, hidden=64):
-    first, second = nn.Linear(inputs, hidden), nn.Linear(hidden, hidden)
-    last = nn.Linear(hidden, outputs)
-    return nn.Sequential(first, nn.SiLU(), second, nn.SiLU(), last)
+class Player(nn.Module):
+    def __init__(self, *sizes):
+        super().__init__()
+        pairs = [torch.randn(seeds, a, b) / a**0.5 for a, b in pairwise(sizes)]
+        self.w = nn.ParameterList(pairs)
+        self.b = nn.ParameterList(torch.zeros(seeds, 1, b) for b in sizes[1:])
+
+    def forward(self, x):  # (seeds, B, inputs) -> (seeds, B, outputs)
+        *hidden, last = zip(self.w, self.b, strict=True)
+        for w, b in hidden:
+            x = F.silu(x @ w + b)
+        return x @ last[0] + last[1]
 
 
-def players(seed):
-    torch.manual_seed(seed)
-    return network(2, 2), network(
-        2, 1
-    )  # G: z to a point; a: a point to a logit
+def players():
+    torch.manual_seed(0)
+    return Player(2, 64, 64, 2), Player(2, 64, 64, 1)  # G(z), a(x)
 
 
 # %% [markdown]
@@ -122,11 +131,11 @@ def players(seed):
 # $$ (eq-adversaries-value)
 #
 # There is no $\log p(x)$ in it, and no encoder from data to codes. In code a game is a function: from the logits of
-# $B$ data and of $B$ drawings to what the critic minimises and what the generator minimises.
+# data and of drawings to what the critic minimises and what the generator minimises.
 
 
 # %%
-def minimax(real, fake):  # logits (B, 1)
+def minimax(real, fake):  # logits, of one shape
     value = F.logsigmoid(real) + F.logsigmoid(-fake)  # V, nats
     return -value, value
 
@@ -140,28 +149,27 @@ def minimax(real, fake):  # logits (B, 1)
 # %%
 def step(optimiser, loss):
     optimiser.zero_grad()
-    loss.mean().backward()
+    (loss.sum() / B).backward()  # a mean over the batch, a sum over seeds
     optimiser.step()
 
 
-def adam(network, momentum):
+def adam(weights, momentum=0.0):
     betas = (momentum, 0.99)
-    settings = {"lr": 3e-3, "betas": betas, "fused": True}
-    return torch.optim.Adam(network.parameters(), **settings)
+    return torch.optim.Adam(weights, lr=3e-3, betas=betas, fused=True)
 
 
 def nothing(critic, real, fake):
-    return torch.zeros(len(real), 1)
+    return 0.0
 
 
 # %%
-def play(game, seed, penalty=nothing, momentum=0.0):
-    generator, critic = players(seed)
-    turns = adam(critic, momentum), adam(generator, momentum)
-    chance, album = torch.Generator().manual_seed(seed), []
+def play(game, penalty=nothing, momentum=0.0):
+    generator, critic = players()
+    turns = [adam(one.parameters(), momentum) for one in (critic, generator)]
+    chance, album = torch.Generator().manual_seed(0), []
     for number in range(rounds):
-        real = ring(64, chance)
-        fake = generator(torch.randn(64, 2, generator=chance))
+        real = ring(chance)
+        fake = generator(torch.randn(seeds, B, 2, generator=chance))
         loss, _ = game(critic(real), critic(fake.detach()))
         step(turns[0], loss + penalty(critic, real, fake.detach()))
         _, loss = game(critic(real).detach(), critic(fake))
@@ -177,7 +185,7 @@ z = torch.randn(2000, 2, generator=torch.Generator().manual_seed(9))
 
 @torch.no_grad()
 def drawn_by(generator):
-    return generator(z)  # (2000, 2)
+    return generator(z.expand(seeds, -1, -1))  # (seeds, 2000, 2)
 
 
 # %% [markdown]
@@ -244,25 +252,26 @@ x, shape = torch.from_numpy(digits.train), digits.data.shape
 D = x.shape[1]
 
 torch.manual_seed(0)
-draw, critic = nn.Sequential(network(20, D), nn.Sigmoid()), network(D, 1)
-chance, lone = torch.Generator().manual_seed(0), adam(critic, 0.0)
+gan = vae.GAN(vae.GANConfig(hidden=(64, 64)), shape)
+draw, critic = gan.generator, gan.critic  # z to pixels, pixels to a logit
+chance, lone = torch.Generator().manual_seed(0), adam(critic.parameters())
 
 
 # %%
-def gradient_size(game, real, fake):
-    _, loss = game(critic(real), critic(fake))
+def gradient_size(game, real, noise):
+    _, loss = game(critic(real), critic(draw(noise)))
     slopes = torch.autograd.grad(loss.mean(), [*draw.parameters()])
     return math.sqrt(sum(slope.square().sum().item() for slope in slopes))
 
 
 stages, teaching = (0, 10, 30, 100, 300), []
 for number in range(max(stages) + 1):
-    real = x[torch.randint(len(x), (64,), generator=chance)]
-    fake = draw(torch.randn(64, 20, generator=chance))
+    real = x[torch.randint(len(x), (B,), generator=chance)]
+    noise = torch.randn(B, 20, generator=chance)
+    fake = draw(noise)
     if number in stages:
-        sizes = [
-            gradient_size(g, real, fake) for g in (minimax, non_saturating)
-        ]
+        games = (minimax, non_saturating)
+        sizes = [gradient_size(game, real, noise) for game in games]
         value = -minimax(critic(real), critic(fake))[0].mean().item()
         teaching.append((number, value, *sizes))
     step(lone, minimax(critic(real), critic(fake.detach()))[0])
@@ -288,8 +297,8 @@ def found(points):
     ).float().mean().item()
 
 
-def line(albums):
-    clouds, shares = zip(*(found(album[-1]) for album in albums), strict=True)
+def line(album):
+    clouds, shares = zip(*map(found, album[-1]), strict=True)
     return {
         "clouds found, of 8": mean_and_range(clouds, 1),
         "drawings in a cloud": mean_and_range(shares),
@@ -297,10 +306,8 @@ def line(albums):
 
 
 # %%
-played = {
-    "minimax": [play(minimax, seed) for seed in range(seeds)],
-    "non-saturating": [play(non_saturating, seed) for seed in range(seeds)],
-}
+games = {"minimax": minimax, "non-saturating": non_saturating}
+played = {name: play(game) for name, game in games.items()}
 pd.DataFrame.from_dict({name: line(played[name]) for name in played}, "index")
 
 
@@ -310,10 +317,10 @@ def ring_panels(games, columns):
     _, axes = plt.subplots(
         len(games), columns, figsize=size, squeeze=False, layout="constrained"
     )
-    for row, (name, albums) in zip(axes, games.items(), strict=True):
-        for seed, (ax, album) in enumerate(zip(row, albums, strict=True)):
+    for row, (name, album) in zip(axes, games.items(), strict=True):
+        for seed, (ax, points) in enumerate(zip(row, album[-1], strict=True)):
             ax.plot(*centres.T, "o", ms=9, mfc="none", color=plots.INK, lw=0.6)
-            ax.plot(*album[-1].T, ".", ms=1, color=plots.COLOURS["rose"])
+            ax.plot(*points.T, ".", ms=1, color=plots.COLOURS["rose"])
             ax.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xticks=[], yticks=[])
             ax.set_aspect("equal")
             ax.set_title(f"{name}, seed {seed}", fontsize=8)
@@ -404,7 +411,7 @@ plt.show()
 
 
 # %%
-def steepness(critic, x):  # (B, D) -> |grad a|^2, (B, 1)
+def steepness(critic, x):  # (..., B, D) -> |grad a|^2, (..., B, 1)
     x = x.detach().requires_grad_()
     (slope,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
     return slope.square().sum(-1, keepdim=True)
@@ -412,9 +419,8 @@ def steepness(critic, x):  # (B, D) -> |grad a|^2, (B, 1)
 
 def penalties(gamma):
     def penalty(critic, real, fake):
-        of_data, of_drawings = steepness(critic, torch.cat([real, fake])).chunk(
-            2
-        )
+        both = torch.cat([real, fake], dim=-2)
+        of_data, of_drawings = steepness(critic, both).chunk(2, dim=-2)
         return gamma / 2 * (of_data + of_drawings)
 
     return penalty
@@ -433,8 +439,7 @@ trials = {
     "pairs + penalties": (relativistic, calm, 0.0),
     "the same, momentum 0.9": (relativistic, calm, 0.9),
 }
-for name, (game, *rest) in trials.items():
-    played[name] = [play(game, seed, *rest) for seed in range(seeds)]
+played |= {name: play(*trial) for name, trial in trials.items()}
 pd.DataFrame.from_dict({name: line(played[name]) for name in played}, "index")
 
 # %% mystnb={"figure": {"name": "fig-adversaries-modern", "caption": "FIGMODERN"}, "image": {"alt": "ALTMODERN"}} tags=["hide-input"]
@@ -457,8 +462,8 @@ def heat(points):
 shown = ("minimax", "non-saturating", "pairs + penalties")
 gap = np.full((120, 4), 0.5)
 sheets = [
-    np.hstack([part for one in moment for part in (heat(one), gap)])[:, :-4]
-    for moment in zip(*(played[name][0] for name in shown), strict=True)
+    np.hstack([part for one in moment for part in (heat(one[0]), gap)])[:, :-4]
+    for moment in zip(*(played[name] for name in shown), strict=True)
 ]
 sheets = [sheet.repeat(2, 0).repeat(2, 1) for sheet in sheets]
 Image(data=gif([*sheets, *sheets[-1:] * 10], 120), format="gif")

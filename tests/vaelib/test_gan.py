@@ -85,16 +85,19 @@ def test_the_relativistic_game_looks_at_pairs():
 
 def test_the_penalty_is_the_squared_slope(float64, digits):
     model = new_model(SMALL, (8, 8))
-    x, step = digits[:3].double(), 1e-5
+    x = digits[:3].double()
+    model.start(digits.double())
     scores, penalty = model.penalised(x)
     torch.testing.assert_close(scores, model.critic(x))
-    slopes = [(model.critic(x + step * e) - model.critic(x - step * e)) / (2 * step) for e in torch.eye(64)]
+    step = 1e-5 * digits.double().var(0, correction=0).mean().sqrt()  # 1e-5 by what the critic sees
+    slopes = [(model.critic(x + step * e) - model.critic(x - step * e)) / 2e-5 for e in torch.eye(64)]
     torch.testing.assert_close(penalty, torch.stack(slopes).square().sum(0), rtol=1e-7, atol=1e-10)
 
 
 def test_the_penalty_teaches_the_critic(float64, digits):
     model, step = new_model(SMALL, (8, 8)), 1e-5
     x, weight = digits[:3].double(), model.critic.body[0].weight
+    model.start(digits.double())
     model.penalised(x)[1].mean().backward()
     gradient = weight.grad[2, 5].item()
     found = []
@@ -147,6 +150,22 @@ def test_it_starts_from_the_average_image(digits):
         model.generator.logits.weight.zero_()
     average = digits.mean(0).clamp(0.02, 0.98)  # a pixel that is always black would stay so for ever
     torch.testing.assert_close(model.sample(3), average.expand(3, -1))
+
+
+def test_the_critic_sees_differences_of_one_size_whatever_the_pixels_are(digits):
+    """Fainter images on another ground are the same to it, and so are the slopes that are penalised."""
+    faint, found = 0.4 + 0.1 * digits, []
+    for x in (digits, faint):
+        model = new_model(SMALL, (8, 8), seed=1)
+        model.start(x)
+        found.append(model.penalised(x))
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-5)
+
+
+def test_images_that_are_all_the_same_have_finite_scores(digits):
+    model = new_model(SMALL, (8, 8))
+    model.start(digits[:1].expand(5, -1))
+    assert model.critic(digits).isfinite().all()
 
 
 @pytest.mark.parametrize("loss", ["non-saturating", "relativistic"])

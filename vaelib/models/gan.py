@@ -22,6 +22,7 @@ from vaelib.priors import StandardNormal
 __all__ = ["GAN", "Critic", "GANConfig", "GANObjective", "Generator", "losses_of_scores"]
 
 DARK = 0.02  # pixels that are darker on average, or as bright, count as this: their logits are finite
+FLAT = 1e-3  # the least standard deviation that pixels are divided by
 
 GameName = Literal["minimax", "non-saturating", "relativistic"]
 
@@ -44,8 +45,8 @@ class GANObjective(Objective):
       G(z) exchanged (Jolicoeur-Martineau 2019).
 
     `gamma` weighs the critic's two zero-centred penalties, gamma/2 (|grad D(x)|^2 + |grad D(G(z))|^2), R1 and R2; with
-    them the relativistic game is that of Huang et al. 2024, section 2. Slopes are taken by pixels: gamma has the
-    scale of their squares.
+    them the relativistic game is that of Huang et al. 2024, section 2. Slopes are taken by what the
+    critic sees, pixels of standard deviation 1: gamma does not depend on how much images differ.
 
     Where the players circle, optimiser="adam-no-momentum" may help: old gradients answer an opponent who has moved on.
     """
@@ -81,15 +82,24 @@ class Generator(nn.Module):
 
 
 class Critic(nn.Module):
-    """D(x), a score for each image: (B, D) -> (B,)."""
+    """D(x), a score for each image: (B, D) -> (B,).
+
+    It sees how images differ from their average, in units of the pixels' standard deviation: both are buffers that
+    `GAN.start` sets. On bare pixels the average drowns what differs.
+    """
+
+    centre: Tensor
+    scale: Tensor
 
     def __init__(self, pixels: int, config: GANConfig) -> None:
         super().__init__()
         self.body, width = mlp(pixels, config.hidden[::-1], config.activation)
         self.score = nn.Linear(width, 1)
+        self.register_buffer("centre", torch.zeros(pixels))
+        self.register_buffer("scale", torch.ones(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.score(self.body(x)).squeeze(-1)
+        return self.score(self.body((x - self.centre) / self.scale)).squeeze(-1)
 
 
 class GAN(LatentVariableModel):
@@ -114,8 +124,11 @@ class GAN(LatentVariableModel):
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
-        """The generator draws the average of x where its hidden units are 0."""
-        self.generator.logits.bias.copy_(torch.logit(x.mean(0).clamp(DARK, 1 - DARK)))
+        """The generator draws the average of x where its hidden units are 0; the critic sees differences from it."""
+        mean = x.mean(0)
+        self.generator.logits.bias.copy_(torch.logit(mean.clamp(DARK, 1 - DARK)))
+        self.critic.centre.copy_(mean)
+        self.critic.scale.copy_((x - mean).square().mean().sqrt().clamp(min=FLAT))
 
     def generate(self, z: Tensor) -> Tensor:
         """G(z), the pictures of codes: (..., Z) -> (..., D)."""
@@ -128,7 +141,7 @@ class GAN(LatentVariableModel):
         return self.generate(self.prior.sample(n, generator))
 
     def penalised(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """D(x) and |grad D|^2: (B, D) -> (B,), (B,).
+        """D(x) and |grad D|^2 by what the critic sees of x: (B, D) -> (B,), (B,).
 
         Both can be differentiated by the critic's weights where gradients are on.
         """
@@ -137,7 +150,7 @@ class GAN(LatentVariableModel):
             x = x.detach().requires_grad_()
             scores = self.critic(x)
             (slope,) = torch.autograd.grad(scores.sum(), x, create_graph=differentiable)
-        return scores, slope.square().sum(-1)
+        return scores, self.critic.scale.square() * slope.square().sum(-1)
 
     def losses(self, objective: GANObjective, *, binarise: bool = False) -> list[tuple[list[nn.Parameter], Loss]]:
         """The critic's turn and the generator's.
