@@ -32,12 +32,13 @@
 # %% tags=["parameters"]
 dataset: str = "mnist"  # labelled digits: "mnist" or "digits"
 faces: str = "frey"  # a film whose tongues are known, or "toyfaces"
-rounds: int = 600  # of each small game
+rounds: int = 3000  # of each small game
 epochs: int = 1  # passes over the digits, for each GAN
 vae_epochs: int = 0  # and for each VAE; 0: the recipe's own
 face_epochs: int = 40  # passes over the film, for each GAN
 vae_face_epochs: int = 0  # and for each VAE; 0: the recipe's own
-gammas: list[float] = [0.1, 1.0, 10.0]  # weights of the penalties
+gamma: float = 10.0  # the weight of the penalties on digits
+gammas: list[float] = [1.0, 10.0, 100.0]  # and those to compare on faces
 components: int = 50  # of the mixture that repairs a VAE's prior
 seeds: int = 3  # of everything that is compared
 
@@ -66,7 +67,7 @@ from vaelib import plots
 
 names = ("rounds", "epochs", "face_epochs", "components", "seeds")
 least = {**dict.fromkeys(names, 1), "vae_epochs": 0}
-least |= {"vae_face_epochs": 0, "gammas": 1e-3}
+least |= {"vae_face_epochs": 0, "gamma": 1e-3, "gammas": 1e-3}
 page.parameters(globals(), at_least=least)
 plots.use_style()
 
@@ -388,15 +389,15 @@ def circle(gamma, turns=400, rate=0.1):
 
 
 # %% tags=["nbval-check-output"]
-for gamma in (0, 0.1, 1):
-    distance = np.hypot(*circle(gamma)[-1])
-    print(f"gamma {gamma}: from 1 to {distance:.3f} from the right answer")
+for weight in (0, 0.1, 1):
+    distance = np.hypot(*circle(weight)[-1])
+    print(f"gamma {weight}: from 1 to {distance:.3f} from the right answer")
 
 # %% mystnb={"figure": {"name": "fig-adversaries-circle", "caption": "The smallest game, 400 rounds from the dot. The cross is the right answer. Without a penalty the players circle it at a distance. With a small penalty they spiral into it, and with a larger one they walk there nearly straight."}, "image": {"alt": "A plot of psi against theta. One curve winds round the centre several times, about half a unit away from it. A second spirals into the centre, and a third leads there without a turn."}} tags=["hide-input"]
 _, ax = plt.subplots(figsize=(4.2, 3.6))
-for gamma, colour in ((0, "rose"), (0.1, "teal"), (1, "indigo")):
+for weight, colour in ((0, "rose"), (0.1, "teal"), (1, "indigo")):
     style = {"color": plots.COLOURS[colour], "linewidth": 1.2}
-    ax.plot(*circle(gamma).T, label=f"γ = {gamma}", **style)
+    ax.plot(*circle(weight).T, label=f"γ = {weight}", **style)
 ax.plot(1, 0, "o", color=plots.INK)
 ax.plot(0, 0, "+", color=plots.INK, markersize=10)
 ax.set(xlabel="θ, the drawing", ylabel="ψ, the critic's slope")
@@ -493,7 +494,8 @@ def logit(x):
 
 
 ours = relativistic(logit(x[:64]), logit(fake))[0]
-ours = ours + penalties(2.0)(logit, x[:64], fake)
+slopes = penalties(2.0)(logit, x[:64], fake) * gan.critic.scale.square()
+ours = ours + slopes
 assert torch.allclose(ours[:, 0], theirs, rtol=1e-4)
 print("the same loss for every picture")
 
@@ -532,9 +534,7 @@ def gan_runs(data, gamma, passes, batch):
 # %%
 from vaebook.experiments.recipes import digits_recipe, seeds_of, train_groups
 
-gans = train_groups(
-    {gamma: gan_runs(data, gamma, epochs, 32) for gamma in gammas}
-)
+gans = train_groups({"GAN": gan_runs(data, gamma, epochs, 32)})["GAN"]
 recipe = digits_recipe("modern", data, epochs=vae_epochs or None)
 vaes = train_groups({"VAE": seeds_of(recipe, seeds)})["VAE"]
 
@@ -586,8 +586,7 @@ def judgements(models):
 groups = {"floor": [digits_floor(digits, seed) for seed in range(seeds)]}
 groups["VAE, N(0, I)"] = judgements([run.model for run in vaes])
 groups["VAE, mixture"] = judgements(repaired)
-for gamma, runs in gans.items():
-    groups[f"GAN, γ = {gamma:g}"] = judgements([run.model for run in runs])
+groups["GAN"] = judgements([run.model for run in gans])
 digits_table(groups)
 
 
@@ -601,12 +600,9 @@ def better(one, other):  # by the margin that we said beforehand
     return max(a) < min(b) and 1.5 * np.mean(a) < np.mean(b)
 
 
-of_gans = [name for name in groups if name.startswith("GAN")]
-best = min(of_gans, key=lambda name: np.mean(frechets(name)))
-for other in groups:
-    if other not in (best, "floor"):
-        print(f"{best} better than {other}: {better(best, other)}")
-        print(f"{other} better than {best}: {better(other, best)}")
+for other in ("VAE, N(0, I)", "VAE, mixture"):
+    print(f"the GAN better than {other}: {better('GAN', other)}")
+    print(f"{other} better than the GAN: {better(other, 'GAN')}")
 
 
 # %% mystnb={"figure": {"name": "fig-adversaries-digits", "caption": "FIGDIGITS"}, "image": {"alt": "ALTDIGITS"}} tags=["hide-input"]
@@ -616,16 +612,14 @@ def rows_of(model, count=28):
 
 blocks = {"VAE, N(0, I)": rows_of(vaes[0].model)}
 blocks["VAE, mixture"] = rows_of(repaired[0])
-blocks |= {f"GAN, γ = {g:g}": rows_of(r[0].model) for g, r in gans.items()}
+blocks["GAN"] = rows_of(gans[0].model)
 named_rows(blocks, shape)
 plt.show()
 
 # %% mystnb={"figure": {"name": "fig-adversaries-classes", "caption": "FIGCLASSES"}, "image": {"alt": "ALTCLASSES"}} tags=["hide-input"]
 _, ax = plt.subplots(figsize=(6.4, 3))
 colours = {"floor": plots.INK, "VAE, mixture": plots.COLOURS["teal"]}
-colours |= {best: plots.COLOURS["indigo"]}
-worst = max(of_gans, key=lambda name: np.mean(frechets(name)))
-colours |= {worst: plots.COLOURS["rose"]}
+colours |= {"GAN": plots.COLOURS["rose"]}
 for name, colour in colours.items():
     for seed, one in enumerate(groups[name]):
         label = name if seed == 0 else None
@@ -638,30 +632,6 @@ plt.show()
 # %% [markdown]
 # DIGITSDISCUSS
 #
-# ### By what cause?
-#
-# CAUSEINTRO
-
-
-# %%
-def state(runs):
-    last = [run.history.iloc[-1] for run in runs]
-    gaps = [row["train_real"] - row["train_fake"] for row in last]
-    seen = [vae.diagnose(run).evidence for run in runs]
-    return {
-        "logit of data − of drawings": mean_and_range(gaps),
-        "penalties": mean_and_range([row["train_penalty"] for row in last]),
-        "pairs told apart": mean_and_range([one.seen_through for one in seen]),
-        "variety": mean_and_range([one.variety for one in seen]),
-    }
-
-
-states = {f"GAN, γ = {gamma:g}": state(runs) for gamma, runs in gans.items()}
-pd.DataFrame.from_dict(states, orient="index")
-
-# %% [markdown]
-# CAUSEDISCUSS
-#
 # ## And its faces?
 #
 # Now Frey Faces, with the judge of {doc}`06_sampling`: 10,000 drawings, tongues by two witnesses, coverage, density and
@@ -673,7 +643,7 @@ pd.DataFrame.from_dict(states, orient="index")
 by_chance = vae.DataConfig(name=faces, split="random")
 frames = vae.prepare(by_chance)
 face_gans = train_groups(
-    {gamma: gan_runs(by_chance, gamma, face_epochs, 64) for gamma in gammas}
+    {one: gan_runs(by_chance, one, face_epochs, 64) for one in gammas}
 )
 
 # %%
@@ -685,8 +655,8 @@ models = {"VAE, N(0, I)": [run.model for run in face_vaes]}
 x_film = torch.from_numpy(frames.train)
 models["VAE, mixture"] = [with_mixture(r.model, x_film) for r in face_vaes]
 models |= {
-    f"GAN, γ = {gamma:g}": [run.model for run in runs]
-    for gamma, runs in face_gans.items()
+    f"GAN, γ = {one:g}": [run.model for run in runs]
+    for one, runs in face_gans.items()
 }
 
 # %%
@@ -725,6 +695,31 @@ plt.show()
 
 # %% [markdown]
 # FACESDISCUSS
+#
+# ### By what cause?
+#
+# CAUSEINTRO
+
+
+# %%
+def state(runs):
+    last = [run.history.iloc[-1] for run in runs]
+    gaps = [row["train_real"] - row["train_fake"] for row in last]
+    seen = [vae.diagnose(run).evidence for run in runs]
+    return {
+        "logit of data − of drawings": mean_and_range(gaps),
+        "penalties": mean_and_range([row["train_penalty"] for row in last]),
+        "pairs told apart": mean_and_range([one.seen_through for one in seen]),
+        "variety": mean_and_range([one.variety for one in seen]),
+    }
+
+
+states = {"digits": state(gans)}
+states |= {f"faces, γ = {g:g}": state(runs) for g, runs in face_gans.items()}
+pd.DataFrame.from_dict(states, orient="index")
+
+# %% [markdown]
+# CAUSEDISCUSS
 #
 # ## What can a GAN not say?
 #
