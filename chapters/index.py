@@ -148,7 +148,8 @@ final_table(
 # | {doc}`08_explore` | What does it feel like? Drag, draw and sample, here in the page. |
 #
 # The report ends with a plan: "to explore and reimplement hierarchical VAEs, normalizing flows, GANs or discrete latent models".
-# Six more chapters begin with that, each as one change to the model that you built:
+# Five more chapters begin with that, each as one change to the model that you built. Adversaries are a family of the library, and
+# have no chapter yet:
 #
 # | chapter | the question it answers |
 # | --- | --- |
@@ -156,7 +157,6 @@ final_table(
 # | {doc}`10_flows` | Is it better to bend the posterior, or the prior? |
 # | {doc}`11_hierarchies` | What can two levels of latents do that one cannot? |
 # | {doc}`12_discrete` | What if a code is made of symbols, and who says how probable a code is? |
-# | {doc}`13_adversaries` | Can a network learn to draw from a critic alone? |
 # | {doc}`14_transport` | Can one learn to move noise to where the codes are? |
 #
 # Behind them stand pages on your own images ({doc}`own_images`), on sweeps over many machines ({doc}`cluster`), on the
