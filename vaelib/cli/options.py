@@ -51,7 +51,6 @@ WORDS = {
     "model.quantiser.levels": "how many levels each number of a code is rounded to",
     "model.groups": "symbols in a code",
     "model.codes": "values that each symbol can have",
-    "model.components": "principal components that the generator starts from; 0: none",
     "objective.estimator": "how the gradient reaches the encoder",
     "objective.temperature": "the temperature of relaxed draws at the start",
     "objective.final_temperature": "the temperature that they cool down to",

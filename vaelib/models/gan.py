@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import softplus
@@ -21,26 +21,19 @@ from vaelib.priors import StandardNormal
 
 __all__ = ["GAN", "Critic", "GANConfig", "GANObjective", "Generator", "losses_of_scores"]
 
-DARK = 0.02  # pixels nearer to 0 or 1 count as so far away: their logits are finite
-FLAT = 1e-4  # the least variance that a direction is divided by
-ENOUGH = 1000  # draws of z that say how the weights of components vary
+DARK = 0.02  # pixels that are darker on average, or as bright, count as this: their logits are finite
+FLAT = 1e-3  # the least standard deviation that pixels are divided by
 
 GameName = Literal["minimax", "non-saturating", "relativistic"]
 
 
 class GANConfig(ModelConfig):
-    """The networks' shape. `hidden` lists the generator's layers; the critic mirrors them.
-
-    With `components` the generator's last layer starts from so many principal components of the training images, and
-    these, each scaled to variance 1, are all that the critic sees: it is blind to faults in finer detail. With 0 both
-    work on bare pixels.
-    """
+    """The networks' shape. `hidden` lists the generator's layers; the critic mirrors them."""
 
     family: Literal["gan"] = "gan"
     latent_dim: PositiveInt = 20
     hidden: tuple[PositiveInt, ...] = (500, 500)
     activation: Literal["tanh", "relu", "silu"] = "silu"
-    components: NonNegativeInt = 0
 
 
 class GANObjective(Objective):
@@ -52,8 +45,8 @@ class GANObjective(Objective):
       G(z) exchanged (Jolicoeur-Martineau 2019).
 
     `gamma` weighs the critic's two zero-centred penalties, gamma/2 (|grad D(x)|^2 + |grad D(G(z))|^2), R1 and R2; with
-    them the relativistic game is that of Huang et al. 2024, section 2. Slopes are taken by what the critic sees: with
-    `components` that has no scale of its own, without them gamma has that of the pixels squared.
+    them the relativistic game is that of Huang et al. 2024, section 2. Slopes are taken by what the
+    critic sees, pixels of standard deviation 1: gamma does not depend on how much images differ.
 
     Where the players circle, optimiser="adam-no-momentum" may help: old gradients answer an opponent who has moved on.
     """
@@ -77,46 +70,36 @@ class GANObjective(Objective):
 
 
 class Generator(nn.Module):
-    """G(z), pixels in [0, 1]: (..., Z) -> (..., D). `weights` are those of the principal components, if any."""
-
-    weights: nn.Module
+    """G(z), pixels in [0, 1]: (..., Z) -> (..., D)."""
 
     def __init__(self, pixels: int, config: GANConfig) -> None:
         super().__init__()
         self.body, width = mlp(config.latent_dim, config.hidden, config.activation)
-        k = config.components
-        self.weights = nn.Linear(width, k) if k else nn.Identity()
-        self.logits = nn.Linear(k or width, pixels)
+        self.logits = nn.Linear(width, pixels)
 
     def forward(self, z: Tensor) -> Tensor:
-        return torch.sigmoid(self.logits(self.weights(self.body(z))))
+        return torch.sigmoid(self.logits(self.body(z)))
 
 
 class Critic(nn.Module):
-    """D(x), a score for each image: (B, D) -> (B,). Buffers hold how it whitens them."""
+    """D(x), a score for each image: (B, D) -> (B,).
+
+    It sees how images differ from their average, in units of the pixels' standard deviation: both are buffers that
+    `GAN.start` sets. On bare pixels the average drowns what differs.
+    """
+
+    centre: Tensor
+    scale: Tensor
 
     def __init__(self, pixels: int, config: GANConfig) -> None:
         super().__init__()
-        k = config.components
-        self.body, width = mlp(k or pixels, config.hidden[::-1], config.activation)
+        self.body, width = mlp(pixels, config.hidden[::-1], config.activation)
         self.score = nn.Linear(width, 1)
-        self.centre: Tensor | None
-        self.whitening: Tensor | None
-        self.register_buffer("centre", torch.zeros(pixels) if k else None)
-        self.register_buffer("whitening", torch.eye(pixels, k) if k else None)
-
-    def see(self, x: Tensor) -> Tensor:
-        """What the layers get of images, their K whitened components or all pixels: (B, D) -> (B, K or D)."""
-        if self.centre is None or self.whitening is None:
-            return x
-        return (x - self.centre) @ self.whitening
-
-    def judge(self, seen: Tensor) -> Tensor:
-        """The scores of images that were seen: (B, K or D) -> (B,)."""
-        return self.score(self.body(seen)).squeeze(-1)
+        self.register_buffer("centre", torch.zeros(pixels))
+        self.register_buffer("scale", torch.ones(()))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.judge(self.see(x))
+        return self.score(self.body((x - self.centre) / self.scale)).squeeze(-1)
 
 
 class GAN(LatentVariableModel):
@@ -127,15 +110,9 @@ class GAN(LatentVariableModel):
 
     def __init__(self, config: GANConfig, image_shape: Sequence[int]) -> None:
         super().__init__(config, image_shape)
-        if config.components > self.pixels:
-            raise ConfigError(
-                f"components={config.components}: images of {self.pixels} pixels have no more than {self.pixels} "
-                "principal components"
-            )
-        k, widths = config.components, (config.latent_dim, *config.hidden)
-        inside = 2 * sum(a * b for a, b in pairwise(widths))
-        ends = 2 * widths[-1] * (k or self.pixels) + 2 * k * self.pixels
-        must_fit(inside + ends, f"{self.pixels:,} pixels, hidden={config.hidden} and latent_dim={config.latent_dim}")
+        layers = pairwise((config.latent_dim, *config.hidden, self.pixels))
+        weights = 2 * sum(a * b for a, b in layers)  # the critic has about as many as the generator
+        must_fit(weights, f"{self.pixels:,} pixels, hidden={config.hidden} and latent_dim={config.latent_dim}")
         self.prior = StandardNormal(config.latent_dim)
         self.generator, self.critic = Generator(self.pixels, config), Critic(self.pixels, config)
 
@@ -147,24 +124,11 @@ class GAN(LatentVariableModel):
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
-        """With `components` K: G draws mean + sum_k w_k sqrt(l_k) v_k, D sees the numbers v_k.(x - mean) / sqrt(l_k).
-
-        l and v are the principal variances and components of the images x (N, D), for G those of their logits. Each w_k
-        starts with mean 0 and variance 1 over z, so that the first samples vary as the images do.
-        """
-        k, last = self.config.components, self.generator.weights
-        if not isinstance(last, nn.Linear):
-            return
-        mean, variances, directions = _principal(torch.logit(x.clamp(DARK, 1 - DARK)))
-        self.generator.logits.weight.copy_(directions[:, :k] * variances[:k].sqrt())
-        self.generator.logits.bias.copy_(mean)
-        z = self.prior.sample(ENOUGH, torch.Generator().manual_seed(0))
-        w = last(self.generator.body(z))  # (ENOUGH, K)
-        last.weight.div_(w.std(0)[:, None])
-        last.bias.sub_(w.mean(0)).div_(w.std(0))
-        mean, variances, directions = _principal(x)
-        self.critic.centre = mean
-        self.critic.whitening = directions[:, :k] / variances[:k].clamp(min=FLAT).sqrt()
+        """The generator draws the average of x where its hidden units are 0; the critic sees differences from it."""
+        mean = x.mean(0)
+        self.generator.logits.bias.copy_(torch.logit(mean.clamp(DARK, 1 - DARK)))
+        self.critic.centre.copy_(mean)
+        self.critic.scale.copy_((x - mean).square().mean().sqrt().clamp(min=FLAT))
 
     def generate(self, z: Tensor) -> Tensor:
         """G(z), the pictures of codes: (..., Z) -> (..., D)."""
@@ -177,16 +141,16 @@ class GAN(LatentVariableModel):
         return self.generate(self.prior.sample(n, generator))
 
     def penalised(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """D(x) and |grad D|^2, by what the critic sees of x: (B, D) -> (B,), (B,).
+        """D(x) and |grad D|^2 by what the critic sees of x: (B, D) -> (B,), (B,).
 
         Both can be differentiated by the critic's weights where gradients are on.
         """
         differentiable = torch.is_grad_enabled()
         with torch.enable_grad():  # the penalty of held-out images takes a gradient, too
-            seen = self.critic.see(x.detach()).requires_grad_()
-            scores = self.critic.judge(seen)
-            (slope,) = torch.autograd.grad(scores.sum(), seen, create_graph=differentiable)
-        return scores, slope.square().sum(-1)
+            x = x.detach().requires_grad_()
+            scores = self.critic(x)
+            (slope,) = torch.autograd.grad(scores.sum(), x, create_graph=differentiable)
+        return scores, self.critic.scale.square() * slope.square().sum(-1)
 
     def losses(self, objective: GANObjective, *, binarise: bool = False) -> list[tuple[list[nn.Parameter], Loss]]:
         """The critic's turn and the generator's.
@@ -224,12 +188,3 @@ def losses_of_scores(loss: GameName, real: Tensor, fake: Tensor) -> tuple[Tensor
         return softplus(fake - real), softplus(real - fake)
     critic = softplus(-real) + softplus(fake)
     return critic, -critic if loss == "minimax" else softplus(-fake)
-
-
-def _principal(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean (D,), variances (D,), largest first, and components (D, D), a column each, of x (N, D)."""
-    exact = x.double()
-    mean = exact.mean(0)
-    variances, directions = torch.linalg.eigh((exact - mean).T @ (exact - mean) / len(exact))
-    found = mean, variances.flip(0).clamp(min=0), directions.flip(1)
-    return found[0].to(x), found[1].to(x), found[2].to(x)
