@@ -18,7 +18,7 @@
 # (chapter-scorecard)=
 # # The scorecard
 #
-# Which claims of the report hold {cite:p}`report2025`? Here are seventeen of its claims in its own words, and four
+# Which claims of the report hold {cite:p}`report2025`? Here are nineteen of its claims in its own words, and four
 # of {cite:t}`kingma2014`. Each has a verdict, and a figure shows how clear it is. Much of what the report saw on the
 # film is there. The causes are mostly others: the prior, and a loss that the report does not give.
 #
@@ -87,12 +87,13 @@ print(findings.effect_text(second), "->", second.answer)
 print(findings.verdict([first, second], "the recipe"))
 
 # %% [markdown]
-# There are five verdicts:
+# A claim often asks for several things at once. So in one circumstance, such as one recipe, it is confirmed if *all* its tests say yes. It is
+# refuted there if one says no. Otherwise it is open there, and such a circumstance counts for nothing. There are five verdicts:
 #
-# - **holds**: wherever the tests decide something, all decided ones say yes;
-# - **does not hold**: wherever they decide something, one of them at least says no;
+# - **holds**: wherever the claim is decided, it is confirmed;
+# - **does not hold**: wherever it is decided, it is refuted;
 # - **depends on** something: both happen, and that something tells the cases apart;
-# - **open**: no test is decided;
+# - **open**: it is decided nowhere;
 # - **not tested**.
 #
 # ## What did the chapters find?
@@ -167,7 +168,7 @@ plt.show()
 # ### Every test
 #
 # Open a claim to see how we read it, and every test: ✓ yes, ✗ no, ? open. *Given* is the circumstance that the answer
-# may depend on. Within one circumstance a no outweighs each yes.
+# may depend on.
 
 # %% tags=["hide-input"]
 Markdown(scorecard.details(CLAIMS, evidence) or "There are no findings.")

@@ -85,14 +85,15 @@ def difference(
 
 
 def decided(findings: Iterable[Finding]) -> dict[str, Literal["yes", "no"]]:
-    """Circumstances (`given`) -> what the tests of a claim say there together; without those where all are open.
+    """Circumstances (`given`) -> what the tests of a claim say there together; without those that are open.
 
-    An open test decides nothing, and one no outweighs each yes.
+    The claim asks for all of them: yes where each test says yes, no where one says no, and open otherwise.
     """
     answers: dict[str, set[Answer]] = {}
     for one in findings:
         answers.setdefault(one.given, set()).add(one.answer)
-    return {given: "no" if "no" in said else "yes" for given, said in answers.items() if said != {"open"}}
+    clear = {given: said for given, said in answers.items() if "no" in said or said == {"yes"}}
+    return {given: "no" if "no" in said else "yes" for given, said in clear.items()}
 
 
 def verdict(findings: Sequence[Finding], depends_on: str = "") -> str:
