@@ -11,4 +11,4 @@ __all__ = ["CLAIMS"]
 
 with open(Path(__file__).with_name("claims.csv"), newline="", encoding="utf-8") as _file:
     CLAIMS = {row.pop("number"): Claim(**row) for row in csv.DictReader(_file)}
-"""By the number that this book gives them: 1 to 16 with 8b, 12b and 14b are the report's, A to D Kingma and Welling's."""
+"""By the number that this book gives them: 1 to 16 and three with a b are the report's, A to D Kingma and Welling's."""
