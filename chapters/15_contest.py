@@ -683,7 +683,9 @@ print(
 print(f"median squared step from frame to frame: {found.step:.2f}")
 
 # %% [markdown]
-# BRIDGE
+# The film is one part, even without the frames in transition. The shortest jump from a tongue to a face without one is about as long as an
+# ordinary step from frame to frame. So there is no island, and **this explanation falls**. It takes the second one with it: where nothing is
+# separate, nothing has to be torn. The tongue is a thin arm of one cloud. What makes it rare is its little weight.
 #
 # ## The answer
 #
