@@ -116,7 +116,7 @@ page.banner(film, digits)
 # **A corrected share.** The tongue is seen by two witnesses, a detector and the nearest frame. Witnesses err, and they err
 # differently on the blurred faces of one family than on the crisp ones of another. On a family's own reconstructions of all frames we know the
 # truth. Let $a$ be the share of tongues that are recognised there, and $b$ the share of other frames that are rightly let pass. If the
-# true share is $s$, the witnesses report
+# true share is $s$, the witnesses report {cite:p}`rogan1978`
 #
 # $$
 # r = a\, s + (1 - b)(1 - s), \qquad \text{so} \qquad s = \frac{r + b - 1}{a + b - 1}.
@@ -407,8 +407,7 @@ plt.show()
 #
 # ## And on the part of the film that nobody has seen?
 #
-# The split by time trains on the beginning of the film and tests on its last 200 frames, among them most of the last run of the
-# tongue.
+# The split by time trains on the beginning of the film and tests on its last 200 frames. Most of the last run of the tongue is among them.
 
 # %%
 by_time = vae.DataConfig(name=faces, split="time")
@@ -569,7 +568,7 @@ print("falls" if least_of_codes < held_out_share / 2 else "stands")
 # There is a theorem behind this {cite:p}`salmona2022`: a map of Gaussian noise onto separate modes must be steep, the more so the further
 # they are apart. **It falls if** a continuous map of Gaussian noise draws the tongue. Flow matching is one: its journey is continuous, and
 # so is the decoder after it. And a strained map would show a tear. Walk in a straight line from a code without tongue to one
-# with it, and compare the longest of 40 steps in pixels with their mean. On an even path that ratio is near 1, at a tear near 40. We
+# with it, in 40 steps. Compare the longest of them, in pixels, with their mean. On an even path that ratio is near 1, at a tear near 40. We
 # call ten a tear.
 
 # %%
@@ -752,8 +751,8 @@ Markdown(
 #
 # **What should a practitioner take?** For a few thousand images of one kind: a plain VAE with a Gaussian decoder whose sigma is learned,
 # enough latents, and after training a mixture of Gaussians on its codes. It costs seconds on top of the VAE. It keeps a likelihood, an encoder and a
-# decoder, and it can be refitted without touching them. If samples have to cover still more and you can watch for copies, take flow matching on the same codes, and
-# choose its epochs by held-out codes. Take words with a spelled prior if you need symbols anyway. And whatever you take, count what you care about: no
+# decoder, and it can be refitted without touching them. Must samples cover still more, and can you watch for copies? Then take flow matching on the same codes, and
+# show its dial. Take words with a spelled prior if you need symbols anyway. And whatever you take, count what you care about: no
 # likelihood will do it for you.
 #
 # ## What to remember
