@@ -35,7 +35,6 @@
 
 # %% tags=["parameters"]
 faces: str = "frey"  # a film whose tongues are known, or "toyfaces"
-dataset: str = "mnist"  # digits: "mnist" or "digits"
 latent_dim: int = 20  # numbers in a code
 seeds: int = 5  # trainings of the long VAE
 few: int = 3  # trainings of every other model
@@ -44,10 +43,6 @@ short_epochs: int = 80  # passes of every other model of faces
 components: int = 40  # of each mixture of Gaussians
 flow_epochs: int = 300  # passes of flow matching over the codes
 samples: int = 10_000  # faces drawn from each model
-epochs: int = 0  # passes over the digits; 0: the recipe's own
-digit_codes: int = 10_000  # digits whose codes the priors learn from
-digit_flow_epochs: int = 30  # passes of flow matching over them
-images: int = 300  # test digits for the bound
 
 # %% tags=["remove-cell", "install"]
 # Where there is no vaelib, as on Colab, this fetches it.
@@ -75,18 +70,14 @@ from vaelib import plots
 least = {"latent_dim": 2, "seeds": 1, "few": 1, "face_epochs": 0}
 least |= {"short_epochs": 1, "components": 1, "flow_epochs": 1}
 least |= {"samples": 1965}
-least |= {"epochs": 0, "digit_codes": 60, "digit_flow_epochs": 1, "images": 1}
 page.parameters(globals(), at_least=least)
 if few > seeds:
     raise page.ParameterError(f"few={few}: expected at most seeds={seeds}")
 plots.use_style()
 
 # %% tags=["remove-input"]
-film, digits = (
-    page.load(faces, images=140, grey=True),
-    page.load(dataset, labels=True),
-)
-page.banner(film, digits)
+film = page.load(faces, images=140, grey=True)
+page.banner(film)
 
 # %% [markdown]
 # ## What was promised?
@@ -436,85 +427,6 @@ for name in dict.fromkeys(row.name for row in late_rows):
 # Compare the last run in each row with the other two. The models have seen one frame of it. A better prior gives back what was shown, and it
 # invents little. What is left of the last run in the samples is what a new expression shares with the old ones.
 #
-# ## And digits?
-#
-# A short table. The VAE is the modern recipe of {ref}`chapter-training` with 20 latents. Its three priors are compared on the same
-# frozen codes. The judge is a classifier of our own: the Fréchet distance and KID compare its features of 10,000 samples and of the
-# test digits. The class gap is the share of samples that would have to be another digit. The bound is −ELBO in nats, with ten draws for each of
-# some test digits; lower is better everywhere but for the last two columns.
-
-# %%
-from vaebook.experiments.digits_judge import (
-    digits_floor,
-    digits_table,
-    judge_digits,
-)
-from vaebook.experiments.recipes import digits_recipe
-from vaelib.evaluation import aggregate_posterior, encode
-from vaelib.posteriors import DiagonalGaussian
-
-usual = digits_recipe(
-    "modern", vae.DataConfig(name=dataset), epochs=epochs or None
-)
-coders = train_groups({"VAE": seeds_of(usual, few)})["VAE"]
-pieces = vae.prepare(usual.data)
-learn, test = map(
-    torch.from_numpy, (pieces.train[:digit_codes], pieces.test[:images])
-)
-
-
-# %%
-def priors_of(run):
-    """Three priors for the codes of a run; a tenth of them is held out."""
-    kept = len(learn) * 9 // 10
-    q = DiagonalGaussian(*encode(run.model, learn[:kept]))
-    codes, held_out = (
-        aggregate_posterior(run.model, x) for x in (learn[:kept], learn[kept:])
-    )
-    sizes, length = (min(50, kept // 20),), (digit_flow_epochs,)
-    mixture = vae.fit_mixture(codes, held_out[:0], sizes, fits=1).prior
-    flow = vae.fit_flow_matching(q, held_out, length).prior
-    return {
-        "N(0, I)": run.model.prior,
-        "mixture": mixture,
-        "flow matching": flow,
-    }
-
-
-# %%
-@torch.no_grad()
-def bound(model):
-    weights = model.log_weights(test, 10, torch.Generator().manual_seed(0))
-    return -weights.double().mean().item()
-
-
-digit_models = {}
-for run in coders:
-    for name, prior in priors_of(run).items():
-        digit_models.setdefault(name, []).append(
-            vae.with_prior(run.model, prior)
-        )
-
-# %%
-size = len(pieces.test)
-found = {
-    name: [
-        judge_digits(m.sample(size, torch.Generator().manual_seed(0)), pieces)
-        for m in group
-    ]
-    for name, group in digit_models.items()
-}
-table = digits_table(found | {"(training digits)": [digits_floor(pieces)]})
-nats = {
-    n: mean_and_range([bound(m) for m in g], 1) for n, g in digit_models.items()
-}
-table.insert(0, "−ELBO (nats)", pd.Series(nats))
-table.fillna("")
-
-# %% [markdown]
-# On digits, too, most of the gain comes from the prior alone, in all four distances and in nats. Both fitted priors take seconds, where the VAE took
-# minutes. (Not done here: ten families on digits. {doc}`10_flows`, {doc}`11_hierarchies` and {doc}`12_discrete` have their own tables.)
-#
 # ## Why was the tongue missing?
 #
 # Five explanations compete. Each is quoted as a hypothesis, with the prediction that would sink it.
@@ -528,6 +440,7 @@ table.fillna("")
 
 # %%
 from vaebook.experiments.tongue import tongues
+from vaelib.evaluation import aggregate_posterior, encode
 
 
 def shares(models, make):

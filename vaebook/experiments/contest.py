@@ -226,8 +226,10 @@ def training_seconds(config: RunConfig, prepared: Prepared, epochs: int = 3) -> 
     """What a training would take of one core's time, from its first few epochs: a store cannot say how busy it was."""
     model, x = new_model(config.model, prepared.data.shape, config.seed), torch.from_numpy(prepared.train)
     model.start(x)
+    losses, length = model.losses(config.objective), config.training
+    fit(model, losses, x, length.replace(epochs=1), progress=False)  # whoever comes first wakes torch
     start = time.process_time()
-    fit(model, model.losses(config.objective), x, config.training.replace(epochs=epochs), progress=False)
+    fit(model, losses, x, length.replace(epochs=epochs), progress=False)
     return (time.process_time() - start) * config.training.epochs / epochs
 
 
