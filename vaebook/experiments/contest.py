@@ -1,6 +1,8 @@
 """One judge for all families: what a sampler of faces is worth beside the film, and two cheats that it must beat.
 
 Every family is judged by the same pictures: so many samples, drawn by one function. What a family is does not matter.
+The film's own share of tongues is a known number. Its tongue frames are three episodes, no sample of independent draws,
+so the share has no interval here: families are compared by ratios, and by the spread over seeds.
 """
 
 from __future__ import annotations
@@ -8,23 +10,39 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import mannwhitneyu
 from sklearn.decomposition import PCA
+from sklearn.metrics import pairwise_distances
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
-from vaebook.experiments.pictures import Proportion, nearest, proportion
-from vaebook.experiments.sampling import judge
+from vaebook.experiments.pictures import nearest
+from vaebook.experiments.sampling import FITS, Memo, _mixture, judge, remembered, repaired
 from vaebook.experiments.tongue import IN, stretches, tongue, tongue_detector, tongues
+from vaebook.experiments.transport import COMPONENTS, transport_of
+from vaebook.tables import mean_and_range
 from vaelib.data import ImageData, Prepared
+from vaelib.evaluation import summary
+from vaelib.models import VAE, LatentVariableModel, UnsupportedError, new_model
+from vaelib.models.code_priors import AutoregressiveCodes
+from vaelib.priors import with_prior
+from vaelib.runs import Run, RunConfig, data_of
+from vaelib.training import TrainingConfig, fit
 
-__all__ = ["Row", "Sampler", "Witnesses", "contest_row", "contest_table", "corrected", "episodes", "jittered_frames"]
-__all__ += ["components_mixture", "witnesses"]
+__all__ = ["Row", "Sampler", "Witnesses", "components_mixture", "contest_row", "contest_table", "copying_apart"]
+__all__ += ["corrected", "episodes", "jittered_frames", "mixed", "model_row", "moved", "spelled", "training_seconds"]
+__all__ += ["witnesses"]
+
+GAP = 50  # frames: what lies so far apart in the film is another moment
+LEAST = 0.25  # of its share of the film: with less of its tongues among the samples, a run is not covered
+SPELLING = TrainingConfig(epochs=600, patience=10, device="cpu")
 
 Sampler = Callable[[int, torch.Generator], ArrayLike]
 """(n, generator) -> n pictures (n, D)."""
@@ -79,15 +97,36 @@ def episodes(pictures: ArrayLike, film: ImageData) -> tuple[int, ...]:
     return tuple(int(((first <= at) & (at <= last)).sum()) for first, last in stretches(shown))
 
 
-class Row(NamedTuple):
-    """A family's place: shares go from 0 to 1; see `Judgement` for the figures that both have.
+def copying_apart(samples: ArrayLike, frames: ArrayLike, at: ArrayLike, gap: int = GAP) -> float:
+    """The chance that a sample is nearer to the frames than these are to one another across time; ties count half.
 
-    `tongue` is the share of samples that show it with its 95 % interval, `corrected` what it would be by witnesses who
-    never err. `episodes` counts samples of each run of tongue frames, and `runs_covered` those runs that have any.
+    Frames (M, D) stand at the places `at`, (M,), of the film. Of each, the nearest that is `gap` frames away or more
+    tells how near two moments come: held-out frames of a random split have neighbours among the frames that were seen,
+    and are no yardstick. One half: as new as another moment of the film; near one: copies. Samples (N, D).
+
+    Raises:
+        ValueError: a frame has no other so far away.
+    """
+    at, frames = np.asarray(at), np.asarray(frames, dtype=np.float64)
+    squared = np.square(pairwise_distances(frames))
+    squared[np.abs(at[:, None] - at) < gap] = np.inf
+    moments = squared.min(1)
+    if not np.isfinite(moments).all():
+        raise ValueError(f"gap={gap}: a frame has no other so far away in a film of {len(frames)} frames")
+    own = nearest(samples, frames).squared_distance
+    return float(mannwhitneyu(moments, own).statistic / (len(own) * len(moments)))
+
+
+class Row(NamedTuple):
+    """A family's place, by one training: shares go from 0 to 1; see `Judgement` for the figures that both have.
+
+    `tongue` is the share of samples that show it, `corrected` what it would be by witnesses who never err. `episodes`
+    counts samples of each run of tongue frames; `runs_covered` those runs that have a quarter of their share in the
+    film, or more. `bits_per_dim` is the bound on test frames, nan for what has no likelihood.
     """
 
     name: str
-    tongue: Proportion
+    tongue: float
     corrected: float
     witnesses: Witnesses
     episodes: tuple[int, ...]
@@ -96,6 +135,8 @@ class Row(NamedTuple):
     coverage_on_tongue: float
     density: float
     copying: float
+    copying_apart: float
+    bits_per_dim: float
     ms_a_sample: float
     seconds_to_train: float
 
@@ -107,6 +148,7 @@ def contest_row(
     seconds_to_train: float,
     *,
     reconstructions: ArrayLike | None = None,
+    bits_per_dim: float = math.nan,
     drawn: int = 10_000,
     seed: int = 0,
 ) -> Row:
@@ -124,41 +166,108 @@ def contest_row(
     seconds = time.perf_counter() - start
     if pictures.shape != (drawn, film.matrix().shape[1]) or not np.isfinite(pictures).all():
         raise ValueError(f"{name} drew {pictures.shape}: expected finite pictures {(drawn, film.matrix().shape[1])}")
-    said, judged_by, counts = tongues(pictures, film), witnesses(film, reconstructions), episodes(pictures, film)
-    judged = judge(pictures, prepared)
+    judged_by, counts, judged = witnesses(film, reconstructions), episodes(pictures, film), judge(pictures, prepared)
+    lengths = [last - first + 1 for first, last in stretches(tongue(film) != IN)]
+    seen = np.concatenate([prepared.split.train, prepared.split.validation])
     return Row(
         name=name,
-        tongue=proportion(said),
+        tongue=judged.tongue,
         corrected=corrected(judged.tongue, judged_by),
         witnesses=judged_by,
         episodes=counts,
-        runs_covered=sum(count > 0 for count in counts),
+        runs_covered=sum(n >= LEAST * drawn * m / len(film) for n, m in zip(counts, lengths, strict=True)),
         coverage=judged.coverage,
         coverage_on_tongue=judged.coverage_on_tongue,
         density=judged.density,
         copying=judged.copying,
+        copying_apart=copying_apart(pictures[: len(film)], film.matrix(seen), seen),
+        bits_per_dim=bits_per_dim,
         ms_a_sample=1000 * seconds / drawn,
         seconds_to_train=seconds_to_train,
     )
 
 
+def model_row(name: str, model: LatentVariableModel, prepared: Prepared, seconds: float, drawn: int = 10_000) -> Row:
+    """The `contest_row` of a model: it draws, and where it can it reconstructs all frames and has a bound."""
+    frames, found = torch.from_numpy(prepared.data.matrix()), None
+    with suppress(UnsupportedError):
+        found = model.reconstruct(frames).numpy()
+    bits = summary(model, torch.from_numpy(prepared.test)).get("bits_per_dim", math.nan)
+    return contest_row(name, model.sample, prepared, seconds, reconstructions=found, bits_per_dim=bits, drawn=drawn)
+
+
 def contest_table(rows: Sequence[Row]) -> pd.DataFrame:
-    """One line for each row, in their order."""
-    lines = {
-        row.name: {
-            "train (s)": f"{row.seconds_to_train:.0f}",
-            "tongue out (%)": "{:.1f} ({:.1f} to {:.1f})".format(*(100 * share for share in row.tongue)),
-            "corrected (%)": f"{100 * row.corrected:.1f}",
-            "of each run": " / ".join(map(str, row.episodes)),
-            "coverage": f"{row.coverage:.2f}",
-            "of tongue frames": f"{row.coverage_on_tongue:.2f}",
-            "density": f"{row.density:.2f}",
-            "copying": f"{row.copying:.2f}",
-            "a sample (ms)": f"{row.ms_a_sample:.2f}",
-        }
-        for row in rows
+    """One line for all rows of one name, in their order: the mean, and the range over seeds."""
+    groups = {row.name: [one for one in rows if one.name == row.name] for row in rows}
+    return pd.DataFrame.from_dict({name: _line(group) for name, group in groups.items()}, orient="index")
+
+
+def _line(group: Sequence[Row]) -> dict[str, object]:
+    def of(figure: str, digits: int = 2, scale: float = 1) -> str:
+        values = [scale * getattr(row, figure) for row in group]
+        return mean_and_range(values, digits) if np.isfinite(values).all() else "none"
+
+    return {
+        "seeds": len(group),
+        "corrected tongues (%)": of("corrected", 1, 100),
+        "runs covered": ", ".join(str(row.runs_covered) for row in group),
+        "coverage": of("coverage"),
+        "of tongue frames": of("coverage_on_tongue"),
+        "density": of("density"),
+        "copying": of("copying"),
+        "across time": of("copying_apart"),
+        "bits/dim": of("bits_per_dim"),
+        "train (s)": f"{np.mean([row.seconds_to_train for row in group]):.0f}",
+        "a sample (ms)": f"{np.mean([row.ms_a_sample for row in group]):.2f}",
     }
-    return pd.DataFrame.from_dict(lines, orient="index")
+
+
+def training_seconds(config: RunConfig, prepared: Prepared, epochs: int = 3) -> float:
+    """What a training would take of one core's time, from its first few epochs: a store cannot say how busy it was."""
+    model, x = new_model(config.model, prepared.data.shape, config.seed), torch.from_numpy(prepared.train)
+    model.start(x)
+    losses, length = model.losses(config.objective), config.training
+    fit(model, losses, x, length.replace(epochs=1), progress=False)  # whoever comes first wakes torch
+    start = time.process_time()
+    fit(model, losses, x, length.replace(epochs=epochs), progress=False)
+    return (time.process_time() - start) * config.training.epochs / epochs
+
+
+def mixed(run: Run, components: int = COMPONENTS) -> tuple[VAE, float]:
+    """A run's VAE with an average of mixtures on its codes as prior, see `mixture_of`; and the seconds that took."""
+    return repaired(run, components), float(_mixture(run, 0, [components], FITS).figures["seconds"])
+
+
+def moved(run: Run, epochs: int) -> tuple[VAE, float]:
+    """A run's VAE with flow matching on its codes as prior, after so many epochs; and the seconds that took."""
+    found = transport_of(run, [epochs])
+    return with_prior(run.model, found.prior), found.seconds
+
+
+@remembered(version=1)
+def _spelled(run: Run, epochs: int) -> Memo:
+    data, seed = data_of(run), run.config.seed
+    with torch.no_grad():
+        noise = torch.Generator().manual_seed(seed)
+        words, held_out = (run.model.indices(torch.from_numpy(x), noise) for x in (data.train, data.validation))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        prior = AutoregressiveCodes(run.model.prior.entries, dropout=0.5)
+    prior.start(words)
+    length, held_out = SPELLING.replace(epochs=epochs), {"validation": held_out.float()}
+    history = fit(prior, prior.loss, words.float(), length, seed=seed, held_out=held_out, progress=False)
+    return Memo({"seconds": history.attrs["seconds"]}, prior.state_dict())
+
+
+def spelled(run: Run, epochs: int = SPELLING.epochs) -> tuple[LatentVariableModel, float]:
+    """A run of discrete codes with an autoregressive prior, dropout 0.5, on its words; and the seconds that took.
+
+    The prior stops where validation words have been no likelier for ten epochs, after `epochs` at the latest.
+    """
+    found = _spelled(run, epochs)
+    prior = AutoregressiveCodes(run.model.prior.entries, dropout=0.5)
+    prior.load_state_dict(dict(found.tensors))
+    return with_prior(run.model, prior), float(found.figures["seconds"])
 
 
 def jittered_frames(prepared: Prepared, sigma: float = 0.02) -> Sampler:
