@@ -530,11 +530,12 @@ pd.DataFrame.from_dict(rows, orient="index")
 
 # %% [markdown]
 # By Kingma and Welling's recipe and the modern one MNIST has its 95 % after one epoch or two, the film after more than a
-# hundred. One epoch of MNIST has 38 times as many images, and still the film needs more of them. (We count whole epochs, so
+# hundred. One epoch of MNIST has far more images than one of the film, and still the film needs more of them. (We count whole epochs, so
 # MNIST's figure is an upper limit.) The report's own recipe collapses on the film, and is soon done there.
 #
 # Split at random, the modern recipe leaves less of the error on the film than on the digits. Split by time it leaves more
-# than twice as much. So the film is the easier one only where a test frame has neighbours among the training frames.
+# than twice as much. So even by that recipe
+# the film is the easier one only where test frames have neighbours among the training frames.
 #
 # ## Does t-SNE show well-separated clusters?
 #
