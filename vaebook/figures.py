@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -156,7 +156,7 @@ def _apart(sizes: Sequence[int]) -> list[str]:
 def by_recipe(
     recipes: Sequence[str],
     shown: Mapping[str, Callable[[str, str], Mapping[int, Sequence[float]]]],
-    kinds: Mapping[str, str],
+    kinds: Mapping[str, Literal["-", "--", ":"]],
     rows: int = 1,
 ) -> list[Axes]:
     """Draws figures against the number of latents: a panel for each title in `shown`, a colour for each recipe.

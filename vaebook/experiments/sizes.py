@@ -133,7 +133,9 @@ def rank_correlations(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) 
     Raises:
         ValueError: lengths that differ, fewer than three values, more than `MOST_RANKED`, or values that are all alike.
     """
-    found, sums, shares = [], np.zeros(1), np.ones(1)
+    found: list[float] = []
+    sums: NDArray[Any] = np.zeros(1)
+    shares: NDArray[Any] = np.ones(1)
     for values, others in pairs:
         if len(values) != len(others) or not 3 <= len(values) <= MOST_RANKED:
             sizes = f"{len(values)} and {len(others)} values"
