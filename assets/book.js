@@ -57,6 +57,70 @@ addEventListener("load", async () => {
   if (target && !moved) target.scrollIntoView();
 });
 
+// Where a link leads to something that is folded away, it opens; and on paper the reference is open.
+function unfold() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const closed = [...document.querySelectorAll("details:not([open])")].filter((one) => one.contains(target));
+  for (const part of closed) part.open = true;
+  if (closed.length) target.scrollIntoView();
+}
+
+addEventListener("hashchange", unfold);
+addEventListener("DOMContentLoaded", unfold);
+addEventListener("beforeprint", () => {
+  for (const part of document.querySelectorAll("details:has(dl.py)")) part.open = true;
+});
+
+// A link to a term or an equation shows what it leads to, while the pointer rests on it or the keyboard is there.
+const SOON = 250; // milliseconds
+let bubble = null; // what is shown now
+let timer;
+
+function show(link) {
+  hide();
+  bubble = document.createElement("div");
+  bubble.className = "preview";
+  bubble.id = "preview";
+  bubble.setAttribute("role", "tooltip");
+  bubble.textContent = link.dataset.preview;
+  link.setAttribute("aria-describedby", bubble.id);
+  bubble.addEventListener("pointerleave", later);
+  bubble.addEventListener("pointerenter", () => clearTimeout(timer));
+  document.body.append(bubble);
+  const place = () => {
+    const [at, size] = [link.getBoundingClientRect(), bubble.getBoundingClientRect()];
+    const left = Math.max(8, Math.min(at.left, document.documentElement.clientWidth - size.width - 8));
+    const below = at.bottom + size.height + 12 < innerHeight;
+    bubble.style.left = `${left + scrollX}px`;
+    bubble.style.top = `${(below ? at.bottom + 4 : at.top - size.height - 4) + scrollY}px`;
+  };
+  place();
+  window.MathJax?.typesetPromise?.([bubble]).then(() => bubble && place());
+}
+
+function hide() {
+  clearTimeout(timer);
+  bubble?.remove();
+  bubble = null;
+  for (const link of document.querySelectorAll("[aria-describedby=preview]")) link.removeAttribute("aria-describedby");
+}
+
+function later() {
+  clearTimeout(timer);
+  timer = setTimeout(hide, SOON);
+}
+
+for (const link of document.querySelectorAll("a[data-preview]")) {
+  link.addEventListener("pointerenter", ({ pointerType }) => {
+    clearTimeout(timer);
+    if (pointerType === "mouse") timer = setTimeout(() => show(link), SOON);
+  });
+  link.addEventListener("pointerleave", later);
+  link.addEventListener("focus", () => link.matches(":focus-visible") && show(link));
+  link.addEventListener("blur", hide);
+}
+addEventListener("keydown", ({ key }) => key === "Escape" && hide());
+
 // A figure that a small screen shrinks can be enlarged: to the width that it was drawn for, to be scrolled and pinched.
 const DRAWN = 1.44; // pixels of a figure for each pixel of a page
 const FIGURES = ".bd-content figure img, .bd-content div.cell_output img:not(.vae-place img)";

@@ -18,6 +18,7 @@ NAMES = (
     "likelihood",
     "sweep.one_job",
     "sweep.all_cores",
+    "members",
     "import",
 )
 

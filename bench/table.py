@@ -18,7 +18,7 @@ def table(figures: dict[str, Any]) -> str:
     ]
     if any(busy > BUSY for busy in _find("other_cores", figures)):
         lines.append("The machine was busy with other work meanwhile: do not trust the rows with a *.")
-    blocks = {"training": _training, "likelihood": _likelihood, "sweep": _sweep, "import": _import}
+    blocks = {"training": _training, "likelihood": _likelihood, "sweep": _sweep, "members": _members, "import": _import}
     for kind, block in blocks.items():
         if kind in figures:
             lines += ["", *block(figures[kind])]
@@ -58,6 +58,14 @@ def _sweep(figures: dict[str, Any]) -> list[str]:
         f"{row['runs_per_minute']:.1f} runs per minute"
         for row in figures.values()
     ]
+
+
+def _members(figures: dict[str, Any]) -> list[str]:
+    lines = [f"members: ms of the processor for a model and step, median of {figures['steps']} steps{_mark(figures)}"]
+    for shape, row in figures["ms"].items():
+        together = [f"{count}: {ms:.2f} ({row['1'] / ms:.2f}x)" for count, ms in row.items() if count != "1"]
+        lines.append(f"{shape:<20} alone {row['1']:.2f}; together " + ", ".join(together))
+    return lines
 
 
 def _import(figures: dict[str, Any]) -> list[str]:

@@ -41,6 +41,10 @@ def measure(name: str, quick: bool = False) -> dict[str, Any]:
 
         jobs = 1 if details == ["one_job"] else os.cpu_count() or 1
         return sweeps.measure(jobs, quick)
+    if kind == "members":
+        from bench import members
+
+        return members.measure(quick)
     if kind == "import":
         from bench import imports
 

@@ -291,10 +291,10 @@ ax.minorticks_off()
 plt.show()
 
 # %% [markdown]
-# ## Do we see Kingma and Welling's Figure 2?
+# ## How far behind does a small step fall?
 #
-# They plotted the bound against the number of samples seen, on a logarithmic axis. {numref}`fig-training-samples` does
-# the same.
+# By ten times and more. Kingma and Welling plotted the bound against the number of training samples seen, on a
+# logarithmic axis, and so does {numref}`fig-training-samples`. ({doc}`original` lays a long run beside their own figure.)
 
 # %% mystnb={"figure": {"name": "fig-training-samples", "caption": "The bound against the number of training samples seen, as in Kingma and Welling's Figure 2: train dashed, test solid, bands over seeds. On test images the modern recipe is ahead from the first epoch on. The report's curve has the shape of the original's, far to the right."}, "image": {"alt": "ELBO in nats against samples seen on a logarithmic axis for the three recipes. The modern test curve is above the Kingma and Welling curve everywhere, the report's below both."}} tags=["hide-input"]
 curves(digits, "samples_seen", floor=(low,), terms=("elbo",))
@@ -325,15 +325,12 @@ pd.DataFrame(passed).T.rename_axis("−ELBO on test images")
 # %% [markdown]
 # The unit is a whole epoch, so where the two others need one epoch, all we know is that they need no more. The report's step is ten
 # times smaller than the original's.
-#
-# Their Figure 2 goes on for about ten times as many samples as ours, and they tried three steps. We did not: what a longer
-# run of the original recipe would reach is not tested here.
 
 # %% [markdown]
 # ## What do the models draw?
 #
 # First the report's Figure 1: test images above, reconstructions below, which are the decoder's mean at the posterior's mean. The
-# report calls its own "sharp, digit-faithful". By its recipe, with the widths that we assumed, we cannot confirm that.
+# next section puts numbers on what you see.
 
 
 # %% mystnb={"figure": {"name": "fig-training-digits-reconstructions", "caption": "Test digits and their reconstructions by the three recipes, seed 0. The modern recipe's are the crispest and most faithful, though it, too, closes the top of the 4. The report's are soft and not always faithful: look for the 4 that comes back as a 9, for the first 5, which comes back as no digit, and for the 8s, whose loops are blurred."}, "image": {"alt": "Four rows of the same test digits: the data, then the reconstructions by the report's, Kingma and Welling's and the modern recipe; the lower rows are progressively crisper, and in the report's row a 4 looks like a 9."}} tags=["hide-input"]
@@ -350,6 +347,96 @@ def held_out(data, split, count=14):
 
 figures.named_rows(reconstructed(digits, held_out(images, split)), images.shape)
 plt.show()
+
+# %% [markdown]
+# ### Are they sharp, faithful and stable?
+#
+# The report says: "the model produced sharp, digit-faithful reconstructions", and "Reconstruction quality was stable across
+# seeds and hyperparameters." It gives no measure, so we fix three before we look:
+#
+# - *sharp*: the edges of reconstructions are at least 0.9 times as steep as those of the images;
+# - *faithful*: a classifier reads as many of them rightly as of the images, but for 2 in 100;
+# - *stable*: the squared error of the seeds differs by less than a twentieth of its mean.
+#
+# The classifier is a small network that learned from the training images. "Hyperparameters" are not tested here: the report
+# does not say which.
+
+# %%
+from vaebook.experiments import findings
+from vaebook.experiments.digits_judge import reader_of
+from vaebook.experiments.pictures import sharpness
+from vaelib.data import prepare
+
+judged_x = test_x[:2000]
+made = {
+    name: [run.model.reconstruct(judged_x) for run in digits[name]]
+    for name in RECIPES
+}
+sharp = {
+    name: [sharpness(pictures, judged_x, images.shape) for pictures in group]
+    for name, group in made.items()
+}
+
+
+# %%
+def read_rightly(pictures):
+    classes = reader.read(pictures)[1]
+    return float((classes == judged_labels).mean())
+
+
+faithful = {}
+if images.labels is not None:
+    reader = reader_of(prepare(digits_data))
+    judged_labels = images.labels[images.split(split).test[: len(judged_x)]]
+    of_images = read_rightly(judged_x)
+    faithful = {n: list(map(read_rightly, group)) for n, group in made.items()}
+    print(f"images read rightly: {of_images:.3f}")
+
+# %%
+from scipy.stats import chi2
+
+
+def range_of_seeds(values):
+    """Their range over their mean, with the 95 % interval of a spread."""
+    share, n = np.ptp(values) / np.mean(values), len(values)
+    ends = [chi2.ppf(q, n - 1) for q in (0.975, 0.025)]
+    return share, *(share * np.sqrt((n - 1) / end) for end in ends)
+
+
+stable = {
+    n: range_of_seeds(metric(digits[n], "squared_error")) for n in RECIPES
+}
+
+# %%
+GIVEN = {
+    "report": "report's recipe",
+    "kingma-welling": "Kingma and Welling's recipe",
+    "modern": "modern recipe",
+}
+found_8 = []
+for name in RECIPES:
+    given = GIVEN[name]
+    edges = "sharpness of reconstructions, share of the images'"
+    found_8.append(
+        findings.mean_of("8", edges, sharp[name], "above", 0.9, given=given)
+    )
+    for values in [faithful[name]] if faithful else []:
+        read = "reconstructions read rightly, images of which "
+        read += f"{of_images:.3f} are"
+        border = of_images - 0.02
+        found_8.append(
+            findings.mean_of("8", read, values, "above", border, given=given)
+        )
+    spread = "range of the squared error over seeds, share of its mean"
+    of_seeds = (*stable[name], "below", 0.05, "", len(digits[name]), given)
+    found_8.append(findings.Finding("8b", spread, *of_seeds))
+findings.table(found_8)
+
+# %% [markdown]
+# Sharp they are not, by any of our recipes: even the modern one's edges are less than three quarters as steep as those of the
+# images. Faithful, nearly: by the two better recipes the classifier reads 96 of 100 rightly, against 98 of the images, and the
+# border lies within the interval. By the report's own recipe it reads 85. Stable over seeds, yes, by the report's recipe. By the other two
+# three seeds are too few to say; the modern one's errors are so small that their range is a larger share of them.
 
 # %% [markdown]
 # Then what the models dream up: draw $z$ from the prior and decode it. Nothing of any test image goes in.
@@ -633,6 +720,12 @@ print(f"seeds of one recipe differ by at most {most:.2f} nats")
 # The comparison is of whole recipes, as you would copy them. It does not say how much of the modern recipe's lead is due
 # to Adam, to SiLU, to the cosine, to the second layer or to the rest. The exercises begin to take it apart.
 #
+# What this chapter found about the report's words goes to {doc}`07_scorecard`:
+
+# %%
+findings.save("03_training", [images, film], found_8)
+
+# %% [markdown]
 # ## What to remember
 #
 # - A healthy run: the bound rises fast and then flattens, the KL stays well above zero, test stays near training.

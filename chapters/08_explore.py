@@ -23,6 +23,7 @@
 # the dial, whose pictures are stored, carry their network's weights, and your browser does the arithmetic.
 #
 # All of them work with a mouse, with a finger and with the keyboard (Tab goes from control to control, arrow keys move).
+# The page's address holds what you have set, a drawing included: "Copy link" takes it along, and whoever opens the link sees it.
 # Each section says what to try and what to look for. At the end are exercises, with solutions.
 
 # %% tags=["parameters"]

@@ -52,6 +52,8 @@ def test_likelihood_sweep_and_import_are_measured(quick):
     assert figures["likelihood"]["vaelib"]["peak_memory_mb"] > 0
     assert all(figures["sweep"][name]["runs_per_minute"] > 0 for name in ("one_job", "all_cores"))
     assert figures["sweep"]["one_job"]["jobs"] == 1 <= figures["sweep"]["all_cores"]["jobs"]
+    assert all(ms > 0 for row in figures["members"]["ms"].values() for ms in row.values())
+    assert all(list(row) == ["1", "2"] for row in figures["members"]["ms"].values())
     assert all(figures["import"][name] > 0 for name in ("torch_s", "vaelib_beyond_torch_s"))
 
 
@@ -59,7 +61,17 @@ def test_machine_is_described_and_all_is_in_the_table(quick):
     text, figures = quick
     assert {"cpu", "cores", "torch", "threads", "python", "load_before"} <= set(figures["machine"])
     assert figures["quick"] and figures["machine"]["threads"] == 1
-    for word in [*WORKS, *CONTENDERS, "likelihood", "sweep", "import", "of limit", "x pythae", "random data"]:
+    for word in [
+        *WORKS,
+        *CONTENDERS,
+        "likelihood",
+        "sweep",
+        "members",
+        "import",
+        "of limit",
+        "x pythae",
+        "random data",
+    ]:
         assert word in text
 
 

@@ -126,7 +126,13 @@ def train(*, recipe: str, config: Any = None, quiet: bool = False) -> None:
 
 
 def sweep(
-    *, recipe: str, grid: list[str], config: Any = None, jobs: int | None = None, scheduler: str | None = None
+    *,
+    recipe: str,
+    grid: list[str],
+    config: Any = None,
+    jobs: int | None = None,
+    scheduler: str | None = None,
+    together: int = 1,
 ) -> int:
     """
     Args:
@@ -134,10 +140,11 @@ def sweep(
         grid: settings and their values: model.latent-dim=2,5 seed=0,1,2
         jobs: how many runs at a time on this machine; by default one a core
         scheduler: the address of a dask scheduler whose workers train instead; they must see the store (VAELIB_RUNS)
+        together: how many runs of one shape each process trains in one program; equal to separate ones but for rounding
     """
     from vaelib.cli.train import sweep_and_print
 
-    return sweep_and_print(combinations(_settled(recipe, config), **parse_axes(grid)), jobs, scheduler)
+    return sweep_and_print(combinations(_settled(recipe, config), **parse_axes(grid)), jobs, scheduler, together)
 
 
 def _settled(recipe: Any, config: Any) -> Any:
@@ -159,8 +166,8 @@ def _each(
     task: Callable[[Any], float], items: Sequence[Any], names: Sequence[str], jobs: int, scheduler: str | None = None
 ) -> int:
     """Says of each item how many seconds its task took, or why it failed. Returns the exit status."""
+    from vaelib.progress import bar
     from vaelib.sweeps import each
-    from vaelib.training import bar
 
     if jobs < 1:
         raise ConfigError(f"--jobs {jobs}: expected 1 or more")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize, to_hex
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
+from matplotlib.typing import LineStyleType
 
 from vaelib.config import pick
 from vaelib.plots import COLOURS, INK, PAPER, image_grid
@@ -124,7 +125,7 @@ def against_latents(
     ax: Axes | None = None,
     label: str | None = None,
     colour: str | None = None,
-    style: str = "-",
+    style: LineStyleType = "-",
 ) -> Axes:
     """Draws a figure against the number of latents: a dot for each seed, a line through their means.
 
@@ -156,7 +157,7 @@ def _apart(sizes: Sequence[int]) -> list[str]:
 def by_recipe(
     recipes: Sequence[str],
     shown: Mapping[str, Callable[[str, str], Mapping[int, Sequence[float]]]],
-    kinds: Mapping[str, Literal["-", "--", ":"]],
+    kinds: Mapping[str, LineStyleType],
     rows: int = 1,
 ) -> list[Axes]:
     """Draws figures against the number of latents: a panel for each title in `shown`, a colour for each recipe.

@@ -16,10 +16,10 @@ DIGITS = {"elbo": 1, "bits_per_dim": 2, "reconstruction": 1, "kl": 1, "squared_e
 
 
 def mean_and_range(values: Sequence[float], digits: int = 2) -> str:
-    """The mean and the range: ``95.91 (95.80 to 96.02)``; one value stands alone."""
+    """The mean and the range: ``−95.91 (−96.02 to −95.80)``, with true minus signs; one value stands alone."""
     low, mean, high = min(values), float(np.mean(values)), max(values)
     shown = [f"{round(value, digits) + 0.0:.{digits}f}" for value in (mean, low, high)]  # + 0.0: no zero below zero
-    return shown[0] + (f" ({shown[1]} to {shown[2]})" if len(values) > 1 else "")
+    return (shown[0] + (f" ({shown[1]} to {shown[2]})" if len(values) > 1 else "")).replace("-", "−")
 
 
 def final_table(

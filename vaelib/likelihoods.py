@@ -190,7 +190,8 @@ class Gaussian(_Scaled):
             return self.log_variance
         log_var = error.mean().clamp(min=self.config.sigma_floor**2).log()
         self.batches += 1
-        self.log_variance.lerp_(log_var.detach(), self.batches.reciprocal().clamp(min=self.momentum))
+        weight = self.batches.reciprocal().clamp(min=self.momentum)
+        self.log_variance.copy_(torch.lerp(self.log_variance, log_var.detach(), weight))
         return log_var
 
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:

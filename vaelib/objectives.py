@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -177,8 +177,13 @@ def free_bits_kl(kl_per_dim: Tensor, free_bits: float) -> Tensor:
     return kl_per_dim.mean(0).clamp(min=free_bits).sum()
 
 
-def beta_at(epoch: float, beta: float, warmup_epochs: float) -> float:
-    """The KL weight after `epoch` passes (fractions count): linear warm-up from 0 to `beta`. Bowman et al. 2016."""
+def beta_at(epoch: float, beta: Any, warmup_epochs: Any) -> Any:
+    """The KL weight after `epoch` passes (fractions count): linear warm-up from 0 to `beta`. Bowman et al. 2016.
+
+    Floats give a float. Tensors, as models that are trained together have, give a tensor.
+    """
+    if isinstance(warmup_epochs, Tensor):
+        return beta * torch.where(warmup_epochs > 0, epoch / warmup_epochs, 1.0).clamp(max=1)
     return beta * (min(1.0, epoch / warmup_epochs) if warmup_epochs else 1.0)
 
 

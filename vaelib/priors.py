@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar
@@ -34,7 +35,7 @@ __all__ = [
     "StandardNormal",
     "StandardNormalConfig",
 ]
-__all__ += ["Tempered", "Vamp", "VampConfig", "fit_mixture", "make_prior", "with_prior"]
+__all__ += ["Tempered", "Vamp", "VampConfig", "fit_mixture", "make_prior", "one_standard_error", "with_prior"]
 
 Model = TypeVar("Model", bound="LatentVariableModel")
 
@@ -289,23 +290,32 @@ class MixtureFit(NamedTuple):
     components: int
     scores: dict[int, float]
 
+    @property
+    def at_edge(self) -> bool:
+        """Whether the best or the chosen size is the largest tried, or the smallest and not 1: others may be better."""
+        edges = {min(self.scores), max(self.scores)} - {1} if self.scores else set()
+        return bool(edges & {self.components, max(self.scores, key=lambda k: self.scores[k], default=0)})
+
 
 def fit_mixture(
     codes: Tensor,
     held_out: Tensor,
-    components: Sequence[int] = (20, 40, 80),
+    components: Sequence[int] = (1, 2, 5, 10, 20, 40, 80, 160),
     *,
-    fits: int = 20,
+    fits: int = 1,
     narrowest: float = 0.14,
     seed: int = 0,
 ) -> MixtureFit:
     """Mixtures fitted to codes (N, Z); the size that is as good as any on `held_out` (M, Z) is then fitted to both.
 
-    That is the largest number of components whose mean log-density lies within one standard error of the best. Each
-    mixture is the average of `fits` mixtures with full covariances, fitted by EM from different starts: an average
-    of densities pays less where one of them is too sure of itself. `narrowest` is the least standard deviation that a
-    component may have in any direction. Fitting a density to the codes after training is the "ex-post" estimation of
-    Ghosh et al. 2020, section 4. With one size there is nothing to choose, and no score.
+    That is the smallest number of components whose mean log-density lies within one standard error of the best (see
+    `one_standard_error`). A mixture has full covariances and is fitted by EM; with several `fits` it is the average of
+    so many mixtures, from different starts, and has so many times the components. `narrowest` is the least standard
+    deviation that a component may have in any direction. Fitting a density to the codes after training is the "ex-post"
+    estimation of Ghosh et al. 2020, section 4. With one size there is nothing to choose, and no score.
+
+    Warns:
+        UserWarning: the best or the chosen size lies at an edge of those tried.
 
     Raises:
         ConfigError: no size, more components than codes or fewer than one, no fit, or too few held-out codes to choose.
@@ -322,11 +332,26 @@ def fit_mixture(
         raise ConfigError(f"{len(held_out)} held-out codes: choosing among {len(components)} sizes needs at least 2")
     candidates = {k: _average_of_fits(codes, k, fits, narrowest, seed) for k in components}
     log_probs = {k: prior.log_prob(held_out).double() for k, prior in candidates.items()}
-    best = max(log_probs.values(), key=lambda values: values.mean().item())
-    behind = {k: best - values for k, values in log_probs.items()}
-    chosen = max(k for k, gap in behind.items() if gap.mean().item() <= gap.std().item() / math.sqrt(len(gap)))
+    chosen = one_standard_error(log_probs)
     scores = {k: values.mean().item() for k, values in log_probs.items()}
-    return MixtureFit(_average_of_fits(both, chosen, fits, narrowest, seed), chosen, scores)
+    found = MixtureFit(_average_of_fits(both, chosen, fits, narrowest, seed), chosen, scores)
+    if found.at_edge:
+        tried = ", ".join(map(str, sorted(scores)))
+        message = f"the best number of components may lie outside of those tried ({tried}); chosen: {chosen}"
+        warnings.warn(message, stacklevel=2)
+    return found
+
+
+def one_standard_error(scores: Mapping[int, Tensor]) -> int:
+    """The smallest size whose mean score lies within one standard error of the best: size -> scores (M,), M > 1.
+
+    The standard error is that of the best size's own mean, over the M held-out cases (Breiman et al. 1984, section
+    3.4.3): a difference that small may be chance, and the smaller model is the safer one.
+    """
+    means = {size: values.double().mean().item() for size, values in scores.items()}
+    best = max(means, key=lambda size: means[size])
+    error = scores[best].double().std().item() / math.sqrt(len(scores[best]))
+    return min(size for size, mean in means.items() if mean >= means[best] - error)
 
 
 def _average_of_fits(codes: Tensor, components: int, fits: int, narrowest: float, seed: int) -> Mixture:

@@ -29,6 +29,7 @@ from vaelib.evaluation import summary
 from vaelib.figures import metrics_in
 from vaelib.models import LatentVariableModel, ModelConfig, ObjectiveConfig, VAEConfig, new_model
 from vaelib.models.base import Objective, family_of
+from vaelib.progress import log
 from vaelib.store import FORMAT, MANIFEST, RUNS_DIR_VARIABLE, BrokenRunError, Directories, StoreError, runs_folder
 from vaelib.training import Checkpoint, NonFiniteLossError, TrainingConfig, fit
 
@@ -118,7 +119,7 @@ def train(
         with store.exclusive(path, wait):
             if not store.holds(path, set_aside=True):  # nor has another process finished it meanwhile
                 prepared = prepare(config.data)
-                parts = _parts(config, prepared)
+                parts = parts_of(config, prepared)
                 model = new_model(config.model, prepared.data.shape, config.seed)
                 model.start(parts["train"])
                 history = fit(
@@ -132,7 +133,9 @@ def train(
                     checkpoint=checkpoint,
                     progress=progress,
                 )
-                store.write(path, _files(config, prepared, model.cpu(), history, parts))
+                store.write(path, files_of(config, prepared, model.cpu(), history, parts))
+                if progress is not False:
+                    log(f"trained {path.name} in {history.attrs['seconds']:.0f} s")
     checkpoint.clear()  # also that of a process which was killed when it had just written the run
     return store.load(path, config)
 
@@ -221,7 +224,7 @@ def _must_be(wanted: Mapping[str, Any], stored: Mapping[str, Any], path: Path) -
         raise StoreError(f"the run in {path} was made with {found}: somebody put it under this name; move it away")
 
 
-def _parts(config: RunConfig, prepared: Prepared) -> dict[str, Tensor]:
+def parts_of(config: RunConfig, prepared: Prepared) -> dict[str, Tensor]:
     """The images of each part of the split that is not empty, (n, D)."""
     parts = {name: getattr(prepared, name) for name in ("train", "validation", "test")}
     if config.training.patience and not len(prepared.validation):
@@ -232,14 +235,15 @@ def _parts(config: RunConfig, prepared: Prepared) -> dict[str, Tensor]:
     return {name: torch.from_numpy(x) for name, x in parts.items() if len(x)}
 
 
-def _files(
+def files_of(
     config: RunConfig,
     prepared: Prepared,
     model: LatentVariableModel,
     history: pd.DataFrame,
     parts: Mapping[str, Tensor],
+    made: Mapping[str, Any] | None = None,
 ) -> dict[str, bytes]:
-    """What a finished run consists of."""
+    """What a finished run consists of; `made` says more of how it was made."""
     dynamic = config.data.pixels == "dynamic"
     metrics: dict[str, Any] = {name: _figures(model, x, dynamic) for name, x in parts.items()}
     for part, figures in metrics.items():
@@ -258,6 +262,7 @@ def _files(
         "data": dict(prepared.data.sha256),
         "data_name": name if name in NAMES else str(Path(name).expanduser().resolve()),
         "seconds": round(history.attrs["seconds"], 3),
+        **(made or {}),
     }
     return {
         "config.json": _json(config.model_dump(mode="json")),

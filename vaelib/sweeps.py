@@ -22,9 +22,10 @@ import torch
 from vaelib.config import ConfigError, differing, flat
 from vaelib.data import prepare
 from vaelib.evaluation import TITLES, signed
+from vaelib.groups import Group, grouped, suited, train_group
+from vaelib.progress import bar, log
 from vaelib.runs import RUNS_DIR_VARIABLE, Run, RunConfig, Store, train
 from vaelib.store import BusyError, StoreError
-from vaelib.training import bar
 
 __all__ = ["EngineError", "SweepResult", "at_work", "each", "sweep", "train_all"]
 
@@ -71,7 +72,9 @@ class SweepResult:
         return pd.DataFrame(rows)
 
 
-def sweep(configs: Iterable[RunConfig], jobs: int | None = None, scheduler: str | None = None) -> SweepResult:
+def sweep(
+    configs: Iterable[RunConfig], jobs: int | None = None, scheduler: str | None = None, *, together: int = 1
+) -> SweepResult:
     """Trains those of `configs` that are not in the store; a run that fails, such as one that diverges, stops no other.
 
     Asked for again, it goes on where it stopped. `jobs` processes of this machine work at a time, by default one a
@@ -79,28 +82,37 @@ def sweep(configs: Iterable[RunConfig], jobs: int | None = None, scheduler: str 
     store: the folder in their VAELIB_RUNS, else this process's. Each run trains with one thread, so that a run's bits
     do not depend on how many run beside it; two one-thread processes also do more work than one with two threads.
 
+    With `together`, each process or worker trains up to so many runs of one shape in one program, see `groups.grouped`.
+    Leave a group for each process. A run so trained equals its separate training but for rounding, and has the same
+    bits whenever the same `configs` are asked for with the same `together`; one that is in the store stays as it is.
+    Those whose family does not allow it are trained alone, with a warning.
+
     Raises:
-        ConfigError, DataError: for data that cannot be used, before any work.
+        ConfigError, DataError: for data or settings that cannot be used, before any work.
         EngineError: the cluster does not answer, or a process of this machine was killed.
         StoreError: a run in the store cannot be read, or is another than its name says.
     """
     configs, store = list(configs), Store()
     paths = {config: store.path(config) for config in dict.fromkeys(configs)}
     runs = {config: store.load(path, config) for config, path in paths.items() if store.holds(path)}
+    groups = [group for group in grouped(configs, together) if any(config not in runs for config in group)]
     missing = [config for config in paths if config not in runs]
     for data in dict.fromkeys(config.data for config in missing):
         prepare(data)  # what cannot be used is said before any work
+    groups = [group for group in suited(groups) if any(config not in runs for config in group)]
     failures: dict[RunConfig, Exception] = {}
     made: dict[RunConfig, str] = {}
     task = _Training(str(store.folder.absolute()), workers_choose=scheduler is not None)
     with bar(total=len(missing), desc="runs", unit="run") as shown:
-        for index, result in each(task, missing, jobs, scheduler):
-            if isinstance(result, Exception):
-                failures[missing[index]] = result
-            else:
-                made[missing[index]] = result
+        for index, result in each(task, groups, jobs, scheduler):
+            outcomes = [result] * len(groups[index]) if isinstance(result, Exception) else result
+            for config, outcome in zip(groups[index], outcomes, strict=True):
+                if config not in runs:
+                    (failures if isinstance(outcome, Exception) else made)[config] = outcome
+                    what = paths[config].name + (f" failed: {outcome}" if isinstance(outcome, Exception) else "")
+                    log(f"run {len(made) + len(failures)} of {len(missing)}: {what}")
+                    shown.update()
             shown.set_postfix_str(f"{len(failures)} failed" if failures else "")
-            shown.update()
     deadline = time.monotonic() + SECONDS_TO_APPEAR
     for config, place in made.items():
         while not store.holds(paths[config]) and time.monotonic() < deadline:
@@ -112,13 +124,15 @@ def sweep(configs: Iterable[RunConfig], jobs: int | None = None, scheduler: str 
     return SweepResult([runs[config] for config in configs if config in runs], failures)
 
 
-def train_all(configs: Iterable[RunConfig], jobs: int | None = None, scheduler: str | None = None) -> list[Run]:
+def train_all(
+    configs: Iterable[RunConfig], jobs: int | None = None, scheduler: str | None = None, *, together: int = 1
+) -> list[Run]:
     """The finished runs of `configs`, in their order; see `sweep`.
 
     Raises:
         NonFiniteLossError, StoreError, ...: why a run failed, when all others are finished.
     """
-    result = sweep(configs, jobs, scheduler)
+    result = sweep(configs, jobs, scheduler, together=together)
     for error in result.failures.values():
         raise error
     return result.runs
@@ -174,7 +188,7 @@ def at_work(store: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Training:
-    """Trains one run, with one thread, into `store`, and returns its directory.
+    """Trains one run, or several of one shape, with one thread into `store`: their directories, or why they failed.
 
     Where `workers_choose`, a store that the worker's own environment names comes first.
     """
@@ -182,10 +196,13 @@ class _Training:
     store: str
     workers_choose: bool
 
-    def __call__(self, config: RunConfig) -> str:
+    def __call__(self, group: Group) -> list[str | Exception]:
         own = os.environ.get(RUNS_DIR_VARIABLE)
         with at_work(own if own and self.workers_choose else self.store):
-            return str(train(config, progress=False, wait=False).path)
+            if len(group) == 1:
+                return [str(train(group[0], progress=False, wait=False).path)]
+            found = train_group(group, progress=False, wait=False)
+            return [outcome if isinstance(outcome, Exception) else str(outcome) for outcome in found]
 
 
 def _chosen(config: RunConfig, names: Iterable[str]) -> dict[str, Any]:

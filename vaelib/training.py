@@ -20,13 +20,12 @@ import torch
 from pydantic import Field, PositiveInt
 from safetensors.torch import load, save
 from torch import Tensor, nn
-from tqdm.auto import tqdm as notebook_bar
-from tqdm.std import tqdm as terminal_bar
 
 from vaelib.config import Config
 from vaelib.objectives import Loss
+from vaelib.progress import bar
 
-__all__ = ["INTERRUPTED", "Checkpoint", "NonFiniteLossError", "TrainingConfig", "averages", "bar", "fit", "pick_device"]
+__all__ = ["INTERRUPTED", "Checkpoint", "NonFiniteLossError", "TrainingConfig", "averages", "fit", "pick_device"]
 
 # Adam's moments decay into denormal numbers, on which a CPU is many times slower. The flag must be set before torch
 # starts its threads, hence here and not in `fit`.
@@ -133,7 +132,7 @@ def fit(
     """
     held_out = dict(held_out or {})
     for name, x in {"train": train, **held_out}.items():
-        _check_data(name, x, model)
+        check_data(name, x, model)
     if config.patience and not held_out:
         raise ValueError(
             f"patience={config.patience} needs held-out data to watch: pass held_out={{'validation': ...}}"
@@ -142,7 +141,7 @@ def fit(
     model.to(device)
     train = train.to(device)
     held_out = {name: x.to(device) for name, x in held_out.items()}
-    session = _Session(model, loss, config, torch.Generator(device).manual_seed(seed), settled)
+    session = Session(model, loss, config, torch.Generator(device).manual_seed(seed), settled)
     if checkpoint and (saved := checkpoint.load()):
         session.restore(*saved)
     steps = math.ceil(len(train) / config.batch_size)
@@ -184,7 +183,7 @@ def averages(
     return recorded.means()
 
 
-def _epoch(session: _Session, train: Tensor, tick: Callable[[], object]) -> dict[str, float]:
+def _epoch(session: Session, train: Tensor, tick: Callable[[], object]) -> dict[str, float]:
     """One pass over the data in random order; calls `tick` after each step."""
     model, config, epoch = session.model, session.config, len(session.rows)
     weights = list(model.parameters())
@@ -192,11 +191,9 @@ def _epoch(session: _Session, train: Tensor, tick: Callable[[], object]) -> dict
     recorded = _Means()
     batches = math.ceil(len(train) / config.batch_size)
     losses: list[Tensor] = []
-    for step, batch in enumerate(_shuffled(train, config.batch_size, session.generator)):
+    for step, batch in enumerate(shuffled(train, config.batch_size, session.generator)):
         progress = epoch + step / batches
-        for (parameters, loss), optimiser in zip(session.pairs, session.optimisers, strict=True):
-            for group in optimiser.param_groups:
-                group["lr"] = config.rate_at(progress)
+        for turn, (_, loss) in enumerate(session.pairs):
             figures = loss(batch, progress, session.generator)
             mean_loss = figures["loss"].mean()
             losses.append(mean_loss.detach())
@@ -206,9 +203,7 @@ def _epoch(session: _Session, train: Tensor, tick: Callable[[], object]) -> dict
             for weight in weights:  # as optimiser.zero_grad() does, in a tenth of the time
                 weight.grad = None
             mean_loss.backward()
-            if config.clip_norm:
-                nn.utils.clip_grad_norm_(parameters, config.clip_norm)
-            optimiser.step()
+            session.step(turn, progress)
         tick()
     if not all(map(math.isfinite, torch.stack(losses).tolist())):
         raise session.diverged(losses, batches)
@@ -220,7 +215,7 @@ def _answers_at_once(device: torch.device) -> bool:
     return device.type == "cpu"
 
 
-def _shuffled(x: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+def shuffled(x: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
     for indices in torch.randperm(len(x), generator=generator, device=x.device).split(batch_size):
         yield x.index_select(0, indices)  # x[indices] in half the time
 
@@ -255,7 +250,7 @@ class _Means:
         return {key: values.mean().item() * (len(values) // examples) for key, values in sums.items()}
 
 
-class _Session:
+class Session:
     """Everything that changes during training, so that it can be saved and taken up again."""
 
     def __init__(
@@ -275,6 +270,15 @@ class _Session:
     def over(self) -> bool:
         patience = self.config.patience
         return len(self.rows) >= self.config.epochs or (patience is not None and self.waited >= patience)
+
+    def step(self, turn: int, progress: float) -> None:
+        """Moves the parameters whose turn it is along their gradients, after `progress` epochs; fractions count."""
+        (parameters, _), optimiser = self.pairs[turn], self.optimisers[turn]
+        for group in optimiser.param_groups:
+            group["lr"] = self.config.rate_at(progress)
+        if self.config.clip_norm:
+            nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
+        optimiser.step()
 
     def finish_epoch(self, row: dict[str, float], examples: int, seconds: float) -> None:
         epoch = len(self.rows) + 1
@@ -352,7 +356,7 @@ class _Session:
         self.generator.set_state(tensors["generator"])
 
 
-def _check_data(name: str, x: Tensor, model: nn.Module) -> None:
+def check_data(name: str, x: Tensor, model: nn.Module) -> None:
     dtype = next(model.parameters()).dtype
     if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype != dtype:
         what = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
@@ -424,12 +428,3 @@ class Checkpoint:
     def clear(self) -> None:
         with suppress(OSError):  # of a store that only lets us read: there it does no harm
             self.path.unlink(missing_ok=True)
-
-
-def bar(*args: Any, show: bool | None = None, **settings: Any) -> Any:
-    """A tqdm bar for people: by default in terminals and live notebooks, not in logs, never where TQDM_DISABLE=1."""
-    in_notebook = any(base.__module__ == "tqdm.notebook" for base in notebook_bar.__mro__)
-    if show is None and os.environ.get("TQDM_DISABLE", "0") not in ("", "0"):
-        show = False
-    hide = not show if show is not None else (False if in_notebook else None)  # None: hidden unless a terminal
-    return (notebook_bar if in_notebook else terminal_bar)(*args, disable=hide, leave=False, **settings)

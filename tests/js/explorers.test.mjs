@@ -12,8 +12,9 @@ import { evaluate, inflated, posterior, readNetwork } from "../../vaebook/explor
 import { describe, neighbour, toCanvas, toPlane } from "../../vaebook/explorers/js/plane.mjs";
 import { atTheEnd, countHits, shareText } from "../../vaebook/explorers/js/sampler.mjs";
 import { between } from "../../vaebook/explorers/js/sliders.mjs";
-import { centreOfMass, distance, rasterise } from "../../vaebook/explorers/js/stroke.mjs";
+import { centreOfMass, distance, rasterise, respelled, spelled } from "../../vaebook/explorers/js/stroke.mjs";
 import { addressed, read, written } from "../../vaebook/explorers/js/tools.mjs";
+import { covering, pixelsOf } from "../../vaebook/explorers/js/upload.mjs";
 import { fixture, viewOf } from "./fixture.mjs";
 
 for (const { name, spec, encoder, decoder, x, noise, reconstruction, kl } of fixture?.bounds ?? []) {
@@ -67,6 +68,43 @@ test("a state goes into an address and comes back; what is no state is left alon
   assert.equal(there, "file:///a/b.html?dial=2&plane=0.5,-1#x");
   assert.equal(addressed(there, "plane", "1,1"), "file:///a/b.html?dial=2&plane=1,1#x");
   assert.equal(addressed(there, "plane", null), "file:///a/b.html?dial=2#x");
+});
+
+test("strokes go into an address and come back; what is no drawing is left alone", () => {
+  const strokes = [
+    [
+      [0, 0],
+      [0.001, 0],
+      [0.7, 1],
+    ],
+    [[1.4, 0.5]],
+  ];
+  const text = spelled(strokes, 1.4);
+  assert.equal(text, ".AAg_._g");
+  const back = respelled(text, 1.4);
+  assert.deepEqual(
+    back.map((stroke) => stroke.length),
+    [2, 1],
+  );
+  assert.ok(Math.abs(back[0][1][0] - 0.7) < 1.4 / 126 + 1e-9 && back[0][1][1] === 1);
+  assert.equal(encodeURIComponent(text), text);
+  assert.equal(spelled([], 1), ".");
+  assert.deepEqual(respelled(".", 1), []);
+  for (const wrong of ["", "3", ".A", "..", ".AA.", ".A=", "AA"]) assert.equal(respelled(wrong, 1), null);
+});
+
+test("a picture of one's own covers the data's shape, and is light on dark where they are", () => {
+  assert.deepEqual(covering([40, 20], [10, 10]), [-5, 0, 20, 10]);
+  assert.deepEqual(covering([20, 20], [20, 28]), [-4, 0, 28, 28]);
+  const [white, black] = [
+    [255, 255, 255, 255],
+    [0, 0, 0, 255],
+  ];
+  const paper = Uint8ClampedArray.from([...white, ...white, ...white, ...black]);
+  const rounded = (pixels) => Array.from(pixels, (pixel) => Number(pixel.toFixed(5)));
+  assert.deepEqual(rounded(pixelsOf(paper, 1, false)), [1, 1, 1, 0]);
+  assert.deepEqual(rounded(pixelsOf(paper, 1, true)), [0, 0, 0, 1]);
+  assert.deepEqual(rounded(pixelsOf(Uint8ClampedArray.from([255, 51, 0, 255]), 3, false)), [1, 0.2, 0]);
 });
 
 test("two images are as far apart as the root of their mean squared difference", () => {

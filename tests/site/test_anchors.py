@@ -1,7 +1,7 @@
 """A link into a page that holds explorers lands where it points to, though explorers start on the way."""
 
 import pytest
-from browser import chromium, watched
+from browser import watched
 
 pytestmark = pytest.mark.xdist_group("site")
 
@@ -24,12 +24,6 @@ LANDED = """async (id) => {
     return off();
 }"""
 SECTIONS = "[...document.querySelectorAll('article section[id]')].map((section) => section.id)"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from browser import chromium, moved, opened, served, watched
+from browser import moved, opened, watched
 
 from vaebook.build.notebooks import contents
 
@@ -19,18 +19,6 @@ TALLEST = 30_000  # pixels of a picture
 BASELINE = [("region", "logo__title", "the theme puts its logo's text outside of all landmarks")]
 MATHJAX = [["mjx-math"], ["mjx-assistive-mml"]]  # inside of an equation: thousands of elements, none of them ours
 pytestmark = pytest.mark.xdist_group("site")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def address(site):
-    with served(site[1]) as address:
-        yield address
 
 
 @pytest.fixture(scope="module", params=PAGES)

@@ -74,6 +74,14 @@ def test_checks_its_parameters_before_it_reads_or_trains(chapter):
     assert "page.parameters(" in code[parameters + 2] and "page.load(" not in code[parameters + 1]
 
 
+@pytest.mark.parametrize("chapter", WITH_PARAMETERS, ids=named)
+def test_reads_no_data_before_it_knows_that_they_are_there(chapter):
+    """`page.load` says in one line what is wrong with a name; all else shows the library's frames."""
+    code = "\n".join(cell.source for cell in chapter.source.cells if cell.cell_type == "code")
+    before, found, _ = code.partition("page.load(")
+    assert found and not re.search(r"(?<![\w.])(?:vae\.|data\.)?(?:load|prepare|train|train_all|sweep)\(", before)
+
+
 @pytest.mark.parametrize("chapter", [one for one in WITH_PARAMETERS if one.name == "03_training"], ids=named)
 def test_refuses_an_unknown_parameter(chapter, tmp_path):
     with pytest.raises(PapermillExecutionError) as caught:
@@ -127,7 +135,8 @@ def printed(chapter):
     """All that a chapter's outputs say."""
     outputs = [output for cell in chapter.notebook.cells for output in cell.get("outputs", [])]
     texts = [output.get("text", "") for output in outputs]
-    return "\n".join([*texts, *(output.data.get("text/plain", "") for output in outputs if "data" in output)])
+    texts += [output.data.get("text/plain", "") for output in outputs if "data" in output]
+    return "\n".join(texts).replace("-", "−")
 
 
 def test_the_readmes_numbers_are_those_that_its_commands_print():
@@ -137,7 +146,8 @@ def test_the_readmes_numbers_are_those_that_its_commands_print():
     assert len(rows) > 5
     for what, value, path in rows:
         chapter = next(chapter for chapter in CHAPTERS if chapter.path == ROOT / path)
-        assert value.removesuffix(" nats") in printed(chapter), f"{path} does not print {value} ({what})"
+        wanted = value.removesuffix(" nats").replace("-", "−")
+        assert wanted in printed(chapter), f"{path} does not print {value} ({what})"
 
 
 def test_notebooks_are_valid():

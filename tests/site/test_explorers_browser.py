@@ -7,7 +7,6 @@ from importlib.resources import files
 import numpy as np
 import pytest
 import torch
-from browser import chromium, watched
 from explorers import one_of_each, page, store
 from PIL import Image
 from playwright.sync_api import expect
@@ -23,6 +22,10 @@ PIXELS = """canvas => {
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     return Array.from({ length: data.length / 4 }, (_, i) => data[4 * i] / 255);
 }"""
+CONTROLS = "button, input, summary, [tabindex]"
+NAMES = (
+    ".map((one) => [one.ariaLabel || one.textContent, one.type ?? one.localName, one.getAttribute('aria-valuetext')])"
+)
 CONTENT = "canvas => canvas.toDataURL()"
 pytestmark = pytest.mark.xdist_group("widgets")
 
@@ -41,27 +44,10 @@ def address(explorers, tmp_path_factory):
     return folder.as_uri()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
-
-
 @pytest.fixture
-def visit(browser, address):
-    """Opens the page in a context with these settings; afterwards nothing may have gone wrong on it."""
-    opened = []
-
-    def open_page(name="awake.html", **settings):
-        tab, faults = watched(context := browser.new_context(**settings))
-        opened.append((context, faults))
-        tab.goto(f"{address}/{name}")
-        return tab
-
-    yield open_page
-    for context, faults in opened:
-        context.close()
-        assert faults == []
+def visit(visitor, address):
+    """Opens the page in a context with these settings."""
+    return lambda name="awake.html", **settings: visitor(f"{address}/{name}", **settings)
 
 
 def card(tab, name):
@@ -252,10 +238,53 @@ def test_a_state_goes_along_in_the_address_and_a_reset_leads_back(visit, explore
     assert trait(tab, "pad", "z") == first
     tab.wait_for_timeout(500)
     assert "plane=" not in tab.url
-    other = visit("awake.html?plane=99,0&dial=7&sliders=1,2")
-    for name, key, value in (("pad", "z", first), ("dial", "index", 1)):
+    other = visit("awake.html?plane=99,0&dial=7&sliders=1,2&sampler=301&draw=99&machine=9,9~..")
+    states = (("pad", "z", first), ("dial", "index", 1), ("sampler", "drawn", 0), ("machine", "epsilon", [1, -1]))
+    for name, key, value in states:
         card(other, name)
         assert trait(other, name, key) == value, "what no control could reach is left alone"
+
+
+@pytest.mark.parametrize("name", ["draw", "machine"])
+def test_a_drawing_goes_along_in_the_address(visit, name):
+    """As its strokes, to within a 63rd of the pad, so that it can be drawn on; a stored image as its number."""
+    tab = visit()
+    pad = card(tab, name)
+    seen = "What the encoder sees" if name == "draw" else "x, as the encoder sees it"
+    first = pad.get_by_label(seen).evaluate(PIXELS)
+    drag(tab, pad.locator(".vae-drawing"), (0.3, 0.1), (0.3, 0.9))
+    drag(tab, pad.locator(".vae-drawing"), (0.3, 0.5), (0.8, 0.5))
+    tab.wait_for_timeout(500)
+    assert re.search(rf"\?{name}=(1,-1~)?(\.([\w-]{{2}})+){{2}}$", tab.url)
+    again = card(visit(tab.url.rpartition("/")[2]), name)
+    again.page.evaluate(SETTLE)
+    drawn, restored = (np.array(one.get_by_label(seen).evaluate(PIXELS)) for one in (pad, again))
+    assert np.abs(restored - drawn).max() < 0.25 and drawn.max() > 0.5
+    again.get_by_role("button", name="Undo").click()
+    again.page.evaluate(SETTLE)
+    assert np.abs(np.array(again.get_by_label(seen).evaluate(PIXELS)) - restored).max() > 0.5
+    pad.get_by_role("radio").nth(3).click()
+    tab.wait_for_timeout(500)
+    assert tab.url.endswith(f"?{name}=3" if name == "draw" else f"?{name}=1,-1~3")
+    pad.get_by_role("button", name="Reset", exact=True).click()
+    tab.wait_for_timeout(500)
+    assert f"{name}=" not in tab.url and pad.get_by_label(seen).evaluate(PIXELS) == first
+
+
+def test_samples_go_along_in_the_address_and_become_a_file(visit, explorers):
+    tab = visit("awake.html?sampler=51")
+    sampler = card(tab, "sampler")
+    assert trait(tab, "sampler", "drawn") == 51
+    with tab.expect_download() as saved:
+        sampler.get_by_role("button", name="Save picture").click()
+    assert saved.value.suggested_filename == "sampler-51.png"
+    height, width = explorers[0]["sampler"].spec["shape"]
+    across, down = 14 * (width + 1) - 1, 3 * (height + 1) - 1  # 14 samples from each of three priors
+    zoom = 512 // across
+    assert Image.open(saved.value.path()).size == (zoom * across, zoom * down)
+    sampler.get_by_role("button", name="Start over").click()
+    tab.wait_for_timeout(500)
+    assert "sampler=" not in tab.url
 
 
 def test_a_picture_becomes_a_file(visit):
@@ -394,6 +423,31 @@ def test_drawing_by_keys_and_from_stored_images(visit, explorers):
     tab.keyboard.press("Escape")
     tab.evaluate(SETTLE)
     assert max(seen.evaluate(PIXELS)) == 0
+
+
+@pytest.mark.parametrize("name", ["draw", "machine"])
+def test_a_picture_of_ones_own_is_taken(visit, tmp_path, name):
+    """A dark bar on white paper, twice as wide as high, becomes a light bar; what is no picture changes nothing."""
+    paper = np.full((160, 320), 255, np.uint8)
+    paper[:, 150:170] = 0
+    Image.fromarray(paper).save(tmp_path / "bar.png")
+    (tmp_path / "no.png").write_bytes(b"no picture")
+    tab = visit()
+    place = card(tab, name)
+    seen = place.get_by_label("What the encoder sees" if name == "draw" else "x, as the encoder sees it")
+    before = seen.evaluate(CONTENT)
+    with tab.expect_file_chooser() as asked:
+        place.get_by_role("button", name="one of your own").click()
+    asked.value.set_files(tmp_path / "no.png")
+    expect(place.get_by_role("status")).to_contain_text("no image")
+    assert seen.evaluate(CONTENT) == before
+    place.locator("input[type=file]").set_input_files(tmp_path / "bar.png")
+    expect(place.get_by_role("radio", checked=True)).to_have_count(0)
+    tab.evaluate(SETTLE)
+    pixels = np.array(seen.evaluate(PIXELS)).reshape(8, 8)
+    assert pixels[:, [0, 1, 6, 7]].max() < 0.1 and pixels[:, 3:5].min() > 0.3
+    tab.wait_for_timeout(500)
+    assert f"{name}=." not in tab.url, "it has no text for an address"
 
 
 def test_drawing_by_finger(visit):
@@ -596,6 +650,12 @@ def test_on_a_phone_what_belongs_together_stands_together(visit, explorers):
     surface, bound = draw.locator(".vae-drawing").bounding_box(), draw.get_by_text("ELBO", exact=True).bounding_box()
     assert bound["y"] - surface["y"] - surface["height"] < 150
     assert surface["width"] < 270, "a margin to scroll by"
+    for name in ("draw", "machine"):
+        pad = card(tab, name)
+        boxes = [pad.locator(".vae-drawing"), pad.get_by_text("ELBO", exact=True).first, pad.get_by_role("radiogroup")]
+        places = [box.bounding_box() for box in boxes]
+        height = max(place["y"] + place["height"] for place in places) - min(place["y"] for place in places)
+        assert height < 560, f"{name}: pad, stored images and the bound fit one screen"
 
 
 def test_a_screen_reader_learns_what_changes(visit):
@@ -618,6 +678,35 @@ def test_a_screen_reader_learns_what_changes(visit):
     sliders = card(tab, "sliders")
     sliders.get_by_role("button", name="Random sample").click()
     expect(sliders.get_by_role("status")).to_contain_text("most like image")
+    sampler = card(tab, "sampler")
+    newest = sampler.get_by_label("Newest sample").first
+    expect(newest).to_have_attribute("aria-label", re.compile("none yet"))
+    sampler.get_by_role("button", name="Draw 50").click()
+    expect(newest).to_have_attribute("aria-label", re.compile("number 50, (a|no) hit"))
+    expect(sampler.get_by_role("status")).to_contain_text("of 50 (")
+    machine = card(tab, "machine")
+    made = machine.get_by_label("The decoder's picture of z")
+    machine.get_by_role("radio").nth(1).click()
+    expect(made).to_have_attribute("aria-label", re.compile("most like image"))
+    expect(machine.get_by_role("status")).to_contain_text("ELBO")
+
+
+@pytest.mark.parametrize("name", ["pad", "machine", "sliders", "draw", "dial", "sampler"])
+def test_the_keyboard_reaches_every_control_and_each_says_what_it_is(visit, name):
+    """From the first to the last in the order of the page; of a row of pictures one; a slider says its value, too."""
+    tab = visit()
+    place = card(tab, name)
+    wanted = place.locator(CONTROLS).evaluate_all(
+        "all => all.filter((one) => one.tabIndex >= 0 && one.checkVisibility())" + NAMES
+    )
+    assert len(wanted) > 2 and all(label for label, *_ in wanted)
+    assert all(value for _, kind, value in wanted if kind == "range")
+    place.locator(CONTROLS).first.focus()
+    reached = []
+    for _ in wanted:
+        reached += tab.evaluate("[document.activeElement]" + NAMES)
+        tab.keyboard.press("Tab")
+    assert reached == wanted
 
 
 def test_there_is_a_way_round_the_sliders(visit):

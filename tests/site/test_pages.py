@@ -11,7 +11,7 @@ from vaebook.build import colophon
 from vaebook.build.notebooks import Chapter
 
 ROOT = Path(__file__).resolve().parents[2]
-NUMBER = re.compile(r"\[(-?\d[^\]]*)\]\((\w+)\.ipynb\)")
+NUMBER = re.compile(r"\[([-−]?\d[^\]]*)\]\((\w+)\.ipynb\)")
 
 
 def printed(name):
@@ -20,11 +20,11 @@ def printed(name):
     shown = [output.get("data", {}) for output in outputs]
     texts = [output.get("text", "") for output in outputs]
     texts += [data[kind] for data in shown for kind in ("text/plain", "text/markdown") if kind in data]
-    return re.sub(r"\s+", " ", "\n".join(texts))
+    return re.sub(r"\s+", " ", "\n".join(texts)).replace("-", "−")
 
 
 def test_every_number_in_the_questions_is_printed_where_its_link_leads():
-    numbers = NUMBER.findall((ROOT / "chapters" / "questions.md").read_text(encoding="utf-8"))
+    numbers = NUMBER.findall((ROOT / "chapters" / "questions.md").read_text(encoding="utf-8").replace("-", "−"))
     pages = {name: printed(name) for _, name in numbers}
     assert len(numbers) > 20
     missing = [(n, name) for n, name in numbers if not re.search(rf"(?<![\d.]){re.escape(n)}(?![\d.]*\d)", pages[name])]
@@ -57,6 +57,12 @@ def test_the_colophon_has_the_bench_where_it_was_measured(tmp_path):
     lines = colophon.bench_table(tmp_path)
     assert lines[0].startswith("A processor, 2 cores, 23.5 GB of memory; Linux; torch 2.13.0 with 2 threads.")
     assert lines[-1] == "| small | vaelib | 40,712 | 832 |"
+    own = {"cpu": "Another", "threads": 1, "date": "2026-11-27T22:00:00+00:00"}
+    figures["members"] = {"machine": own, "steps": 160, "other_cores": 0.5, "ms": {"faces": {"1": 3.0, "8": 2.0}}}
+    (tmp_path / "assets" / "bench.json").write_text(json.dumps(figures))
+    said, *_, last = colophon.bench_table(tmp_path)[len(lines) + 1 :]
+    assert said.endswith("taken in turns on Another with 1 thread on 2026-11-27, while others worked on the machine:")
+    assert last == "| faces | 3.00 | 2.00 (1.50) |"
 
 
 def test_the_colophon_takes_what_the_bench_writes(tmp_path):

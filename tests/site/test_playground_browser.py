@@ -5,7 +5,7 @@ import time
 from importlib.resources import files
 
 import pytest
-from browser import chromium, watched
+from browser import watched
 from explorers import page
 from playwright.sync_api import expect
 
@@ -36,12 +36,6 @@ def address(tmp_path_factory):
     own = (SCRIPTS / "playground.css").read_text(encoding="utf-8")
     path.write_text(content.replace("</style>", f"{own}</style>", 1), encoding="utf-8")
     return path.as_uri()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

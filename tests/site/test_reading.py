@@ -1,8 +1,10 @@
 """What helps a reader on the site: figures in the dark and on a phone, the search, cards that lead to explorers."""
 
 import pytest
-from browser import chromium, opened, served, watched
 from playwright.sync_api import expect
+
+from vaebook.build.pdf import READY
+from vaebook.experiments.claims import CLAIMS
 
 PHONE = {"width": 390, "height": 844}
 LUMINANCE = """figure => {
@@ -14,32 +16,16 @@ LUMINANCE = """figure => {
 pytestmark = pytest.mark.xdist_group("site")
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def address(site):
-    with served(site[1]) as address:
-        yield address
-
-
 @pytest.fixture
-def visit(browser, address):
-    """Opens a page of the site; nothing may go wrong on it."""
-    contexts = []
+def visit(visitor, address):
+    """Opens a page of the site, and waits until it is whole."""
 
-    def open_page(name, **settings):
-        tab, faults = watched(context := browser.new_context(**settings))
-        contexts.append((context, faults))
-        return opened(tab, f"{address}/{name}")
+    def visit(name, **settings):
+        tab = visitor(f"{address}/{name}", **settings)
+        tab.evaluate(READY)
+        return tab
 
-    yield open_page
-    for context, faults in contexts:
-        context.close()
-        assert faults == []
+    return visit
 
 
 def theme(tab, name):
@@ -86,12 +72,19 @@ def test_a_figure_is_enlarged_on_a_phone_by_key_and_by_tap(visit):
     expect(button).to_be_hidden()
 
 
-def test_the_scorecards_evidence_is_not_cut_on_a_phone(visit):
+def test_the_scorecards_claims_are_not_cut_on_a_phone(visit):
     tab = visit("chapters/07_scorecard.html", viewport=PHONE)
     cells = tab.locator("table:has(td br) td:has(br)")
-    assert cells.count() > 20
+    assert cells.count() == len(CLAIMS)
     ends = cells.evaluate_all("all => all.map(one => one.getBoundingClientRect().right)")
     assert max(ends) <= 390
+
+
+def test_captions_are_as_bold_as_the_text(visit):
+    tab = visit("chapters/03_training.html")
+    weights = "all => all.map((one) => Number(getComputedStyle(one).fontWeight))"
+    found = tab.locator("article figcaption .caption-text").evaluate_all(weights)
+    assert len(found) > 5 and min(found) >= 400
 
 
 def test_a_search_ranks_and_quotes_the_text(visit):
@@ -107,8 +100,52 @@ def test_a_search_ranks_and_quotes_the_text(visit):
         assert chrome not in quoted, chrome
 
 
+def test_a_link_to_a_term_or_an_equation_shows_what_it_leads_to(visit):
+    """On hover and by keyboard; the pointer may move onto it, Escape takes it away. Nothing is fetched for it."""
+    tab = visit("chapters/03_training.html")
+    bubble = tab.get_by_role("tooltip")
+    link = tab.locator("article a[data-preview][href*='#term-epoch']").first
+    link.scroll_into_view_if_needed()
+    link.hover()
+    expect(bubble).to_be_visible()
+    entry = visit("chapters/glossary.html").locator("dt#term-epoch + dd")
+    assert bubble.inner_text().split()[:6] == entry.inner_text().split()[:6]
+    bubble.hover()
+    tab.wait_for_timeout(600)
+    expect(bubble).to_be_visible()
+    tab.keyboard.press("Escape")
+    expect(bubble).to_have_count(0)
+    equation = tab.locator("article a[data-preview][href*='#equation-eq-elbo']").first
+    tab.locator("article a").first.focus()
+    tab.keyboard.press("Tab")
+    equation.focus()
+    expect(bubble.locator("mjx-container")).to_have_count(1)
+    expect(equation).to_have_attribute("aria-describedby", "preview")
+    box = bubble.bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= tab.viewport_size["width"]
+    cited = tab.locator("article a.reference.internal[href*='references.html#']").first
+    assert len(cited.get_attribute("title")) > 40, "a citation says what it is of itself"
+
+
 def test_the_reference_has_no_alias_for_a_field(visit):
-    assert "Alias for field number" not in visit("chapters/api.html").locator("article").inner_text()
+    assert "Alias for field number" not in visit("chapters/api.html").locator("article").text_content()
+
+
+def test_the_reference_is_as_short_as_its_names_and_a_link_opens_an_entry(visit):
+    tab = visit("chapters/api.html")
+    assert tab.evaluate("document.documentElement.scrollHeight") < 20_000
+    entry = tab.locator('[id="vaelib.priors.fit_mixture"]')
+    expect(entry).to_be_hidden()
+    tab.locator(".reference-names").get_by_role("link", name="fit_mixture", exact=True).click()
+    expect(entry).to_be_visible()
+    expect(entry).to_be_in_viewport()
+    deep = visit("chapters/api.html#vaelib.models.vae.VAE")
+    expect(deep.locator('[id="vaelib.models.vae.VAE"]')).to_be_visible()
+    deep.evaluate("location.hash = '#vaelib.store.Directories'")
+    expect(deep.locator('[id="vaelib.store.Directories"]')).to_be_in_viewport()
+    tab.emulate_media(media="print")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert tab.locator("details:has(dl.py):not([open])").count() == 0
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The built site: no warning, a page for each entry, no broken link, no picture without words."""
 
+import re
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,11 +9,13 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 
+from vaebook.build import elsewhere
 from vaebook.build import site as extension
 from vaebook.build.notebooks import REPOSITORY, contents
 
 ROOT = Path(__file__).resolve().parents[2]
 ATTRIBUTES = {"a": "href", "img": "src", "link": "href", "script": "src", "source": "src"}
+HYPHEN = re.compile(r"(?<=[(\[\s])-\d|np\.(?:float|int)\d+\(|Estimate\(|tensor\(-?\d")
 pytestmark = pytest.mark.xdist_group("site")
 
 
@@ -103,6 +106,20 @@ def test_every_internal_link_resolves(site):
     assert found == []
 
 
+def test_a_page_that_stands_alone_refers_to_the_numbers_of_the_site(site):
+    """See vaebook.build.elsewhere: it counts equations and figures as the site does."""
+    known = elsewhere.targets(ROOT).values()
+    shown = [one for one in known if one.anchor.startswith(("equation-", "fig-"))]
+    wrong = []
+    for target in shown:
+        place = parsed(site[1] / f"{target.page}.html").find(id=target.anchor)
+        number = place and place.select_one(".eqno, .caption-number")
+        if not number or number.get_text().removesuffix("#").removesuffix("\uf0c1").strip() != target.words:
+            wrong.append((target, number and number.get_text()))
+    assert len(shown) > 100 and wrong == []
+    assert [one for one in known if one.anchor and one.anchor not in anchors(site[1] / f"{one.page}.html")] == []
+
+
 def test_every_picture_has_an_alternative_text(site):
     pages = [site[1] / f"{name}.html" for name in contents(ROOT)]
     pictures = [(page.name, picture) for page in pages for picture in parsed(page).select("article img")]
@@ -122,6 +139,28 @@ def test_every_picture_has_an_alternative_text(site):
         ("kingma-welling 2013-12", "kingma-welling 2013-12"),
     ],
 )
-def test_tables_have_true_minus_signs(cell, expected):
+def test_text_has_true_minus_signs(cell, expected):
     assert extension.tidy(f"<td>{cell}</td>") == f"<td>{expected}</td>"
-    assert extension.tidy(f"<pre>{cell}</pre>") == f"<pre>{cell}</pre>", "code stays as it was typed"
+    assert extension.tidy(f"<p>{cell}</p>") == f"<p>{expected}</p>"
+    printed = '<div class="output stream highlight notranslate"><pre><span></span>means:\n{}\n</pre></div>'
+    assert "<code>" in cell or extension.tidy(printed.format(cell)) == printed.format(expected)
+    for typed in ("<pre>{}</pre>", '<div class="output text_plain"><pre>{}</pre></div>', "<head>{}</head>"):
+        assert extension.tidy(typed.format(cell)) == typed.format(cell), "code stays as it was typed"
+
+
+def test_maths_keeps_its_minus_signs():
+    maths = r'<span class="math notranslate nohighlight">\(-1\)</span>'
+    assert extension.tidy(f"<p>-1 {maths} -1</p>") == f"<p>−1 {maths} −1</p>"
+
+
+def test_no_page_prints_a_hyphen_for_a_minus_or_a_raw_number(site):
+    """But where Python shows a value: there it stays what can be copied."""
+    found = []
+    for name in contents(ROOT):
+        article = BeautifulSoup((site[1] / f"{name}.html").read_text(encoding="utf-8"), "html.parser").find("article")
+        code = [block for block in article.find_all("pre") if not block.find_parent(class_="stream")]
+        for typed in [*code, *article.select("code, .math, script, style, dl.py")]:
+            typed.decompose()
+        text = article.get_text()
+        found += [(name, text[one.start() - 30 : one.end() + 20]) for one in HYPHEN.finditer(text)]
+    assert found == []

@@ -6,12 +6,15 @@ import pytest
 import torch
 
 from vaebook.experiments.collapse import (
+    BIT,
     FACTORS,
     REMEDIES,
     SIGMAS,
     cures,
+    every_combination,
     factorial,
     gradient_signal,
+    largest_awake,
     results,
     sigma_run,
     small,
@@ -34,6 +37,21 @@ def test_the_factorial_has_every_combination_once():
     bare = cells["optimal", "no", 5, "modern", 1]
     assert bare.model.likelihood.mean == "identity" and bare.model.likelihood.sigma == "optimal"
     assert (bare.model.latent_dim, bare.training.optimiser, bare.seed) == (5, "adam", 1)
+
+
+def test_every_combination_of_changes_is_there_once_with_every_seed():
+    ill = small("modern", DATA, 3)
+    factors = {"latents": {"20": {}, "5": {"model.latent_dim": 5}}, "units": {"200": {}, "50": {"model.hidden": (50,)}}}
+    cells = every_combination(ill, factors, 2)
+    assert len(cells) == len(set(cells.values())) == 8 and cells["20", "200", 0] == ill
+    both = cells["5", "50", 1]
+    assert (both.model.latent_dim, both.model.hidden, both.seed) == (5, (50,), 1)
+
+
+def test_the_largest_awake_sigma_spends_one_bit():
+    assert largest_awake([9.0, 0.1, 0.1], latent_dim=1) == pytest.approx(3 / 2)  # log(9 / sigma^2) / 2 = log 2
+    two = largest_awake([4.0, 4.0, 0.1], latent_dim=2)
+    assert two == pytest.approx(2 / 2**0.5) and 2 * 0.5 * math.log(4 / two**2) == pytest.approx(BIT)
 
 
 def test_a_mean_over_pixels_is_a_beta():

@@ -22,6 +22,7 @@ RUNS = {"a": [Finished(-100.0), Finished(-102.0)], "b": [Finished(-90.0)]}
 def test_a_mean_stands_beside_its_range():
     assert mean_and_range([1.0, 2.0, 6.0], 1) == "3.0 (1.0 to 6.0)"
     assert mean_and_range([2.5]) == "2.50"
+    assert mean_and_range([-2.5, -1.5], 1) == "−2.0 (−2.5 to −1.5)"
     assert mean_and_range([-0.001, 0.0005]) == "0.00 (0.00 to 0.00)", "there is no zero below zero"
 
 

@@ -63,10 +63,10 @@ def test_the_other_priors_are_those_of_the_book(run):
     assert with_transport(run, "none", ()) is run.model
     mixture = with_transport(run, "mixture", ()).prior
     assert len(mixture.log_weights) == 40 * 20
-    assert torch.equal(mixture.means, repaired(run, 40).prior.means)
+    assert torch.equal(mixture.means, repaired(run, 40, fits=20).prior.means)
     with pytest.raises(ConfigError, match="unknown prior 'mixtures': did you mean 'mixture'"):
         worth(run, "mixtures", (1,))
 
 
 def test_the_versions_of_what_is_kept():
-    assert transport._transport.versions == "1" and transport._worth.versions == "1-1-1-1"
+    assert transport._transport.versions == "1" and transport._worth.versions == "1-3-2-1"

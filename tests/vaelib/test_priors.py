@@ -15,6 +15,7 @@ from vaelib.priors import (
     Flow,
     FlowConfig,
     Mixture,
+    MixtureFit,
     StandardNormal,
     StandardNormalConfig,
     Tempered,
@@ -22,6 +23,7 @@ from vaelib.priors import (
     VampConfig,
     fit_mixture,
     make_prior,
+    one_standard_error,
     with_prior,
 )
 
@@ -136,10 +138,52 @@ def test_a_planted_mixture_is_found_and_its_size_chosen():
     planted = Mixture(np.ones(3) / 3, [[-4.0, 0.0], [0.0, 4.0], [4.0, 0.0]], np.stack([0.5 * np.eye(2)] * 3))
     codes, held_out = (planted.sample(n, torch.Generator().manual_seed(n)) for n in (600, 500))
     fit = fit_mixture(codes, held_out, (1, 2, 3, 60), fits=2, narrowest=0.01)
-    assert fit.components == 3
+    assert fit.components == 3 and not fit.at_edge
     assert fit.scores[3] == pytest.approx(planted.log_prob(held_out).mean().item(), abs=0.05)
     weights = fit.prior.log_weights.exp()
     assert len(weights) == 6 and weights.sum().item() == pytest.approx(1)
+
+
+def scores_of(means, spread=1.0):
+    """Sixteen scores of each size, of these means and of that standard deviation."""
+    around = torch.linspace(-1, 1, 16, dtype=torch.float64)
+    return {size: mean + spread * around / around.std() for size, mean in means.items()}
+
+
+@pytest.mark.parametrize(
+    ("means", "spread", "chosen"),
+    [
+        ({5: -3.0, 10: -1.24, 20: -1.0, 40: -1.1}, 1.0, 10),  # the best is 20; its error is 1 / sqrt(16)
+        ({5: -3.0, 10: -1.26, 20: -1.0, 40: -1.1}, 1.0, 20),  # 10 lies just below
+        ({40: -1.1, 20: -1.0, 10: -1.24}, 1.0, 10),  # in whatever order
+        ({5: -1.5, 10: -1.2, 20: -1.0}, 4.0, 5),  # a noisy best: all are as good
+        ({5: -1.5, 10: -1.2, 20: -1.0}, 0.01, 20),
+        ({5: -1.0, 10: -1.0}, 0.0, 5),  # equally good: the smaller
+    ],
+)
+def test_the_smallest_size_within_one_standard_error_of_the_best(means, spread, chosen):
+    assert one_standard_error(scores_of(means, spread)) == chosen
+
+
+@pytest.mark.parametrize(
+    ("scores", "chosen", "at_edge"),
+    [
+        ({5: -2.0, 10: -1.0, 20: -1.5}, 10, False),
+        ({5: -1.1, 10: -1.0, 20: -1.5}, 5, True),  # the chosen one is the smallest
+        ({5: -2.0, 10: -1.1, 20: -1.0}, 10, True),  # the best is the largest
+        ({1: -1.0, 2: -1.5, 5: -2.0}, 1, False),  # there is no smaller one
+        ({}, 10, False),  # nothing was chosen
+    ],
+)
+def test_a_size_at_the_edge_of_those_tried_is_told(scores, chosen, at_edge):
+    assert MixtureFit(mixture(), chosen, scores).at_edge == at_edge
+
+
+def test_an_edge_is_said_aloud():
+    codes = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    codes[::2] += 9
+    with pytest.warns(UserWarning, match=r"may lie outside of those tried \(1, 2\); chosen: 2"):
+        fit_mixture(codes[:150], codes[150:], (2, 1))
 
 
 def test_no_component_is_narrower_than_allowed():

@@ -124,7 +124,7 @@ def test_asked_again_it_does_only_what_is_missing(folder, base, monkeypatch):
     (Store().path(configs[0]) / "metrics.json").write_text("{}")  # damaged: counts as missing
     with pytest.warns(UserWarning, match="made anew"):
         assert len(train_all(configs)) == 3
-    assert asked == [configs[0], configs[2]]
+    assert asked == [(configs[0],), (configs[2],)]
     asked.clear()
     train_all(configs)
     assert asked == []

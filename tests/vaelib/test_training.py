@@ -16,7 +16,7 @@ from vaelib import training
 from vaelib.config import ConfigError
 from vaelib.likelihoods import Gaussian, LikelihoodConfig
 from vaelib.models import VAE, ObjectiveConfig, VAEConfig
-from vaelib.training import OPTIMISERS, Checkpoint, NonFiniteLossError, TrainingConfig, averages, bar, fit, pick_device
+from vaelib.training import OPTIMISERS, Checkpoint, NonFiniteLossError, TrainingConfig, averages, fit, pick_device
 
 
 class Mean(nn.Module):
@@ -435,10 +435,3 @@ def test_the_bar_moves_within_an_epoch_and_leaves_itself_room(monkeypatch):
     assert {int(share) for epoch, share, *_ in frames if epoch == "1"} >= {5, 15, 25, 35, 45}
     assert min(len(drawn) for _, _, drawn, _ in frames) >= 20
     assert re.search(r"train \d\.\d\d validation \d\.\d\d test \d\.\d\d", frames[-1][-1])
-
-
-def test_a_bar_is_for_people(monkeypatch, capfd):
-    assert list(bar(range(3))) == [0, 1, 2] and capfd.readouterr().err == ""
-    monkeypatch.setenv("TQDM_DISABLE", "1")
-    list(bar(range(3)))
-    assert capfd.readouterr().err == ""

@@ -77,7 +77,24 @@ def bench_table(root: Path) -> list[str]:
         for work, contenders in figures["training"].items()
         for name, row in contenders.items()
     ]
-    return [said, "", *_table(["model", "trained by", "images a second", "peak memory (MB)"], rows)]
+    table = _table(["model", "trained by", "images a second", "peak memory (MB)"], rows)
+    return [said, "", *table, *(_members(figures["members"]) if "members" in figures else [])]
+
+
+def _members(figures: dict[str, Any]) -> list[str]:
+    """How much less each model costs when several are trained in one program."""
+    machine, counts = figures["machine"], list(next(iter(figures["ms"].values())))[1:]
+    said = (
+        "Milliseconds of the processor for a model and step, of one model by `fit` and of several in one program "
+        f"(`together`), and how many times less that is. Medians of {figures['steps']} steps, taken in turns on "
+        f"{machine['cpu']} with {machine['threads']} thread on {machine['date'][:10]}"
+    )
+    busy = ", while others worked on the machine" if figures["other_cores"] > 0.1 else ""
+    rows = [
+        [shape, f"{row['1']:.2f}", *(f"{row[count]:.2f} ({row['1'] / row[count]:.2f})" for count in counts)]
+        for shape, row in figures["ms"].items()
+    ]
+    return ["", f"{said}{busy}:", "", *_table(["model", "alone", *(f"{count} together" for count in counts)], rows)]
 
 
 def versions_table(root: Path) -> list[str]:

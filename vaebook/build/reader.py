@@ -10,10 +10,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import yaml
 
+from vaebook.build.elsewhere import labels, linked, relink, site_of, targets
 from vaebook.build.execute import ChapterError
-from vaebook.build.notebooks import EXPLORERS
 from vaelib.config import ConfigError
 
 __all__ = ["render", "settings"]
@@ -25,7 +26,7 @@ BUTTONS = ("use_repository_button", "use_edit_page_button", "use_issues_button")
 def render(notebook: Path, root: Path) -> Path:
     """Builds the page of an executed notebook beside it, in NAME-html/, and returns the file to open.
 
-    `root` is the book's folder. References to other chapters lead to the book's site, where it was built there.
+    `root` is the book's folder. References to other chapters lead to the book's site (see `elsewhere.site_of`).
 
     Raises:
         ConfigError: the packages that build pages are not installed.
@@ -38,9 +39,8 @@ def render(notebook: Path, root: Path) -> Path:
         project = Path(folder)
         (project / "chapters").mkdir()
         shutil.copytree(root / "assets", project / "assets")
-        shutil.copy(notebook, project / "chapters" / f"{name}.ipynb")
-        for file in (*BESIDE, "references.bib", Path(EXPLORERS).name):  # the last: for cards of explorers
-            shutil.copy(root / "chapters" / file, project / "chapters")
+        shutil.copy(root / "chapters" / "references.bib", project / "chapters")
+        _write_pages(notebook, root, project / "chapters")
         contents: dict[str, Any] = {"format": "jb-book", "root": f"chapters/{name}"}
         contents["chapters"] = [{"file": f"chapters/{Path(file).stem}"} for file in BESIDE]
         for file, content in (("_toc.yml", contents), ("_config.yml", settings(root))):
@@ -56,12 +56,20 @@ def render(notebook: Path, root: Path) -> Path:
     return target / "index.html"
 
 
+def _write_pages(notebook: Path, root: Path, folder: Path) -> None:
+    """The notebook and the pages that come with it, none of which refers to what is not there."""
+    known, site, beside = targets(root), site_of(root), {Path(file).stem for file in BESIDE}
+    page = nbformat.read(notebook, as_version=4)
+    relink(page, beside, known, site)
+    nbformat.write(page, folder / notebook.name)
+    for file in BESIDE:
+        text = (root / "chapters" / file).read_text(encoding="utf-8")
+        (folder / file).write_text(linked(text, beside | labels(text), known, site), encoding="utf-8")
+
+
 def settings(root: Path) -> dict[str, Any]:
     """The book's `_config.yml`, without what only its published pages have."""
     config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
     config.pop("launch_buttons", None)
     config["html"] |= dict.fromkeys(BUTTONS, False)
-    site = root / "_build" / "html"
-    if (site / "objects.inv").exists():
-        config["sphinx"]["config"]["intersphinx_mapping"] = {"book": [f"{site}/", str(site / "objects.inv")]}
     return config

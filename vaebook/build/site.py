@@ -31,8 +31,11 @@ TIDY = (
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),  # the former is deprecated; its parent is a list
 )
 
-CELL = re.compile(r"<td(?:\s[^>]*)?>(?:(?!</td>|<code).)*</td>", re.DOTALL)  # of a table, without code
-NEGATIVE = re.compile(r"(?<=[>(\[ ])-(?=\d[^<>]*<)")
+# What stays as it was typed: code, maths, and what is no text. Printed output is text, and comes first.
+PRINTED = r'<div class="output stream[^"]*">.*?</pre>'
+TYPED = r'<(?P<tag>head|script|style|svg|pre|code)\b.*?</(?P=tag)>|<(?P<kind>span|div) class="math.*?</(?P=kind)>'
+APART = re.compile(f"(?P<printed>{PRINTED})|{TYPED}", re.DOTALL)
+NEGATIVE = re.compile(r"(?<=[>(\[\s])-(?=\d[^<>]*(?:<|\Z))")
 NEGATIVE_ZERO = re.compile(r"−(?=0(\.0+)?(?![\d.]))")
 
 
@@ -56,12 +59,16 @@ def tidy(html: str) -> str:
     """A page without what is loaded in vain, or is wrong for a screen reader."""
     for pattern, instead in TIDY:
         html = pattern.sub(instead, html)
-    return CELL.sub(lambda cell: typeset(cell[0]), html)
+    parts, end = [], 0
+    for found in APART.finditer(html):
+        parts += [typeset(html[end : found.start()]), typeset(found[0]) if found["printed"] else found[0]]
+        end = found.end()
+    return "".join([*parts, typeset(html[end:])])
 
 
-def typeset(cell: str) -> str:
-    """A table's cell with true minus signs, and no zero below zero."""
-    return NEGATIVE_ZERO.sub("", NEGATIVE.sub("−", cell))
+def typeset(html: str) -> str:
+    """Text of a page with true minus signs, and no zero below zero."""
+    return NEGATIVE_ZERO.sub("", NEGATIVE.sub("−", html))
 
 
 def _choose_mathjax(app: Sphinx, config: Config) -> None:

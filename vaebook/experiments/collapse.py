@@ -5,6 +5,7 @@ All of them are cheap: one hidden layer, batches of 50, few epochs. What they fi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import combinations, product
 from typing import Any, TypeVar
@@ -12,6 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
 from torch import Tensor
 
 from vaebook.experiments.recipes import Recipe, faces_recipe
@@ -19,16 +22,21 @@ from vaelib.config import amended, pick
 from vaelib.data import DataConfig
 from vaelib.evaluation import directions_in_use, encode, expected_error
 from vaelib.likelihoods import LikelihoodConfig
+from vaelib.linear import predict
 from vaelib.models import VAE, new_model
 from vaelib.runs import Run, RunConfig, data_of
 from vaelib.sweeps import train_all
 
 __all__ = [
-    *("FACTORS", "OTHER", "REMEDIES", "SEEDS", "SIGMAS", "code_sizes", "cures", "explained", "factorial"),
-    *("gradient_signal", "jitter", "results", "share_outside", "sigma_run", "small", "train_cells", "with_sigma"),
+    *("BIT", "FACTORS", "OTHER", "REMEDIES", "SEEDS", "SIGMAS", "code_sizes", "cures", "every_combination"),
+    *("explained", "factorial", "gradient_signal", "jitter", "largest_awake", "results", "share_outside", "sigma_run"),
+    *("small", "train_cells", "with_sigma"),
 ]
 
 Key = TypeVar("Key", bound=Hashable)
+
+BIT = math.log(2)
+"""Nats: a code that costs more than this is called awake."""
 
 FACTORS = ("sigma", "sigmoid", "latents", "recipe")
 SIGMAS = ("1", "1, mean over pixels", "learned from 1", "learned from 0.3", "per pixel", "optimal")
@@ -98,6 +106,25 @@ def cures(ill: RunConfig, seeds: int) -> dict[tuple[str, int], RunConfig]:
         warmup = changes.get("objective.warmup_epochs", 0) * ill.training.epochs
         cells[name, seed] = amended(ill, {**changes, "objective.warmup_epochs": warmup, "seed": seed})
     return cells
+
+
+def every_combination(
+    ill: RunConfig, factors: Mapping[str, Mapping[str, Mapping[str, Any]]], seeds: int
+) -> dict[tuple[Any, ...], RunConfig]:
+    """`ill` with one level of each of the `factors` (name -> level -> changes): (level, ..., seed) -> configuration."""
+    cells = {}
+    for chosen in product(*(levels.items() for levels in factors.values())):
+        changes = {name: value for _, change in chosen for name, value in change.items()}
+        for seed in range(seeds):
+            key = (*(level for level, _ in chosen), seed)
+            cells[key] = amended(ill, {**changes, "seed": seed})
+    return cells
+
+
+def largest_awake(values: ArrayLike, latent_dim: int = 20) -> float:
+    """The sigma at which the best linear VAE of data with these eigenvalues spends a `BIT`; below it, more."""
+    highest = float(np.max(values)) ** 0.5  # there no direction pays
+    return float(brentq(lambda sigma: predict(values, latent_dim, sigma).kl - BIT, highest / 1000, highest))
 
 
 def train_cells(cells: Mapping[Key, RunConfig], **settings: Any) -> dict[Key, Run]:

@@ -21,19 +21,8 @@ from scipy.stats import ttest_1samp, ttest_ind
 from vaelib.config import pick
 from vaelib.data import ImageData
 
-__all__ = [
-    "Answer",
-    "Finding",
-    "Side",
-    "across",
-    "difference",
-    "effect_text",
-    "mean_of",
-    "read",
-    "save",
-    "table",
-    "verdict",
-]
+__all__ = ["Answer", "Finding", "Side", "across", "asked_text", "decided", "difference", "effect_text", "mean_of"]
+__all__ += ["read", "save", "table", "verdict"]
 
 Answer = Literal["yes", "no", "open"]
 Side = Literal["above", "below"]
@@ -95,27 +84,33 @@ def difference(
     return _finding(claim, test, effect, interval, side, border, unit, seeds, given)
 
 
-def verdict(findings: Iterable[Finding], depends_on: str = "") -> str:
-    """What all tests of a claim say together. An open one decides nothing.
+def decided(findings: Iterable[Finding]) -> dict[str, Literal["yes", "no"]]:
+    """Circumstances (`given`) -> what the tests of a claim say there together; without those where all are open.
 
-    Within the same circumstances (`given`) one no outweighs each yes. "holds" if every circumstance that is decided
-    says yes, "does not hold" if each says no, else "depends on" `depends_on`.
-
-    Raises:
-        ValueError: the answers differ between circumstances, and nobody says what they turn on.
+    An open test decides nothing, and one no outweighs each yes.
     """
     answers: dict[str, set[Answer]] = {}
     for one in findings:
         answers.setdefault(one.given, set()).add(one.answer)
-    if not answers:
+    return {given: "no" if "no" in said else "yes" for given, said in answers.items() if said != {"open"}}
+
+
+def verdict(findings: Sequence[Finding], depends_on: str = "") -> str:
+    """What all tests of a claim say together: "holds" if every circumstance that is `decided` says yes, "does not hold"
+    if each says no, else "depends on" `depends_on`; "open" if none is decided.
+
+    Raises:
+        ValueError: the answers differ between circumstances, and nobody says what they turn on.
+    """
+    if not findings:
         return "not tested"
-    decided = {given: "no" if "no" in said else "yes" for given, said in answers.items() if said != {"open"}}
-    if not decided:
+    answers = decided(findings)
+    if not answers:
         return "open"
-    if len(set(decided.values())) == 1:
-        return "holds" if "yes" in decided.values() else "does not hold"
+    if len(set(answers.values())) == 1:
+        return "holds" if "yes" in answers.values() else "does not hold"
     if not depends_on:
-        raise ValueError(f"answers differ ({decided}): say what the claim depends on")
+        raise ValueError(f"answers differ ({answers}): say what the claim depends on")
     return f"depends on {depends_on}"
 
 
@@ -126,7 +121,7 @@ def table(findings: Iterable[Finding]) -> pd.DataFrame:
             "claim": one.claim,
             "test": one.test + (f" ({one.given})" if one.given else ""),
             "effect": effect_text(one),
-            "asked": f"{one.side} {_number(one.border)}",
+            "asked": asked_text(one),
             "seeds": one.seeds,
             "answer": one.answer,
         }
@@ -139,7 +134,7 @@ def across(findings: Iterable[Finding], *claims: str) -> pd.DataFrame:
     """Of these claims, a line for each test, a column for each circumstance: the effect, its interval, the answer."""
     cells: dict[str, dict[str, str]] = {}
     for one in (one for one in findings if one.claim in claims):
-        asked = f"{one.test}: {one.side} {_number(one.border)}?"
+        asked = f"{one.test}: {asked_text(one)}?"
         cells.setdefault(asked, {})[one.given] = f"{effect_text(one)}: {one.answer}"
     return pd.DataFrame.from_dict(cells, orient="index").fillna("")
 
@@ -148,6 +143,11 @@ def effect_text(finding: Finding) -> str:
     """``+1.30 [0.80, 1.80] nats``; without an interval where there is none."""
     interval = "" if np.isnan(finding.low) else f" [{_number(finding.low)}, {_number(finding.high)}]"
     return f"{_number(finding.effect)}{interval} {finding.unit}".rstrip()
+
+
+def asked_text(finding: Finding) -> str:
+    """``above 0.50``: where the claim says that the effect lies."""
+    return f"{finding.side} {_number(finding.border)}"
 
 
 def save(

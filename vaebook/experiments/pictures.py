@@ -22,7 +22,7 @@ from torch import Tensor
 
 __all__ = [
     *("Covered", "Nearest", "Proportion", "best_match", "copying", "coverage", "edge_energy"),
-    *("gif", "nearest", "nearest_in_film", "proportion", "sharpness", "variety", "walk"),
+    *("gif", "largest_step", "nearest", "nearest_in_film", "proportion", "sharpness", "variety", "walk"),
 ]
 
 Rows = NDArray[np.float64]
@@ -186,6 +186,22 @@ def walk(stations: Tensor, steps: int, *, closed: bool = False, pause: int = 0) 
     way = torch.cat([torch.zeros(pause), 0.5 - 0.5 * torch.cos(torch.pi * torch.arange(steps) / steps)])
     codes = [torch.lerp(start, end, t.item()) for start, end in pairwise(ends) for t in way]
     return torch.stack(codes if closed else [*codes, ends[-1]])
+
+
+def largest_step(pictures: ArrayLike) -> float:
+    """How smoothly pictures change along walks, (W, T + 1, D): the largest of T steps over the mean step, 1 or more.
+
+    The mean over walks: 1 if all steps of a walk are as large, T if the picture jumps once. A step is the distance
+    between neighbouring pictures. Walks on which nothing changes are left out.
+
+    Raises:
+        ValueError: nothing changes on any walk.
+    """
+    steps = np.linalg.norm(np.diff(np.asarray(pictures, dtype=np.float64), axis=1), axis=-1)
+    steps = steps[steps.max(axis=1) > 0]
+    if not len(steps):
+        raise ValueError("the pictures of each walk are all the same: they take no step")
+    return float((steps.max(axis=1) / steps.mean(axis=1)).mean())
 
 
 def gif(sheets: Iterable[ArrayLike], milliseconds: int = 100, paper: float = 1.0) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -108,9 +109,17 @@ def tongue_detector(film: ImageData) -> TongueDetector:
     Raises:
         ConfigError: nobody has said which images of this set show a tongue.
     """
-    x, out = film.matrix(), tongue(film) != IN
+    out = tongue(film) != IN
     if not out.any():
         raise ConfigError(f"no image of {film.name!r} is known to show a tongue: use 'frey' or 'toyfaces'")
+    return _fitted(film.matrix().tobytes(), out.tobytes())
+
+
+@lru_cache(maxsize=2)
+def _fitted(pixels: bytes, labels: bytes) -> TongueDetector:
+    """Once for each film: thousands of samples of many models are shown to it."""
+    out = np.frombuffer(labels, np.bool_)
+    x = np.frombuffer(pixels, np.float32).reshape(len(out), -1)
     model = LogisticRegression(C=10, max_iter=2000)
     said = cross_val_predict(model, x, out, cv=StratifiedKFold(5, shuffle=True, random_state=0))
     model.fit(x, out)

@@ -21,9 +21,9 @@ __all__ = ["OTHERS", "Worth", "transport_of", "with_transport", "worth"]
 
 OTHERS = ("none", "flow", "mixture")
 """The prior that the model was trained with, and two repairs of `vaebook.experiments.sampling`: a spline flow, and an
-average of mixtures of `COMPONENTS`."""
+average of `FITS` mixtures of `COMPONENTS`."""
 
-COMPONENTS = 40
+COMPONENTS, FITS = 40, 20
 
 DRAWN = 10_000  # pictures in which tongues are counted
 DRAWS = 20  # of z for each test image
@@ -60,7 +60,7 @@ def with_transport(run: Run, prior: str | int, epochs: Sequence[int], seed: int 
     """The run's model with one of `OTHERS` as its prior; or, a number, with flow matching after so many of `epochs`."""
     if isinstance(prior, str):
         chosen = pick("prior", prior, OTHERS)
-        return repaired(run, COMPONENTS if chosen == "mixture" else chosen, seed)
+        return repaired(run, COMPONENTS if chosen == "mixture" else chosen, seed, FITS)
     return with_prior(run.model, transport_of(run, epochs, seed).snapshots[prior])
 
 

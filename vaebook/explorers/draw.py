@@ -90,7 +90,7 @@ def network_spec(
     encoder, encoder_bytes = pack(encoder_layers(model))
     decoder, decoder_bytes = decoder_spec(model, model.likelihood.heads)
     spec = {
-        **card(kind, prepared, {"fives": math.ceil(len(names) / 5)}),
+        **card(kind, prepared, {"fives": math.ceil(len(names) / 5), "tens": math.ceil(len(names) / 10)}),
         **decoder,
         "encoder": encoder,
         "order": kl_per_dim(model, test).argsort(descending=True).tolist(),

@@ -54,7 +54,9 @@ def train(*, config: Any = DEFAULTS, quiet: bool = False) -> None:
     train_and_print(plain(config), quiet)
 
 
-def sweep(*, grid: list[str], config: Any = DEFAULTS, jobs: int | None = None, scheduler: str | None = None) -> int:
+def sweep(
+    *, grid: list[str], config: Any = DEFAULTS, jobs: int | None = None, scheduler: str | None = None, together: int = 1
+) -> int:
     """
     Parameters
     ----------
@@ -64,8 +66,10 @@ def sweep(*, grid: list[str], config: Any = DEFAULTS, jobs: int | None = None, s
         how many runs at a time on this machine; by default one a core
     scheduler
         the address of a dask scheduler whose workers train instead; they must see the store (VAELIB_RUNS)
+    together
+        how many runs of one shape each process trains in one program; equal to separate ones but for rounding
     """
-    return sweep_and_print(combinations(plain(config), **parse_axes(grid)), jobs, scheduler)
+    return sweep_and_print(combinations(plain(config), **parse_axes(grid)), jobs, scheduler, together)
 
 
 def plain(config: Any) -> RunConfig:
@@ -84,9 +88,11 @@ def train_and_print(config: RunConfig, quiet: bool = False) -> None:
     print(metrics_table(run.metrics, run.config.model.family))
 
 
-def sweep_and_print(configs: Sequence[RunConfig], jobs: int | None = None, scheduler: str | None = None) -> int:
+def sweep_and_print(
+    configs: Sequence[RunConfig], jobs: int | None = None, scheduler: str | None = None, together: int = 1
+) -> int:
     """Trains the runs and prints their table; returns the exit status."""
-    result = sweeps.sweep(configs, jobs, scheduler)
+    result = sweeps.sweep(configs, jobs, scheduler, together=together)
     print(table(result.table()))
     print(result.report(), file=sys.stderr)
     return int(bool(result.failures))

@@ -15,7 +15,7 @@ import {
   terms,
 } from "./interface.mjs";
 import { inflated } from "./network.mjs";
-import { tools } from "./tools.mjs";
+import { stateOf, tools } from "./tools.mjs";
 
 const CAPTIONS = {
   spectrum: "variance of the data along each principal component; those above the line pay for a latent",
@@ -51,7 +51,8 @@ export function render({ model, el }) {
     const charts = make("div", { class: "vae-side" }, captioned(spectrum.canvas, CAPTIONS.spectrum));
     charts.append(captioned(bars.canvas, CAPTIONS.kl));
     const pictures = make("div", { class: "vae-side" }, captioned(sheet.canvas, CAPTIONS.pictures));
-    const take = tools(card, model, { trait: "index", limit: spec.runs.length - 1, canvas: sheet.canvas });
+    const state = stateOf(model, "index", spec.runs.length - 1);
+    const take = tools(card, model, { state, canvas: () => sheet.canvas });
     card.body.append(make("div", { class: "vae-wide vae-top" }, dial.row, found.row), charts, pictures);
     card.body.append(make("div", { class: "vae-wide" }, take));
     redraw();

@@ -27,7 +27,9 @@ import {
   posterior,
   readNetwork,
 } from "./network.mjs";
-import { rasterise } from "./stroke.mjs";
+import { rasterise, respelled, spelled } from "./stroke.mjs";
+import { tools } from "./tools.mjs";
+import { ownPicture } from "./upload.mjs";
 
 const SAMPLES = 6; // pictures of the posterior
 const DRAWS = 8; // for the reconstruction term
@@ -57,7 +59,14 @@ export function render({ model, el }) {
     });
     follow(card, model, "image", redraw);
     const pad = makePad(card, model, spec, images);
-    card.body.append(make("div", { class: "vae-side vae-sketch" }, pad.surface, view.terms), view.answer, pad.picks);
+    const reset = () => {
+      state.noise = drawNoise(1, latents);
+      pad.state.reset();
+      redraw();
+    };
+    const take = tools(card, model, { state: { ...pad.state, reset }, canvas: () => view.made });
+    const sketchpad = make("div", { class: "vae-side vae-sketch" }, pad.surface, view.terms, pad.picks);
+    card.body.append(sketchpad, view.answer, make("div", { class: "vae-wide" }, take));
     redraw();
   });
 }
@@ -121,7 +130,7 @@ function makeView(card, spec, state, images, again) {
   const caption = "μ and σ of each latent: dot and bar; the prior's ±1 σ shaded";
   const draws = make("div", {}, row, note);
   const answer = make("div", { class: "vae-side vae-found" }, pair, draws, again, captioned(bars.canvas, caption));
-  return { answer, terms: found.row, show };
+  return { answer, made: made.canvas, terms: found.row, show };
 }
 
 const inWords = (j, { mean, sigma }) => `${latentName(j)} ${number(mean[j])} ± ${number(sigma[j])}`;
@@ -156,31 +165,43 @@ function makeBars(card, spec, state) {
   });
 }
 
-/** The drawing surface with its buttons, and the stored images to take instead. */
+/** The drawing surface with its buttons, the stored images to take instead, and the state of both (see tools). */
 export function makePad(card, model, spec, images) {
   const [height, width] = spec.shape;
   const state = { strokes: [], pen: [width / height / 2, 0.5], down: false, keys: false };
+  const bytesOf = (pixels) => Uint8Array.from(pixels, (p) => Math.round(255 * p));
+  const now = () => {
+    const view = model.get("image");
+    return new Uint8Array(view.buffer, view.byteOffset, view.byteLength).join();
+  };
   let shown = ""; // the image that came from here
+  let chosen = -1; // the stored image that was taken
+  let drawn = false; // whether the strokes made it
   const show = (pixels) => {
-    const bytes = Uint8Array.from(pixels, (p) => Math.round(255 * p));
+    const bytes = bytesOf(pixels);
     shown = bytes.join();
     model.set("image", new DataView(bytes.buffer));
     model.save_changes();
   };
   const canvas = makeSurface(width, height);
-  const reset = (chosen) => {
-    state.strokes = [];
+  const mark = (index) => {
+    chosen = index;
+    picks.mark(index);
     sketch(canvas, state);
-    picks.mark(chosen);
+  };
+  const empty = (index) => {
+    state.strokes = [];
+    drawn = false;
+    mark(index);
   };
   const choose = (i) => {
-    reset(i);
+    empty(i);
     show(images[i]);
   };
   const picks = thumbnails({ shape: spec.shape, images, label: "Stored images", names: spec.names, choose });
   const change = () => {
-    sketch(canvas, state);
-    picks.mark(-1);
+    drawn = true;
+    mark(-1);
     show(rasterise(state.strokes, spec.shape));
   };
   byPointer(canvas, state, change);
@@ -191,16 +212,31 @@ export function makePad(card, model, spec, images) {
   };
   const undo = keep((strokes) => strokes.slice(0, -1));
   const clear = keep(() => []);
+  const known = () => images.findIndex((image) => bytesOf(image).join() === now());
   follow(card, model, "image", () => {
-    const view = model.get("image");
-    if (shown !== new Uint8Array(view.buffer, view.byteOffset, view.byteLength).join()) reset(-1); // Python set another
+    if (shown !== now()) empty(known()); // Python set another
   });
-  reset(0);
+  empty(known());
+  const text = () => {
+    if (chosen >= 0) return `${chosen}`;
+    return drawn && shown === now() ? spelled(state.strokes, width / height) : null; // a picture from elsewhere has none
+  };
+  const restore = (stored) => {
+    const strokes = respelled(stored, width / height);
+    if (strokes) keep(() => strokes)();
+    else if (/^\d+$/.test(stored) && Number(stored) < images.length) choose(Number(stored));
+  };
   const buttons = make("div", { class: "vae-actions" }, button("Undo", undo), button("Clear", clear));
-  const note = make("p", { class: "vae-note" }, "or take a stored image:");
+  const take = (pixels) => {
+    empty(-1);
+    show(pixels);
+  };
+  const refuse = () => card.say("This browser reads no image from that file");
+  const own = ownPicture(canvas, spec.shape, images, { take, refuse });
+  const note = make("p", { class: "vae-note" }, "or take a stored image, or ", ...own, ":");
   return {
     surface: make("div", { class: "vae-surface" }, canvas, buttons),
-    restart: () => choose(0),
+    state: { traits: ["image"], text, restore, reset: () => choose(0) },
     picks: make("div", { class: "vae-side vae-picks" }, note, picks.row),
   };
 }

@@ -14,6 +14,7 @@ import {
   picture,
   readImages,
   slider,
+  terms,
 } from "./interface.mjs";
 import {
   applyLayer,
@@ -27,7 +28,7 @@ import {
   readNetwork,
 } from "./network.mjs";
 import { drawContours, drawPoints, toCanvas } from "./plane.mjs";
-import { tools } from "./tools.mjs";
+import { stateOf, tools } from "./tools.mjs";
 
 const INSET = 0.36; // of the plane's width
 const ZOOMED = 3.2; // standard deviations from the inset's middle to its border
@@ -105,6 +106,7 @@ export function render({ model, el }) {
     const plane = makePlane(card, points, state);
     const code = makeCode(card, spec, state, plane.redraw);
     const noise = makeNoise(model);
+    const bound = terms(["log p(x|z)", "KL", "ELBO"]);
     const redraw = eachFrame(card, () => {
       const [x] = readImages(model.get("image"), spec.shape);
       state.found = passes(x, model.get("epsilon"), encoder, decoder, spec.likelihood);
@@ -116,22 +118,41 @@ export function render({ model, el }) {
       code.show(state.found);
       noise.show(model.get("epsilon"));
       report(model, state.found);
-      const { mean, sigma, z, elbo } = state.found;
+      const { mean, sigma, z, reconstruction, kl, elbo } = state.found;
+      bound.show([reconstruction, kl, elbo].map(nats));
       card.say(`μ ${pair(mean)}, σ ${pair(sigma)}, z ${pair(z)}, ELBO ${nats(elbo)}`);
     });
     follow(card, model, "image", redraw);
     follow(card, model, "epsilon", redraw);
-    const stage = makeStage(pad, seen, plane, made, code);
+    const stage = makeStage(pad, bound.row, seen, plane, made, code);
+    const epsilon = stateOf(model, "epsilon", 3);
     const take = tools(card, model, {
-      trait: "epsilon",
-      symbol: "ε",
-      limit: 3,
-      canvas: made.canvas,
-      reset: pad.restart,
+      state: both(epsilon, pad.state),
+      copy: ["ε", epsilon],
+      canvas: () => made.canvas,
     });
-    card.body.append(stage, code.panel, make("div", { class: "vae-side" }, noise.panel, pad.picks, take));
+    card.body.append(stage, code.panel, make("div", { class: "vae-side" }, noise.panel, take));
     redraw();
   });
+}
+
+/** Two states as one: their texts stand on either side of a tilde. */
+function both(one, other) {
+  const restore = (text) => {
+    const [left, right] = text.split("~");
+    one.restore(left);
+    other.restore(right ?? "");
+  };
+  const reset = () => {
+    one.reset();
+    other.reset();
+  };
+  return {
+    traits: [...one.traits, ...other.traits],
+    text: () => `${one.text()}~${other.text() ?? ""}`,
+    restore,
+    reset,
+  };
 }
 
 /** Lets Python read what was found. */
@@ -142,8 +163,11 @@ function report(model, { mean, sigma, z, reconstruction, kl }) {
   model.save_changes();
 }
 
-/** From left to right: the pad, the encoder, the plane, the decoder, the picture. */
-function makeStage(pad, seen, plane, made, code) {
+/**
+ * From left to right: the pad, the encoder, the plane, the decoder, the picture. The stored images stand below the pad, and
+ * on a phone, where the code is far away, the terms of the bound.
+ */
+function makeStage(pad, bound, seen, plane, made, code) {
   const box = (part, text) => code.part(part, make("div", { class: `vae-box vae-${part}` }, text));
   const figure = (part, canvas, caption) => code.part(part, captioned(canvas, caption));
   const note = make("div", { class: "vae-note vae-seen" }, seen.canvas, "x, as the encoder sees it");
@@ -151,6 +175,7 @@ function makeStage(pad, seen, plane, made, code) {
     "div",
     { class: "vae-wide vae-stage" },
     code.part("x", make("div", { class: "vae-figure" }, pad.surface, note)),
+    make("div", { class: "vae-with" }, pad.picks, bound),
     box("encoder", "encoder"),
     captioned(plane.canvas, "q(z|x): ellipses at 1 and 2 σ; z: the cross; enlarged in the corner"),
     box("decoder", "decoder"),

@@ -18,7 +18,7 @@ import {
 } from "./interface.mjs";
 import { makeCloud, makeMemory } from "./memory.mjs";
 import { evaluate, inflated, meanImage, normals, ownBuffer, readNetwork } from "./network.mjs";
-import { tools } from "./tools.mjs";
+import { stateOf, tools } from "./tools.mjs";
 import { makeWalk } from "./walk.mjs";
 
 const CONTOURS = [1, 2, 3]; // standard deviations of the prior
@@ -92,7 +92,12 @@ export function render({ model, el }) {
       changed: plane.redraw,
     });
     points.ends = walk.ends;
-    const take = tools(card, model, { trait: "z", limit: spec.limit, canvas: image.canvas, reset: walk.reset });
+    const place = stateOf(model, "z", spec.limit);
+    const reset = () => {
+      place.reset();
+      walk.reset();
+    };
+    const take = tools(card, model, { state: { ...place, reset }, copy: ["z", place], canvas: () => image.canvas });
     card.body.append(make("div", { class: "vae-plane" }, plane.area, ...legend(card, points, plane)), side);
     card.body.append(walk.panel, make("div", { class: "vae-wide" }, take));
     redraw();

@@ -1,7 +1,8 @@
 // Sampler: one decoder, several priors side by side, and a count of the rare mode that each of them reaches.
 
-import { button, eachFrame, follow, make, mount, picture, shown, sizeOf } from "./interface.mjs";
+import { button, eachFrame, follow, make, mount, paintOn, picture, shown, sizeOf } from "./interface.mjs";
 import { evaluate, inflated, meanImage, ownBuffer, readNetwork } from "./network.mjs";
+import { stateOf, tools } from "./tools.mjs";
 
 const LAST = 14; // pictures that stay in view for each prior
 const PAUSE = 250; // milliseconds between draws
@@ -25,11 +26,11 @@ export function render({ model, el }) {
       const start = (prior * spec.draws + draw) * latents;
       return meanImage(evaluate(network, pool.subarray(start, start + latents)), spec.likelihood);
     };
-    const columns = spec.priors.map((prior, i) => {
+    const decoders = spec.priors.map((_, i) => {
       const made = new Map(); // a draw is decoded once
-      const once = (draw) => made.get(draw) ?? made.set(draw, decode(i, draw)).get(draw);
-      return makeColumn(card, spec, prior, once);
+      return (draw) => made.get(draw) ?? made.set(draw, decode(i, draw)).get(draw);
     });
+    const columns = spec.priors.map((prior, i) => makeColumn(card, spec, prior, decoders[i]));
     const note = make("p", { class: "vae-note vae-news" });
     const redraw = eachFrame(card, () => {
       for (const column of columns) column.show(model.get("drawn"));
@@ -40,9 +41,23 @@ export function render({ model, el }) {
     });
     follow(card, model, "drawn", redraw);
     const sampled = make("div", { class: "vae-priors" }, ...columns.map(({ panel }) => panel));
-    card.body.append(make("div", { class: "vae-side vae-wide" }, controls(card, model, spec), note, sampled));
+    const { reset, ...state } = stateOf(model, "drawn", spec.draws); // "Start over" is its reset
+    const take = tools(card, model, { state, canvas: () => sheet(decoders, model.get("drawn"), spec.shape) });
+    card.body.append(make("div", { class: "vae-side vae-wide" }, controls(card, model, spec), note, sampled, take));
     redraw();
   });
+}
+
+/** The pictures in view, a row for each prior, the newest first. */
+function sheet(decoders, drawn, [height, width, ...rest]) {
+  const canvas = make("canvas", { width: LAST * (width + 1) - 1, height: decoders.length * (height + 1) - 1 });
+  const context = canvas.getContext("2d");
+  for (const [row, decode] of decoders.entries()) {
+    for (let i = 0; i < Math.min(LAST, drawn); i++) {
+      paintOn(context, decode(drawn - 1 - i), [height, width, ...rest], i * (width + 1), row * (height + 1));
+    }
+  }
+  return canvas;
 }
 
 /** Why there is nothing more to draw. */

@@ -19,7 +19,7 @@ import {
 } from "./interface.mjs";
 import { makeMemory } from "./memory.mjs";
 import { evaluate, inflated, meanImage, normals, readNetwork } from "./network.mjs";
-import { tools } from "./tools.mjs";
+import { stateOf, tools } from "./tools.mjs";
 
 /** The point at a share t of the straight line from a to b. */
 export const between = (a, b, t) => a.map((value, j) => value + t * (b[j] - value));
@@ -60,7 +60,8 @@ export function render({ model, el }) {
         make("div", { class: "vae-recall" }, memory.canvas, memory.note),
       ),
     );
-    const take = tools(card, model, { trait: "z", limit: spec.limit, canvas: image.canvas });
+    const state = stateOf(model, "z", spec.limit);
+    const take = tools(card, model, { state, copy: ["z", state], canvas: () => image.canvas });
     card.body.append(side, latents.panel, walk.panel, make("div", { class: "vae-wide" }, take));
     redraw();
   });

@@ -59,6 +59,24 @@ export function distance([x, y], [ax, ay], [bx, by]) {
   return Math.hypot(x - ax - t * dx, y - ay - t * dy);
 }
 
+const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"; // what an address leaves as it is
+
+/** Strokes as text for an address: two letters a point, each a 63rd of the pad's width or height, a dot before each stroke. */
+export function spelled(strokes, aspect) {
+  const letter = (share) => LETTERS[Math.round(63 * Math.max(0, Math.min(1, share)))];
+  const points = (stroke) => stroke.map(([x, y]) => letter(x / aspect) + letter(y));
+  const kept = (stroke) => points(stroke).filter((point, i, all) => point !== all[i - 1]);
+  return strokes.length ? strokes.map((stroke) => `.${kept(stroke).join("")}`).join("") : ".";
+}
+
+/** The strokes of such a text; null where it is none. */
+export function respelled(text, aspect) {
+  if (!/^(\.|(\.([\w-]{2})+)+)$/.test(text)) return null;
+  const share = (letter) => LETTERS.indexOf(letter) / 63;
+  const points = (part) => part.match(/../g).map(([x, y]) => [aspect * share(x), share(y)]);
+  return text.slice(1).split(".").filter(Boolean).map(points);
+}
+
 /** In units of the image's height. */
 export function centreOfMass(pixels, [height, width]) {
   let [mass, x, y] = [0, 0, 0];

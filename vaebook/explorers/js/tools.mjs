@@ -33,38 +33,49 @@ export function addressed(href, name, text) {
   return address.href;
 }
 
-/**
- * A row of buttons for a trait that says all that a card shows: a copy of it, a link, a picture as a file, and a reset.
- * The page's address holds it, so that a reload and a link bring it back. `limit` is the largest that a number may be.
- */
-export function tools(card, model, { trait, symbol = trait, limit, canvas, reset = () => {} }) {
-  const name = nameOf(card);
+/** All that a card shows, where one trait holds it: a number, or a list of numbers, none larger than `limit`. */
+export function stateOf(model, trait, limit) {
   const first = model.get(trait);
   const set = (value) => {
     model.set(trait, value);
     model.save_changes();
   };
+  const restore = (text) => {
+    const value = read(text, first);
+    if (value !== null && [value].flat().every((part) => Math.abs(part) <= limit)) set(value);
+  };
+  return { traits: [trait], text: () => written(model.get(trait)), restore, reset: () => set(first) };
+}
+
+/**
+ * A row of buttons for a card's state: a copy of its numbers, a link, a picture as a file, and a reset. The page's address
+ * holds the state, so that a reload and a link bring it back.
+ *
+ * A state has the `traits` that change with it, text() for an address (null: there is none), restore(text), which leaves
+ * alone what no control could reach, and, unless the card has a button of its own, reset(). `copy` is a symbol and the
+ * state of the numbers that it stands for; `canvas` makes the picture.
+ */
+export function tools(card, model, { state, copy, canvas }) {
+  const name = nameOf(card);
+  const first = state.text();
   if (name !== null) {
     const stored = new URLSearchParams(location.search).get(name);
-    const value = stored === null ? null : read(stored, first);
-    if (value !== null && [value].flat().every((part) => Math.abs(part) <= limit)) set(value);
+    if (stored !== null) state.restore(stored);
     let timer;
-    follow(card, model, trait, () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => remember(name, model.get(trait), first), 300);
-    });
+    for (const trait of state.traits) {
+      follow(card, model, trait, () => {
+        clearTimeout(timer);
+        timer = setTimeout(() => remember(name, state.text(), first), 300);
+      });
+    }
   }
-  const again = button("Reset", () => {
-    set(first);
-    reset();
-  });
-  const isList = Array.isArray(first);
-  const numbers = () => (isList ? `[${written(model.get(trait)).replaceAll(",", ", ")}]` : written(model.get(trait)));
-  const parts = isList ? [copier(card, `Copy ${symbol}`, numbers)] : [];
-  if (name !== null) parts.push(copier(card, "Copy link", () => linkTo(card, name, written(model.get(trait)))));
-  if (canvas)
-    parts.push(button("Save picture", () => save(canvas, `${name ?? trait}-${written(model.get(trait))}.png`)));
-  return make("div", { class: "vae-actions vae-tools", role: "group", "aria-label": "Take along" }, ...parts, again);
+  const file = () => `${[name ?? card.root.dataset.kind, state.text()?.slice(0, 40)].filter(Boolean).join("-")}.png`;
+  const parts = [];
+  if (copy) parts.push(copier(card, `Copy ${copy[0]}`, () => `[${copy[1].text().replaceAll(",", ", ")}]`));
+  if (name !== null) parts.push(copier(card, "Copy link", () => linkTo(card, name, state.text())));
+  parts.push(button("Save picture", () => save(canvas(), file())));
+  if (state.reset) parts.push(button("Reset", state.reset));
+  return make("div", { class: "vae-actions vae-tools", role: "group", "aria-label": "Take along" }, ...parts);
 }
 
 /** To the section in which the card stands, with its state. */
@@ -74,8 +85,7 @@ function linkTo(card, name, text) {
   return address.href;
 }
 
-function remember(name, value, first) {
-  const text = written(value);
+function remember(name, text, first) {
   try {
     history.replaceState(history.state, "", addressed(location.href, name, text === written(first) ? null : text));
   } catch {

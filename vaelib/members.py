@@ -1,0 +1,316 @@
+"""Models of one shape, trained in one loop: what is computed for one of them is computed for all members at once.
+
+The weights of all lie in stacks, (M, ...), and `torch.func.vmap` takes the models' own loss over them. All else is each
+member's own, as in `training.fit`: optimiser, noise, order of the images, patience and history.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.overrides import TorchFunctionMode
+
+from vaelib.models import LatentVariableModel
+from vaelib.models.base import Objective
+from vaelib.progress import bar
+from vaelib.training import (
+    BAR,
+    Checkpoint,
+    NonFiniteLossError,
+    Session,
+    TrainingConfig,
+    averages,
+    check_data,
+    pick_device,
+    shuffled,
+)
+
+__all__ = ["NUMBERS", "Member", "fit_members", "refusal"]
+
+NUMBERS = ("beta", "warmup_epochs")
+"""The settings of an objective that may differ between members."""
+
+
+class Member:
+    """One of the models that are trained together, as `training.fit` would train it; `error` says how it diverged."""
+
+    def __init__(
+        self,
+        model: LatentVariableModel,
+        objective: Objective,
+        training: TrainingConfig,
+        seed: int,
+        binarise: bool = False,
+    ) -> None:
+        device = pick_device(training.device)
+        self.model, self.objective, self.seed, self.binarise = model.to(device), objective, seed, binarise
+        self.losses = model.losses(objective, binarise=binarise)
+        if len(self.losses) > 1:
+            raise ValueError("losses that take turns")
+        ((parameters, loss),) = self.losses
+        self.memory = {weight: _turned(weight.detach()).contiguous() for weight in model.parameters()}
+        self.read_memory()
+        moved: Any = [self.memory[weight] for weight in parameters]
+        self.generator = torch.Generator(device).manual_seed(seed)
+        self.session = Session(model, [(moved, loss)], training, self.generator, objective.settled_epochs)
+        self.error: NonFiniteLossError | None = None
+
+    @property
+    def over(self) -> bool:
+        return self.error is not None or self.session.over
+
+    def read_memory(self) -> None:
+        """Lets the model's weights be what lies in `memory`, which the optimiser moves."""
+        for weight, memory in self.memory.items():
+            weight.data = _turned(memory)
+
+    def finish_epoch(
+        self, row: dict[str, float], losses: Tensor, examples: int, held_out: Mapping[str, Tensor]
+    ) -> None:
+        """Looks at the losses of an epoch's steps (steps,), and at what is held out."""
+        try:
+            if not torch.isfinite(losses).all():
+                raise self.session.diverged(list(losses), len(losses))
+            for name, x in held_out.items():
+                means = averages(self.model, self.losses, x, len(self.session.rows) + 1, seed=self.seed)
+                row |= {f"{name}_{key}": value for key, value in means.items()}
+            self.session.finish_epoch(row, examples, 0.0)
+        except NonFiniteLossError as error:
+            self.error = error
+
+    def leave(self) -> None:
+        """Gives the model the weights that are kept, in memory of its own."""
+        if self.error is None and self.session.config.patience:
+            self.model.load_state_dict(self.session.best)
+        for values in (*self.model.parameters(), *self.model.buffers()):
+            values.data = values.data.clone(memory_format=torch.contiguous_format)
+        self.model.eval()
+
+
+def fit_members(
+    members: Sequence[Member],
+    train: Tensor,
+    *,
+    held_out: Mapping[str, Tensor] | None = None,
+    checkpoint: Checkpoint | None = None,
+    progress: bool | None = None,
+) -> None:
+    """`training.fit` for models of one shape at once, with batches of one size; their sessions have the histories.
+
+    A member equals its separate training but for the rounding of float32, which training amplifies. It leaves when its
+    own epochs or patience are over, or when it diverges; the others go on. A history's "seconds" are a member's share.
+
+    Raises:
+        ValueError: for members of several shapes or batch sizes, and for data as `fit` does.
+    """
+    shapes = [
+        ({name: x.shape for name, x in m.model.state_dict().items()}, m.session.config.batch_size) for m in members
+    ]
+    if any(shape != shapes[0] for shape in shapes):
+        raise ValueError("members must have networks of the same shape and batches of the same size")
+    device = members[0].generator.device
+    data = {name: x.to(device) for name, x in {"train": train, **(held_out or {})}.items()}
+    for name, x in data.items():
+        check_data(name, x, members[0].model)
+    train = data.pop("train")
+    if checkpoint and (saved := checkpoint.load()):
+        _restore(members, *saved)
+    steps = math.ceil(len(train) / members[0].session.config.batch_size)
+    total = max(member.session.config.epochs for member in members)
+    done = max(len(member.session.rows) for member in members)
+    active: list[Member] = []
+    with bar(total=total * steps, initial=done * steps, unit="step", bar_format=BAR, show=progress) as shown:
+        while left := [member for member in members if not member.over]:
+            start = time.perf_counter()
+            if left != active:
+                active, stack = left, _Stack(left)
+            rows, losses = _epoch(active, stack, train, shown.update)
+            for member, row, own in zip(active, rows, losses, strict=True):
+                member.finish_epoch(row, own, len(train), data)
+            for member in active:
+                member.session.seconds += (time.perf_counter() - start) / len(active)
+            if checkpoint and checkpoint.due() and not all(member.over for member in members):
+                checkpoint.save(*_state(members))
+    for member in members:
+        member.leave()
+
+
+def refusal(new: Callable[[], Sequence[Member]], x: Tensor) -> str | None:
+    """Why models cannot be trained together, or None: a step on images x (B, D) is tried, together and with each alone.
+
+    `new` makes the same members each time that it is called.
+    """
+    try:
+        alone, joint = new(), new()
+        stack, x = _Stack(joint), x.to(joint[0].generator.device)
+        figures = stack.figures(x.expand(len(joint), *x.shape), 0.5)
+        stack.backward(figures["loss"].reshape(len(joint), -1).mean(1))
+        for index, (one, twin) in enumerate(zip(alone, joint, strict=True)):
+            expected = one.losses[0][1](x, 0.5, one.generator)
+            expected["loss"].mean().backward()
+            _must_be_close({key: value[index] for key, value in figures.items()}, dict(expected))
+            _must_be_close(list(twin.model.buffers()), list(one.model.buffers()))
+            for weight, memory in zip(one.model.parameters(), twin.memory.values(), strict=True):
+                _must_be_close(memory.grad, None if weight.grad is None else _turned(weight.grad))
+    except AssertionError:
+        return "a step of all at once is another than their own"
+    except Exception as error:  # whatever vmap cannot do; and what is wrong by itself, a run alone will say
+        return " ".join(str(error).split())[:100]
+    return None
+
+
+_must_be_close = partial(torch.testing.assert_close, rtol=1e-3, atol=1e-5)
+
+
+def _epoch(
+    members: Sequence[Member], stack: _Stack, train: Tensor, tick: Callable[[], object]
+) -> tuple[list[dict[str, float]], Tensor]:
+    """One pass of each member over the data in its own order: a row of history each, and their losses (M, steps)."""
+    count, size, done = len(members), members[0].session.config.batch_size, len(members[0].session.rows)
+    steps = math.ceil(len(train) / size)
+    for member in members:
+        member.model.train()
+    recorded: dict[str, list[Tensor]] = {}
+    losses: list[Tensor] = []
+    orders = (shuffled(train, size, member.generator) for member in members)
+    for step, batches in enumerate(zip(*orders, strict=True)):
+        progress = done + step / steps
+        figures = stack.figures(torch.stack(batches), progress)
+        mean_loss = figures["loss"].reshape(count, -1).mean(1)
+        losses.append(mean_loss.detach())
+        for key, value in figures.items():
+            own = value.detach().clone().reshape(count, -1)
+            recorded.setdefault(key, []).append(own.expand(-1, len(batches[0])))
+        stack.backward(mean_loss)
+        for member in members:
+            member.session.step(0, progress)
+        tick()
+    means = {f"train_{key}": torch.cat(values, 1).cpu().double().mean(1).tolist() for key, values in recorded.items()}
+    return [{key: values[m] for key, values in means.items()} for m in range(count)], torch.stack(losses, 1)
+
+
+class _Stack:
+    """The weights and buffers of members in stacks, (M, ...): each model works on its slice of them."""
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        models = [member.model for member in members]
+        self.buffers = _stacked([[buffer for _, buffer in model.named_buffers()] for model in models])
+        self.memory = [list(member.memory.values()) for member in members]
+        self.weights = [stack.requires_grad_() for stack in _stacked(self.memory)]
+        for member in members:
+            member.read_memory()
+        self.names = [f"model.{name}" for name, _ in (*models[0].named_parameters(), *models[0].named_buffers())]
+        self.first, self.call = members[0], _Call(models[0])
+        self.generators, device = [member.generator for member in members], members[0].generator.device
+        self.any_generator, self.index = torch.Generator(device), torch.arange(len(members), device=device)
+        own = {
+            name: [getattr(m.objective, name) for m in members]
+            for name in NUMBERS
+            if hasattr(self.first.objective, name)
+        }
+        self.numbers = {name: torch.tensor(values, dtype=torch.float32, device=device) for name, values in own.items()}
+
+    def figures(self, x: Tensor, epoch: float) -> dict[str, Tensor]:
+        """What the members' losses return of batches x (M, B, D): "loss" and others, (M, B) or (M,) each."""
+        model, objective, binarise = self.first.model, self.first.objective, self.first.binarise
+
+        def of_one(weights: Any, buffers: Any, numbers: Any, x: Tensor, member: Tensor) -> dict[str, Tensor]:
+            state = dict(zip(self.names, (*map(_turned, weights), *buffers), strict=True))
+            ((_, loss),) = model.losses(objective.model_copy(update=numbers), binarise=binarise)
+            with _Draws(self.any_generator, self.generators, member):
+                return dict(functional_call(self.call, state, (loss, x, epoch, self.any_generator)))
+
+        return vmap(of_one)(self.weights, self.buffers, self.numbers, x, self.index)
+
+    def backward(self, loss: Tensor) -> None:
+        """Gives each model's parameters the gradient of its loss (M,)."""
+        for stack in self.weights:
+            stack.grad = None
+        loss.sum().backward()  # no member's loss knows of another's weights
+        for index, memory in enumerate(self.memory):
+            for own, stack in zip(memory, self.weights, strict=True):
+                own.grad = None if stack.grad is None else stack.grad[index]
+
+
+def _stacked(members: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+    """The first tensors of all members in one stack, the second in another, and so on; from here on each is a slice."""
+    stacks = [torch.stack([tensor.detach() for tensor in same]) for same in zip(*members, strict=True)]
+    for index, own in enumerate(members):
+        for tensor, stack in zip(own, stacks, strict=True):
+            tensor.data = stack[index]
+    return stacks
+
+
+def _turned(weight: Tensor) -> Tensor:
+    """A weight as it lies in memory, or back: (out, in) <-> (in, out). Stacks are multiplied faster so."""
+    return weight.mT if weight.dim() > 1 else weight
+
+
+class _Call(nn.Module):
+    """Lets `functional_call`, which calls modules, call a loss of `model`."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, loss: Callable[..., Mapping[str, Tensor]], *arguments: Any) -> Mapping[str, Tensor]:
+        return loss(*arguments)
+
+
+class _Draws(TorchFunctionMode):
+    """Within `vmap`: what is drawn with `any_generator` is drawn for each member with its own."""
+
+    def __init__(self, any_generator: torch.Generator, own: Sequence[torch.Generator], member: Tensor) -> None:
+        super().__init__()
+        self.any_generator, self.own, self.member = any_generator, own, member
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if kwargs.get("generator") is not self.any_generator:
+            return function(*args, **kwargs)
+        if any(isinstance(value, Tensor) for value in args):
+            raise TypeError(f"{function.__name__} draws what depends on weights")
+        return _Drawn.apply(lambda own: function(*args, **{**kwargs, "generator": own}), self.own, self.member)
+
+
+class _Drawn(torch.autograd.Function):
+    """A draw for each member. That of its stack is how `vmap` asks for it; without `vmap` there is none."""
+
+    @staticmethod
+    def forward(draw: Callable[..., Tensor], generators: Sequence[torch.Generator], member: Tensor) -> Tensor:
+        raise RuntimeError("members are drawn for within vmap alone")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def vmap(info: Any, dims: Any, draw: Any, generators: Any, member: Tensor) -> tuple[Tensor, int]:
+        return torch.stack([draw(generator) for generator in generators]), 0
+
+
+def _state(members: Sequence[Member]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The sessions of all members as tensors and facts, as `Session.state` has them of one."""
+    tensors: dict[str, Tensor] = {}
+    facts: list[dict[str, Any]] = []
+    for number, member in enumerate(members):
+        own, known = member.session.state()
+        tensors |= {f"{number}/{key}": value for key, value in own.items()}
+        facts.append({"failed": str(member.error) if member.error else None, **known})
+    return tensors, {"members": facts}
+
+
+def _restore(members: Sequence[Member], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """The opposite of `_state`."""
+    for number, (member, known) in enumerate(zip(members, facts["members"], strict=True)):
+        start, failed = f"{number}/", known.pop("failed")
+        member.session.restore({key[len(start) :]: x for key, x in tensors.items() if key.startswith(start)}, known)
+        if failed:
+            member.error = NonFiniteLossError(failed, member.model, member.session.history())
