@@ -14,15 +14,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize, to_hex
+from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from matplotlib.typing import LineStyleType
 
 from vaelib.config import pick
-from vaelib.plots import COLOURS, INK, PAPER, image_grid
+from vaelib.plots import COLOURS, INK, image_grid
 
-__all__ = ["against_latents", "by_recipe", "cell_map", "main_effects", "named_rows", "size_colours", "spectrum"]
+__all__ = ["against_latents", "by_recipe", "main_effects", "named_rows", "size_colours", "spectrum"]
 
 
 def spectrum(
@@ -40,42 +40,6 @@ def spectrum(
         ax.axhline(level, color=INK, linewidth=0.9, linestyle=":")
         ax.text(0.99, level, name, transform=ax.get_yaxis_transform(), ha="right", va="bottom")
     ax.set(yscale="log", xlabel="principal component", ylabel="eigenvalue (variance)")
-    return ax
-
-
-def cell_map(
-    table: pd.DataFrame,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    response: str,
-    ax: Axes | None = None,
-    log: bool = False,
-    digits: int = 1,
-    colours: str = "cividis",
-) -> Axes:
-    """Draws the mean response of each combination of the row and the column factors, over all else, as a square.
-
-    Levels stand in the order in which `table`, with one row for each run, has them first. Values too small for the
-    colours, which start at 0, or on a logarithmic scale (`log`) at a thousandth of the largest, take the darkest one.
-    """
-    for name in [*rows, *columns, response]:
-        pick("column", name, map(str, table))
-    ordered = table.assign(**{name: _in_order(table[name]) for name in [*rows, *columns]})
-    means = ordered.pivot_table(response, list(rows), list(columns), aggfunc="mean", observed=True)
-    ax = ax or plt.subplots(figsize=(7.2, 0.3 * len(means) + 1.2))[1]
-    values = means.to_numpy()
-    lowest, highest = max(values.max() / 1000, 1e-6), values.max()
-    scale: Normalize = LogNorm(lowest, highest, clip=True) if log else Normalize(0, highest, clip=True)
-    image = ax.imshow(values, cmap=colours, norm=scale, aspect="auto")
-    for (i, j), value in np.ndenumerate(values):
-        bright = sum(image.cmap(scale(value))[:3]) > 1.5
-        text = f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
-        ax.text(j, i, text, ha="center", va="center", fontsize=8, color=INK if bright else PAPER)
-    ax.set_yticks(range(len(means)), [_title(key) for key in means.index])
-    ax.set_xticks(range(values.shape[1]), [_title(key, "\n") for key in means.columns])
-    ax.set(ylabel=", ".join(rows), xlabel=", ".join(columns), title=response)
-    ax.tick_params(length=0)
-    ax.grid(False)
     return ax
 
 
@@ -107,10 +71,6 @@ def main_effects(
 
 def _in_order(column: pd.Series) -> pd.Categorical:
     return pd.Categorical(column, categories=column.drop_duplicates(), ordered=True)
-
-
-def _title(key: object, between: str = ", ") -> str:
-    return between.join(map(str, key)) if isinstance(key, tuple) else str(key)
 
 
 def size_colours(sizes: Iterable[int]) -> dict[int, str]:

@@ -31,19 +31,6 @@ def test_spectrum_is_sorted_logarithmic_and_names_its_levels():
     assert ax.lines[1].get_ydata()[0] == 0.5
 
 
-def test_a_map_shows_the_mean_of_each_cell_in_the_tables_order(table):
-    ax = figures.cell_map(table, ["a", "b"], ["c"], "y", digits=2)
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["yes, q", "yes, p", "no, q", "no, p"]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["2", "10"]
-    np.testing.assert_allclose(ax.images[0].get_array()[[0, 2], 0], [21.25, 20.25])
-    assert ax.texts[0].get_text() == "21.25"
-
-
-def test_a_logarithmic_map_takes_zeros(table):
-    ax = figures.cell_map(table.assign(y=table["y"] * (table["a"] == "yes")), ["a"], ["b", "c"], "y", log=True)
-    assert ax.get_xticklabels()[0].get_text() == "q\n2"
-
-
 def test_main_effects_show_every_run_and_the_means(table):
     left, right = figures.main_effects(table, ["a", "c"], "y")
     dots, means = left.lines
@@ -53,8 +40,6 @@ def test_main_effects_show_every_run_and_the_means(table):
 
 
 def test_what_does_not_fit_is_refused(table):
-    with pytest.raises(ConfigError, match="unknown column 'z'"):
-        figures.cell_map(table, ["a"], ["b"], "z")
     with pytest.raises(ConfigError, match="unknown column 'd'"):
         figures.main_effects(table, ["d"], "y")
     with pytest.raises(ValueError, match="2 factors need 2 axes, not 1"):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from vaebook.experiments.collapse import share_outside
 from vaebook.experiments.pictures import largest_step, sharpness
 from vaelib.likelihoods import LikelihoodConfig
 from vaelib.models import VAE, VAEConfig
@@ -33,15 +32,6 @@ def test_a_jump_is_as_many_mean_steps_as_there_are_steps():
 def test_walks_without_a_step_are_refused():
     with pytest.raises(ValueError, match="they take no step"):
         largest_step(np.ones((3, 5, 4)))
-
-
-def test_pixels_outside_are_counted():
-    model = linear_vae()
-    for parameter in model.decoder.parameters():
-        torch.nn.init.zeros_(parameter)
-    with torch.no_grad():
-        model.decoder.outputs.bias.copy_(torch.tensor([-1.0, 0.5, 0.2, 2.0]))
-    assert share_outside(model, torch.rand(3, 4)) == 0.5
 
 
 def test_sharpness_is_that_of_the_pictures_over_that_of_real_ones():

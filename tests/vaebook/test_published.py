@@ -17,9 +17,10 @@ def linear_vae():
 def test_a_few_images_stand_for_all():
     """Where all images get all draws there is nothing to estimate from a part."""
     model, x = linear_vae(), torch.rand(200, 4, generator=torch.Generator().manual_seed(0))
-    whole, no_error = log_likelihood_of_all(model, x, 500, 20, images=200)
-    part, error = log_likelihood_of_all(model, x, 500, 20, images=50)
+    whole, no_error, effective = log_likelihood_of_all(model, x, 500, 20, images=200)
+    part, error, _ = log_likelihood_of_all(model, x, 500, 20, images=50)
     assert no_error == 0 < error < 0.2
+    assert 1 <= effective <= 500
     assert abs(part - whole) < 4 * error
 
 

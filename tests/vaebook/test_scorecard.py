@@ -30,7 +30,7 @@ def of(answer: str, given: str = "", claim: str = "1") -> Finding:
 @pytest.mark.parametrize(
     ("findings", "verdict", "said"),
     [
-        ([of("yes"), of("open")], "holds", "It rains indeed. 1 of 2 tests is open."),
+        ([of("yes", "Ulm"), of("open", "Bern")], "holds", "It rains indeed. 1 of 2 tests is open, with all of: Bern."),
         ([of("no"), of("yes")], "does not hold", "It is dry."),
         (
             [of("yes", "Ulm"), of("no", "Rome"), of("yes", "Bonn"), of("open", "Bern")],

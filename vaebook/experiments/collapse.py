@@ -20,16 +20,16 @@ from torch import Tensor
 from vaebook.experiments.recipes import Recipe, faces_recipe
 from vaelib.config import amended, pick
 from vaelib.data import DataConfig
-from vaelib.evaluation import directions_in_use, encode, expected_error
+from vaelib.evaluation import directions_in_use, expected_error
 from vaelib.likelihoods import LikelihoodConfig
 from vaelib.linear import predict
-from vaelib.models import VAE, new_model
+from vaelib.models import new_model
 from vaelib.runs import Run, RunConfig, data_of
 from vaelib.sweeps import train_all
 
 __all__ = [
-    *("BIT", "FACTORS", "OTHER", "REMEDIES", "SEEDS", "SIGMAS", "code_sizes", "cures", "every_combination"),
-    *("explained", "factorial", "gradient_signal", "jitter", "largest_awake", "results", "share_outside", "sigma_run"),
+    *("BIT", "OTHER", "REMEDIES", "SEEDS", "SIGMAS", "cures", "every_combination"),
+    *("explained", "gradient_signal", "largest_awake", "results", "sigma_run"),
     *("small", "train_cells", "with_sigma"),
 ]
 
@@ -38,7 +38,6 @@ Key = TypeVar("Key", bound=Hashable)
 BIT = math.log(2)
 """Nats: a code that costs more than this is called awake."""
 
-FACTORS = ("sigma", "sigmoid", "latents", "recipe")
 SIGMAS = ("1", "1, mean over pixels", "learned from 1", "learned from 0.3", "per pixel", "optimal")
 """Who sets sigma: fixed at 1 (half the squared error), the same with errors averaged over pixels, one value learned for
 all pixels from either start, one for each pixel said by the decoder from 1 on, or the closed form for the current
@@ -84,19 +83,6 @@ def sigma_run(data: DataConfig, sigma: float, epochs: int, seed: int = 0) -> Run
     likelihood = LikelihoodConfig(name="gaussian", sigma="fixed", sigma_value=sigma, mean="identity")
     changes = {"model.likelihood": likelihood, "model.activation": "tanh", "training.learning_rate": 2e-3}
     return amended(small("modern", data, epochs, seed=seed), changes)
-
-
-def factorial(
-    data: DataConfig, pixels: int, epochs: int, latents: Sequence[int], seeds: int
-) -> dict[tuple[str, str, int, str, int], RunConfig]:
-    """Every combination of the `FACTORS` and the seeds: (sigma, sigmoid, latents, recipe, seed) -> configuration."""
-    recipes: tuple[Recipe, Recipe] = ("report", "modern")
-    means: dict[str, Any] = {"yes": "sigmoid", "no": "identity"}
-    cells = {}
-    for sigma, sigmoid, latent_dim, recipe, seed in product(SIGMAS, means, latents, recipes, range(seeds)):
-        config = with_sigma(small(recipe, data, epochs, latent_dim=latent_dim, seed=seed), sigma, pixels)
-        cells[sigma, sigmoid, latent_dim, recipe, seed] = amended(config, {"model.likelihood.mean": means[sigmoid]})
-    return cells
 
 
 def cures(ill: RunConfig, seeds: int) -> dict[tuple[str, int], RunConfig]:
@@ -161,24 +147,6 @@ def gradient_signal(config: RunConfig, x: Tensor, image_shape: Sequence[int], se
     gradients = [torch.autograd.grad(loss(batch, 0.0, generator)["loss"].mean(), weights) for batch in batches]
     g = torch.stack([torch.cat([part.flatten() for part in gradient]) for gradient in gradients])
     return float(g.mean(0).norm() / g.var(0).sum().sqrt())
-
-
-def jitter(run: Run) -> float:
-    """The median change of the training bound from epoch to epoch at the end of training, nats."""
-    late = run.history["train_elbo"].to_numpy()[-50:]
-    return float(np.median(np.abs(np.diff(late)))) if len(late) > 1 else 0.0
-
-
-def share_outside(model: VAE, x: Tensor) -> float:
-    """Of all pixels of the reconstructions of x (N, D) those below black or above white."""
-    made = model.reconstruct(x)
-    return ((made < 0) | (made > 1)).float().mean().item()
-
-
-def code_sizes(model: VAE, x: Tensor) -> tuple[float, float]:
-    """Mean absolute value of the means and of the log-variances of q(z|x), over x (N, D) and all latents."""
-    mean, log_var = encode(model, x)
-    return mean.abs().mean().item(), log_var.abs().mean().item()
 
 
 def explained(table: pd.DataFrame, factors: Sequence[str], response: str) -> pd.Series:

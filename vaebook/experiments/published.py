@@ -41,8 +41,9 @@ PUBLISHED = {
 
 def log_likelihood_of_all(
     model: VAE, x: Tensor, samples: int = 5000, few: int = 100, images: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """The mean log p(x) over x (N, D) that `samples` draws would give, in nats, and its standard error.
+) -> tuple[float, float, float]:
+    """The mean log p(x) over x (N, D) that `samples` draws would give, in nats, its standard error, and how many effective
+    draws half of the images have, or fewer: with few of them the error is too small.
 
     All images get `few` draws; what `samples` draws add is measured on `images` of them, drawn at random (a difference
     estimator; Cochran 1977, chapter 7). The difference varies far less over images than log p(x) does. The error is
@@ -56,9 +57,9 @@ def log_likelihood_of_all(
         raise ValueError(f"images={images} of {len(x)}: an error needs at least 2")
     some = torch.randperm(len(x), generator=generator)[:images]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of few effective samples: what more would add is added below
+        warnings.simplefilter("ignore", UserWarning)  # of few effective samples: the last figure says how few
         rough = log_likelihood(model, x, few, generator, progress=False).value.double()
-    fine = log_likelihood(model, x[some], samples, generator, progress=False).value.double()
-    added = fine - rough[some]
-    left = 1 - len(some) / len(x)
-    return (rough.mean() + added.mean()).item(), (left * added.var() / len(some)).sqrt().item()
+        fine = log_likelihood(model, x[some], samples, generator, progress=False)
+    added = fine.value.double() - rough[some]
+    error = ((1 - len(some) / len(x)) * added.var() / len(some)).sqrt()
+    return (rough.mean() + added.mean()).item(), error.item(), fine.effective_samples.median().item()
