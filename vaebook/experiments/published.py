@@ -42,8 +42,8 @@ PUBLISHED = {
 def log_likelihood_of_all(
     model: VAE, x: Tensor, samples: int = 5000, few: int = 100, images: int = 1000, seed: int = 0
 ) -> tuple[float, float, float]:
-    """The mean log p(x) over x (N, D) that `samples` draws would give, in nats, its standard error, and how many effective
-    draws half of the images have, or fewer: with few of them the error is too small.
+    """The mean log p(x) over x (N, D) that `samples` draws would give, in nats, its standard error, and the
+    median of the images' effective draws: where these are few the error is too small.
 
     All images get `few` draws; what `samples` draws add is measured on `images` of them, drawn at random (a difference
     estimator; Cochran 1977, chapter 7). The difference varies far less over images than log p(x) does. The error is
