@@ -87,7 +87,7 @@ function linkTo(card, name, text) {
 
 function remember(name, text, first) {
   try {
-    history.replaceState(history.state, "", addressed(location.href, name, text === written(first) ? null : text));
+    history.replaceState(history.state, "", addressed(location.href, name, text === first ? null : text));
   } catch {
     // a browser may forbid it on a page that was opened as a file, or when asked too often
   }
