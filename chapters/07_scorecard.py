@@ -65,10 +65,11 @@ page.banner(images, film)
 # ## How does a figure become a verdict?
 #
 # A chapter turns a claim into *tests*. Each test has one effect, and a *border*: the claim says on which side of it the
-# effect lies. The {term}`borders <border>` were fixed before the results of this version were seen. Each test has
+# effect lies. The {term}`borders <border>` were fixed before the results of this version were seen. Most tests have
 # several {term}`seeds <seed>`, so the effect has a 95 % interval. The answer is *yes* if the whole interval lies on the
-# claimed side. It is *no* if it lies on the other side, and *open* if it holds the border. A lone seed has no interval
-# and decides nothing.
+# claimed side. It is *no* if it lies on the other side, and *open* if it holds the border. A lone seed beside several is
+# judged by the spread of these; such tests have a 1 in the column of seeds, so read them with care. Where nothing was
+# repeated there is no interval, and nothing is decided.
 #
 # Here is a made-up claim, that model A is better than model B, by two recipes with three seeds each:
 

@@ -27,7 +27,8 @@
 # - **Goals.** You can read their Figures 2, 4 and 5, and say what of them is seen again. You know wake-sleep, the algorithm that
 #   they raced against, and why it loses or wins.
 # - **You need** {ref}`chapter-training`, for the three recipes.
-# - **Time.** Twenty minutes to read. Training all of it takes about half an hour on one core.
+# - **Time.** Twenty minutes to read. Training all of it takes about half an hour on one core,
+#   by our reckoning: it was not clocked in one go.
 # :::
 
 # %% tags=["parameters"]
