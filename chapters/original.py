@@ -20,12 +20,12 @@
 #
 # Do we get what {cite:t}`kingma2014` got? Mostly. By their recipe the bound climbs as in their Figure 2, and after four million
 # images it still rises. It beats wake-sleep, their rival, in each of three races. The planes of two latents are smooth, as in
-# their Figure 4. But samples of models with many latents are poorer than one would wish, and more training helps.
+# their Figure 4. But samples of models with many latents look poor; those of a longer run look better.
 #
 # :::{admonition} Before you begin
 # :class: note
 # - **Goals.** You can read their Figures 2, 4 and 5, and say what of them is seen again. You know wake-sleep, the algorithm that
-#   they raced against, and why it loses or wins.
+#   they raced against.
 # - **You need** {ref}`chapter-training`, for the three recipes.
 # - **Time.** Twenty minutes to read. Training all of it takes about half an hour on one core,
 #   by our reckoning: it was not clocked in one go.
@@ -200,7 +200,7 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# The long run is as good on test images as on training images all the way. So nothing has been learned by heart in 67 passes. Their
+# The long run is about as good on test images as on training images. So nothing to speak of was learned by heart in 67 passes. Their
 # curves go on for longer; ours stops for the sake of the minutes. What it would reach is not tested here.
 #
 # %% [markdown]

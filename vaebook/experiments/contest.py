@@ -234,7 +234,7 @@ def training_seconds(config: RunConfig, prepared: Prepared, epochs: int = 3) -> 
 
 
 def mixed(run: Run, components: int = COMPONENTS) -> tuple[VAE, float]:
-    """A run's VAE with a mixture of so many Gaussians on its codes as prior, see `mixture_of`; and the seconds it took."""
+    """A run's VAE with so many Gaussians on its codes as prior, see `mixture_of`; and the seconds that took."""
     return repaired(run, components), float(_mixture(run, 0, [components], FITS).figures["seconds"])
 
 
