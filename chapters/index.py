@@ -22,9 +22,9 @@
 # on the frames of a small film, and tests what is said about it.
 #
 # It began with a report, *Recreating Variational Autoencoders* {cite:p}`report2025`, which re-implemented
-# {cite:t}`kingma2014` and met two riddles: on Frey Faces the model **collapsed** into a single average face, and its
-# samples **never stuck out their tongue**, although the man in the film does. We start from the same recipe, reproduce what
-# the report saw, and look for the causes with measurements instead of anecdotes.
+# {cite:t}`kingma2014` and met two riddles on Frey Faces, a film of one man's face. The model **collapsed** into a
+# single average face. And its samples **never stuck out their tongue**, although the man in the film does. We start
+# from the same recipe, reproduce what the report saw, and look for the causes with measurements instead of anecdotes.
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # digits: "mnist", "digits" or a path to your images
@@ -105,7 +105,7 @@ for name, model in priors.items():
     label = f"{name}:\n{out.sum()} of {drawn:,}\ntongues out"
     rows[label] = torch.cat([made_faces[out], made_faces[~out]])[: len(x)]
 
-# %% mystnb={"figure": {"name": "fig-result", "caption": "Above: digits that a VAE with 20 latents dreamed up. Then frames of the film that no model was trained on, and what three models make of them. With a fixed sigma of 1 the report's recipe draws one average face for all; let sigma start at 0.3 and be learned, change nothing else, and some of the expressions are back. The modern recipe learns sigma too. Last, faces that the modern recipe's model dreamed up from 2,000 draws, those with the tongue out first: from N(0, I) there are none, from a prior that was fitted to the codes of the training frames there are about as many as in the film."}, "image": {"alt": "Three rows of generated handwritten digits. Below them six rows of a man's face: the data, a row that repeats one blurred average face, a row with blurred but differing expressions, a row that follows the data closely, a row of generated faces without a tongue, and a row of generated faces that all stick it out."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-result", "caption": "Above: new digits, drawn by a VAE whose codes have 20 numbers (latents). Then frames of the film that no model was trained on, and what three models make of them. With a fixed sigma of 1 the report's recipe draws one average face for all. Let sigma start at 0.3 and be learned, change nothing else, and some of the expressions are back. The modern recipe learns sigma too. The last two rows are new faces by the modern recipe's model, those with the tongue out first, from 2,000 draws of each of two priors. From N(0, I) no tongue is out. From a prior that was fitted to the codes of the training frames about as many are out as in the film."}, "image": {"alt": "Three rows of generated handwritten digits. Below them six rows of a man's face. First the data, then three rows of reconstructions: one blurred average face throughout; blurred but differing expressions; faces that follow the data closely. Last, a row of generated faces without a tongue, and a row in which all stick it out."}} tags=["hide-input"]
 height, width = load(faces).shape
 faces_of_all = np.concatenate([images.numpy() for images in rows.values()])
 ratios = (3 / 16, len(rows) * (height + 1) / (len(x) * (width + 1)))
@@ -129,24 +129,31 @@ final_table(
 )
 
 # %% [markdown]
-# Test figures of the runs in the picture, one seed each; lower is better for −ELBO and squared error. For the film, −ELBO
-# bounds a negative log-*density*, which may lie below zero. {doc}`03_training` has them with several seeds, and explains
-# each column.
+# Test figures of the models in the picture, one training each. −ELBO is the loss, and the KL is what the codes cost in
+# it; lower is better for −ELBO and squared error. Active units are latents that carry something. For the film, −ELBO
+# bounds a negative log-*density*, which may lie below zero. {doc}`03_training` explains each column, with several
+# seeds.
 #
 # ## What did we find?
 #
 # - **The collapse is decided by sigma**, the width of the {term}`decoder`'s Gaussian. The sigmoid that the report
-#   credits lowers the error and does not wake the code. We assume sigma to be 1, which is half the plain squared error, as the report gives no loss. At that price hardly any direction of the film is worth a
-#   {term}`latent`. A line of algebra says so before any training. By another reading of the loss the code is awake: {doc}`05_collapse`.
-# - **The tongue is missing because the {term}`prior` does not ask for it**, by the modern recipe at least, whose decoder can draw it. A
-#   mixture of Gaussians that is fitted to the codes brings it back, less surely where the split is by time: {doc}`06_sampling`.
+#   credits lowers the error, but the codes still tell nothing. The report gives no sigma; we assume 1, which makes the
+#   loss half the plain squared error. At that price hardly any direction of the film is worth a {term}`latent`, and a
+#   line of algebra says so before any training. By another reading of the loss the {term}`code` is in use:
+#   {doc}`05_collapse`.
+# - **The tongue is missing because the {term}`prior` does not ask for it**, at least by the modern recipe, whose
+#   decoder can draw it. A mixture of Gaussians that is fitted to the codes brings it back, less surely where the split
+#   is by time: {doc}`06_sampling`.
 # - **No one number of latents is best.** On the digits, by the modern recipe, 50 latents do as well as 20. By the report's own recipe 10 do
 #   better than 20, and 50 blur, as it says: {doc}`04_sweeps`.
-# - **Kingma and Welling's own figures come back** by their own protocol, and their method beats wake-sleep in all three races: {doc}`original`.
-# - **What the report planned to try helps in part.** Under one judge a plain VAE captures the tongue in every training, once a mixture, fitted in
-#   seconds to its codes, replaces its prior. Flow matching does it, too. A VampPrior and discrete codes come close; a flow as prior and a
-#   second level do not: {doc}`15_contest`.
-# - Nineteen claims of the report and four of Kingma and Welling, quoted and tested, with verdicts that are computed: {doc}`07_scorecard`.
+# - **Kingma and Welling's own figures come back** by their own protocol. Their method also beats {term}`wake-sleep`,
+#   its rival then, in all three comparisons: {doc}`original`.
+# - **What the report planned to try helps in part.** All models are judged alike. A plain VAE captures the tongue in
+#   every training, once a mixture, fitted in seconds to its codes, replaces its prior.
+#   {term}`Flow matching <flow matching>` does it, too. A VampPrior (a mixture of the codes of learned pictures) and
+#   discrete codes come close; a {term}`flow` as prior and a second level of latents do not: {doc}`15_contest`.
+# - Nineteen claims of the report and four of Kingma and Welling are quoted and tested, and their verdicts computed:
+#   {doc}`07_scorecard`.
 #
 # ## What is in it?
 #
@@ -160,14 +167,14 @@ final_table(
 # | {doc}`original` | Do Kingma and Welling's own figures come back? |
 # | {doc}`04_sweeps` | How many latents are enough, and what do the others do? |
 # | {doc}`05_collapse` | Why does a model draw one average face, could one have known, and what cures it? |
-# | {doc}`06_sampling` | Why does the tongue never appear, and how does one get it to? |
+# | {doc}`06_sampling` | Why does the tongue never appear, and what brings it back? |
 # | {doc}`published` | How good are our models beside published ones? |
 # | {doc}`07_scorecard` | Which of the report's claims hold? |
-# | {doc}`08_explore` | What does it feel like? Drag, draw and sample, here in the page. |
+# | {doc}`08_explore` | How does a VAE respond? Drag, draw and sample, here in the page. |
 #
-# The report ends with a plan: "to explore and reimplement hierarchical VAEs, normalizing flows, GANs or discrete latent models".
-# Six more chapters begin with that, each as one change to the model that you built, and the last lets them compete. GANs are a family
-# of the library, and have no chapter yet:
+# The report ends with a plan: "to explore and reimplement hierarchical VAEs, normalizing flows, GANs or discrete latent
+# models". Six more chapters begin with that. Five make one change each to the model that you built, and the last
+# compares the results. The library has GANs as well, but there is no chapter on them yet:
 #
 # | chapter | the question it answers |
 # | --- | --- |
@@ -183,10 +190,11 @@ final_table(
 #
 # ## Who is it for?
 #
-# For anyone who knows a little Python, a little probability (what a density and an expectation are) and a little calculus.
-# No earlier contact with neural networks is needed beyond "a function with many weights that can be adjusted".
-# Students can read it front to back, and have built a VAE by the end of the second chapter; teachers will find exercises with solutions; practitioners can go straight to
-# the table of expected losses in {doc}`03_training` or import the library, `vaelib`, into their own work.
+# For anyone who knows a little Python, a little probability (what a density and an expectation are) and a little
+# calculus. No earlier contact with neural networks is needed beyond "a function with many weights that can be
+# adjusted". Students can read it front to back, and have built a VAE by the end of the second chapter. Teachers will
+# find exercises with solutions. Practitioners can go straight to the table of expected losses in {doc}`03_training`, or
+# import the library, `vaelib`, into their own work.
 #
 # ## How do I read it?
 #
@@ -194,9 +202,9 @@ final_table(
 # against the other. Code that only draws is folded away; click to open it. All logarithms are natural and all
 # likelihoods are in *nats* unless a line says *bits*.
 #
-# You can trust a number in this book as far as this: it was printed by the code beside it, in a full run on the real data
-# sets, verified by their checksums, with the seeds stated; the text around it was written after it. Published figures of
-# others carry a citation, or say that they come from public code.
+# A number in this book was printed by the code beside it, in a full run on the real data sets, whose checksums are
+# verified. The seeds are stated, and the text was written after the number. Published figures of others carry a
+# citation, or say that they come from public code.
 #
 # ## How do I run it?
 #
@@ -207,9 +215,10 @@ final_table(
 # make chapters   # run all chapters on the real data (hours: some 250 models)
 # ```
 #
-# Every chapter has its settings in one cell at its top and can be run again with yours. With no data at hand, two bundled
-# sets stand in: scikit-learn's 8x8 digits for MNIST, and procedural *toy faces* for the film. The page then says so. Your
-# run becomes a page like this one: open `index.html` in the folder that ends in `-html`.
+# Every chapter has its settings in one cell at its top and can be run again with yours. With no data at hand, two
+# bundled sets stand in: scikit-learn's digits of 8 by 8 pixels for MNIST, and drawn *toy faces* for the film. The page
+# then says so. With `--html` your run becomes a page like this one: open `index.html` in the folder that ends in
+# `-html`.
 #
 # ```bash
 # vaebook run chapters/03_training.ipynb --quick --html --output out/  # bundled data, about a minute
