@@ -24,11 +24,18 @@
 #
 # 1. Digits are nearly black and white, faces are grey all over. That decides how a model should score a pixel.
 # 2. A model of grey digits pays a price that no model can avoid. That decides which loss to expect.
-# 3. A film is no bag of independent pictures. That decides how to split it, and how far to trust a good result.
-# 4. The man puts out his tongue in a few frames. That rare sight is the riddle of the later chapters.
+# 3. The frames of a film are not independent pictures. That decides how to split it, and how far to trust a good
+#    result.
+# 4. The man puts out his tongue in a few frames only. Later chapters ask why models do not draw that.
 #
-# No model is trained here: arrays are all you need. The chapter runs on other pictures too:
-# `papermill chapters/01_data.ipynb mine.ipynb -p dataset digits`.
+# :::{admonition} Before you begin
+# :class: note
+# - **Goals.** You can say what a pixel is to a model, which loss is a good one, and how to split a film.
+# - **You need** arrays in Python, and the words mean and variance. No model is trained here.
+# - **Time.** Half an hour to read.
+# :::
+#
+# The chapter runs on other pictures too: `papermill chapters/01_data.ipynb mine.ipynb -p dataset digits`.
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # digits: "mnist", "digits" or a path to your images
@@ -155,7 +162,7 @@ plt.show()
 mean, variance = x.mean(axis=0), x.var(axis=0)  # (D,)
 face_mean, face_variance = frames.mean(axis=0), frames.var(axis=0)
 
-# %% mystnb={"figure": {"name": "fig-data-moments", "caption": "The mean and the variance of each pixel over all training digits (left) and over all frames of the film (right). The mean digit is a blob that resembles no digit; the mean face is a face. Digits vary wherever strokes may pass, the film most along the outline of the head, then around the nose and the mouth, and at the eyes and brows. Mind the colour bars: the digits' pixels vary several times as much."}, "image": {"alt": "Four pictures with colour bars. A blurred round blob, the mean digit; its variance, a blob that is bright almost everywhere; a slightly blurred face, the mean frame; its variance, dark except along both sides of the head and, weaker, around nose and mouth and at the eyes."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-data-moments", "caption": "The mean and the variance of each pixel over all training digits (left) and over all frames of the film (right). The mean digit is a blob that resembles no digit; the mean face is a face. Digits vary wherever strokes may pass, the film most along the outline of the head, then around the nose and the mouth, and at the eyes and brows. The colour bars differ: the digits' pixels vary several times as much."}, "image": {"alt": "Four pictures with colour bars. A blurred round blob, the mean digit; its variance, a blob that is bright almost everywhere. A slightly blurred face, the mean frame; its variance, dark except along both sides of the head and, weaker, around nose and mouth and at the eyes."}} tags=["hide-input"]
 panels = [
     (f"{digits_title}: mean", mean, images, 1.0),
     ("variance", variance, images, variance.max()),
@@ -176,9 +183,9 @@ for ax, (title, values, data, top) in zip(axes, panels, strict=True):
 plt.show()
 
 # %% [markdown]
-# A mean picture is also the simplest "model" there is: whatever you are asked to draw, draw the mean. It is what a model
-# falls back to when it has learned nothing about the single picture, and we shall meet this very face again in
-# [the chapter on training](chapter-training).
+# A mean picture is also the simplest "model" there is: whatever you are asked to draw, draw the mean. A model falls
+# back to it when it has learned nothing about the single picture. You will see this face again in [the chapter on
+# training](chapter-training).
 #
 # ## How grey are the pixels?
 
@@ -277,10 +284,10 @@ Markdown(
 )
 
 # %% [markdown]
-# So a Bernoulli model suits {term}`binarised <binarisation>` digits, is a stretch for grey ones, and is wrong for faces, which get a *Gaussian*
-# model instead: a mean for each pixel and a spread around it. {cite:t}`loaiza2019` call the Bernoulli model of grey pixels
-# a pervasive error. It is so usual that we use it as well, in order to compare our numbers with everybody else's, and
-# [the chapter on pixels](chapter-pixels) says what it still means.
+# So a Bernoulli model suits {term}`binarised <binarisation>` digits, is a stretch for grey ones, and is wrong for
+# faces, which get a *Gaussian* model instead: a mean for each pixel and a spread around it. {cite:t}`loaiza2019` call
+# the Bernoulli model of grey pixels a pervasive error. It is so usual that we use it as well, to compare our numbers
+# with everybody else's. [The chapter on pixels](chapter-pixels) says what it still means.
 #
 # (data-floor)=
 # ## What loss can no model go below?
@@ -292,7 +299,8 @@ Markdown(
 # $$ (eq-cross-entropy)
 #
 # in *nats*, the unit of natural logarithms. If $x$ is 0 or 1, saying $y = x$ costs nothing. If $x$ is grey, it is still
-# best to say $y = x$, but it costs $C(x, x)$, which is not zero. Nobody can pay less.
+# best to say $y = x$, as the derivative of $C$ by $y$ is zero there. But it costs $C(x, x)$, which is not zero, and no
+# other answer costs less. The sum of $C(x, x)$ over the pixels is the *floor* of a picture.
 
 # %%
 from scipy.special import entr, xlogy  # entr(x) = -x log x, and 0 at x = 0
@@ -304,7 +312,7 @@ def cross_entropy(x, y):
 
 floor = (entr(x_test) + entr(1 - x_test)).sum(axis=-1)  # C(x, x)
 
-# %% mystnb={"figure": {"name": "fig-data-floor", "caption": "Left: what a model pays for one pixel when it says y. The best answer is y = x, marked by dots; for a grey pixel it is not free. Right: the sum over the pixels of a test picture when every answer is the best possible. No model whatsoever gets below its picture's value."}, "image": {"alt": "Left: three curves of cost in nats against y, for x = 0, 0.2 and 0.5, with minima at 0, 0.5 and 0.69 nats. Right: histogram of the lowest possible loss of the test pictures, a broad hill around its mean, which is marked by a line, and a small one near 25."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-data-floor", "caption": "Left: what a model pays for one pixel when it says y. The best answer is y = x, marked by dots; for a grey pixel it is not free. Right: the floors of the test pictures, each a sum over pixels when every answer is the best. No model gets below its picture's floor."}, "image": {"alt": "Left: three curves of cost in nats against y, for x = 0, 0.2 and 0.5, with minima at 0, 0.5 and 0.69 nats. Right: histogram of the lowest possible loss of the test pictures, a broad hill around its mean, which is marked by a line, and a small one near 25."}} tags=["hide-input"]
 _, (left, right) = plt.subplots(1, 2, figsize=(7.2, 2.9))
 y = 1 / (1 + np.exp(-np.linspace(-14, 14, 400)))
 for level in (0.0, 0.2, 0.5):
@@ -323,9 +331,9 @@ right.legend()
 plt.show()
 
 # %% [markdown]
-# Two more numbers give the scale; keep all three in mind when you watch a loss fall in [the chapter on training](chapter-training). A
-# model that knows nothing says $y = 1/2$ for every pixel. A model that knows only the mean picture, and treats the pixels
-# as independent coins, says each pixel's mean:
+# Two more numbers give the scale. Keep all three in mind when you watch a loss fall. A model that knows nothing says
+# $y = 1/2$ for every pixel. A model that knows only the mean picture, and treats the pixels as independent coins, says
+# each pixel's mean:
 
 # %%
 coins = np.clip(
@@ -354,7 +362,8 @@ Markdown(
 # %% [markdown]
 # ## Binarise once, or again and again?
 #
-# Many papers avoid grey pixels altogether and binarise. There are two ways, and their results must not be mixed:
+# Either will do, but say which: their results must not be mixed. Many papers binarise to avoid grey pixels, in one of
+# two ways:
 #
 # - **Static**: toss the coins once, and keep the result as the data set {cite:p}`salakhutdinov2008,larochelle2011`.
 # - **Dynamic**: toss them anew each time a picture is used. A model sees each digit in ever new noise, cannot learn
@@ -405,7 +414,7 @@ digit_values, face_values = eigenvalues(x), eigenvalues(frames)
 names = [images.name, film.name]
 pd.DataFrame([digit_values[:8], face_values[:8]], names, range(1, 9)).round(2)
 
-# %% mystnb={"figure": {"name": "fig-data-spectrum", "caption": "Left: the variance along each principal component, largest first. The dotted lines are levels of sigma squared, see the text. Right: the share of all variance in the first so many components. For nine tenths of their variance the faces need about half as many directions as the digits."}, "image": {"alt": "Left: eigenvalues falling on a logarithmic axis over 100 components, digits above faces; horizontal lines at 1 and at about 0.05. Right: cumulative shares that rise towards 1, faces faster than digits."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-data-spectrum", "caption": "Left: the variance along each principal component, largest first. The dotted lines are two values of sigma squared; a linear model uses only the directions above its line. Right: the share of all variance in the first so many components. For nine tenths of their variance the faces need about half as many directions as the digits."}, "image": {"alt": "Left: eigenvalues falling on a logarithmic axis over 100 components, digits above faces; horizontal lines at 1 and at about 0.05; the faces' curve is above the first only at its start. Right: cumulative shares that rise towards 1, faces faster than digits."}} tags=["hide-input"]
 _, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2))
 for name, values in ((digits_title, digit_values), (faces_title, face_values)):
     figures.spectrum(values[:100], left, label=name)
@@ -524,15 +533,16 @@ Markdown(
 )
 
 # %% [markdown]
-# One would call such jumps cuts, and for Frey Faces that would be wrong: look at the pairs. None leads to another scene.
-# What moved is the window around the face, and now and then the head or the expression. So a direct neighbour in time need
-# not be the most similar frame, and often it is not, as we shall see when we split the film.
+# Are such jumps cuts? In Frey Faces they are not: none of the pairs leads to another scene. What moved is the window
+# around the face, and now and then the head or the expression. So a direct neighbour in time need not be the most
+# similar frame, and often it is not, as we shall see when we split the film.
 #
 # (data-tongue)=
 # ## Where does he put out his tongue?
 #
-# The report found that its models never draw the tongue. To measure that, one must know which frames show it. We found no
-# published labels, so we looked at each of the frames, enlarged, and publish ours. The rule:
+# In three short runs. The report found that its models never draw the tongue, and to measure that, one must know which
+# frames show it. We found no published labels, so we looked at each of the frames, enlarged, and publish ours. The
+# rule:
 #
 # - **out**: the tongue hangs over the middle of the lower lip: a bright, round shape with its shadow below;
 # - **transition**: next to such frames, the tongue fills the open mouth, grey or as a flat bright band, and the edge of the
@@ -598,8 +608,8 @@ from vaebook.experiments.tongue import agreement
 agreement()
 
 # %% [markdown]
-# The readings differ in two frames, where the third run begins and ends, and the second reader was unsure of six. Cohen's
-# kappa is 1 where two readers agree in everything, and 0 where they agree as often as chance would have it.
+# The readings differ in two frames, where the third run begins and ends, and the second reader was unsure of six.
+# Cohen's *kappa* is 1 if two readers agree in everything, and 0 if they agree as often as by chance.
 #
 # ### Did we miss some?
 #
@@ -618,7 +628,7 @@ match = best_match(film.images, mouths, corner=(top, left), reach=(2, 4))
 apart = np.abs(np.arange(len(film))[:, None] - tongues) > 50  # frames
 best = match.max(axis=1, where=apart, initial=-1)
 
-# %% mystnb={"figure": {"name": "fig-data-scan", "caption": "For each frame, how much its mouth is like the mouth of an out frame of another run. The labelled runs stand out, and nothing else does: frames with the tongue in stay below every frame with the tongue out."}, "image": {"alt": "A grey line of correlations along the film, mostly between 0.5 and 0.75. In three places it rises above 0.85, and there the dots of labelled frames sit on it."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-data-scan", "caption": "For each frame, how much its mouth is like the mouth of an out frame of another run. The labelled runs stand out, and nothing else does: frames with the tongue in stay below every frame with the tongue out."}, "image": {"alt": "A grey line of correlations along the film, mostly between 0.4 and 0.75. In three places it rises above 0.85, and there the dots of labelled frames sit on it."}} tags=["hide-input"]
 _, ax = plt.subplots(figsize=(7.2, 2.8))
 ax.plot(best, linewidth=0.6, color="#8A8A8A")
 for s, marker in ((OUT, "o"), (TRANSITION, "D")):
@@ -660,10 +670,11 @@ Markdown(
 # (data-split)=
 # ## How should one split a film?
 #
-# A model is judged on pictures that it was not trained on. For independent pictures any split will do. The frames of a film
-# are not independent: if they are drawn at random, a test frame has training frames shortly before and after it. Then a
-# model can do well by remembering; one says that the split *leaks*. How much? We measure it with the crudest model of
-# memory: for each test frame, take the **nearest training frame**, and count the squared distance to it as the error.
+# By time, and at random only for comparison. A model is judged on pictures that it was not trained on. For independent
+# pictures any split will do. The frames of a film are not independent: if they are drawn at random, a test frame has
+# training frames shortly before and after it. Then a model can do well by remembering; one says that the split *leaks*.
+# How much? We measure it with the crudest model of memory: for each test frame, take the **nearest training frame**,
+# and count the squared distance to it as the error.
 
 # %%
 from vaebook.experiments.pictures import nearest
@@ -678,7 +689,7 @@ leak = {
 # The split *by time* cuts the film into three pieces instead: it trains on the first, validates on the second and tests on
 # the last. {numref}`fig-data-nearest` shows what memory finds in either case, {numref}`fig-data-leak` how near that is.
 
-# %% mystnb={"figure": {"name": "fig-data-nearest", "caption": "Test frames, equally spaced, and the nearest training frame of each. In the random split (upper two rows) most are near-copies, down to the place of the window. In the split by time (lower two rows) the nearest training frame often has another expression or another pose."}, "image": {"alt": "Four rows of twelve faces: test frames of the random split, their nearest training frames, which look almost the same; test frames of the split by time, their nearest training frames, which look less alike."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-data-nearest", "caption": "Test frames, equally spaced, and the nearest training frame of each. In the random split (upper two rows) most are near-copies, down to the place of the window. In the split by time (lower two rows) the nearest training frame often has another expression or another pose."}, "image": {"alt": "Four rows of twelve faces. Test frames of the random split, and their nearest training frames, which look almost the same. Test frames of the split by time, and their nearest training frames, which look less alike."}} tags=["hide-input"]
 rows = {}
 for name, part in (("random", random_parts), ("by time", time_parts)):
     which = np.linspace(0, len(part.test) - 1, 12).round().astype(int)
@@ -699,7 +710,7 @@ gaps = np.unique(
 )
 reach = [np.median(nearest_in_film(frames, int(gap))) for gap in gaps]
 
-# %% mystnb={"figure": {"name": "fig-data-leak", "caption": "Left: the share of held-out frames whose nearest training frame is at most so far away. Held-out frames of the random split have much nearer neighbours than the test part of the split by time; its validation part, which in time lies between training and test, lies between the two curves. Right: the median distance to the nearest frame that is at least so many frames away in the film. Near-copies are not only the direct neighbours: the curve doubles over some thirty frames; and it goes on rising over hundreds, as expressions change."}, "image": {"alt": "Left: three rising curves of shares against squared distance; the random split rises first, then validation by time, then test by time. Right: the median squared distance rises with the gap in frames on a logarithmic axis, slowly between 30 and 100 frames and steeply at the end."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-data-leak", "caption": "Left: the share of held-out frames whose nearest training frame is at most so far away. Held-out frames of the random split have much nearer neighbours than the test part of the split by time. Between the two curves lies its validation part, which also in time lies between training and test. Right: the median distance to the nearest frame that is at least so many frames away in the film. Near-copies are not only the direct neighbours: the curve doubles over some thirty frames. It goes on rising over hundreds, as expressions change."}, "image": {"alt": "Left: three rising curves of shares against squared distance; the random split rises first, then validation by time, then test by time. Right: the median squared distance rises with the gap in frames on a logarithmic axis, slowly between 30 and 100 frames and steeply at the end."}} tags=["hide-input"]
 _, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.1))
 curves = {
     "random: test": leak["random"].squared_distance,
@@ -772,9 +783,9 @@ Markdown(
 )
 
 # %% [markdown]
-# Is the split by time the honest one, then? More honest, but read it with care. Its test part is not only free of
-# near-copies; it is also far from the training frames in time, and has a few grimaces that occur nowhere else. So its error mixes two things: a
-# memory that does not help, and expressions that nobody could have learned.
+# Is the split by time the better test, then? Yes, but read it with care. Its test part is not only free of near-copies.
+# It is also far from the training frames in time, and has a few grimaces that occur nowhere else. So its error mixes
+# two things: a memory that does not help, and expressions that nobody could have learned.
 
 # %% tags=["hide-input"]
 some, many = len(gaps) // 2, 3 * len(gaps) // 4
@@ -806,7 +817,7 @@ pd.DataFrame(where, index=["frames", "out", "transition"]).T
 
 # %% [markdown]
 # In the random split the tongues are spread over all three parts. In the split by time the last run lies in the test
-# part, but for its first frame, and in frames that frown as well. A model that draws *that* tongue has put together
+# part, except for its first frame, and in it the man frowns as well. A model that draws *that* tongue has put together
 # two things that it saw apart.
 #
 # ## What to remember
@@ -851,8 +862,9 @@ pd.DataFrame(where, index=["frames", "out", "transition"]).T
 # face_floor, face_floor / (frames.shape[1] * np.log(2))
 # ```
 #
-# Most of the loss is floor, because nearly every pixel is grey. The whole difference between an ignorant and a perfect model
-# is the small rest, so that the loss seems to stand still while the pictures improve a lot.
+# The second figure is the share. Most of the loss is floor, because nearly every pixel is grey. The whole difference
+# between an ignorant and a perfect model is the small rest. So the loss seems to stand still while the pictures improve
+# a lot.
 # ````
 #
 # ```{exercise}
