@@ -18,9 +18,9 @@
 # (chapter-build)=
 # # A VAE in a hundred lines
 #
-# A variational autoencoder is two small networks, one line of chance between them, and a loss with two terms. On this
-# page you build all of it from torch's linear layers, and train it on handwritten digits in under a minute. With its
-# loop, its data and its pictures it takes about a hundred lines. Before that you build something simpler, an
+# A variational autoencoder is two small networks, a random draw between them, and a loss with two terms. On this page
+# you build all of it from torch's linear layers, and train it on handwritten digits in under a minute. With its loop,
+# its data and its pictures it takes about a hundred lines. Before that you build something simpler, an
 # {term}`autoencoder`, and watch it fail at the one thing that we want: drawing new digits.
 #
 # :::{admonition} Before you begin
@@ -65,8 +65,9 @@ page.banner(page.load(dataset, images=200, grey=True))
 # %% [markdown]
 # ## What do we start from?
 #
-# From rows of pixels. Our library, `vaelib`, hands over the digits: `x` to learn from, and `x_test` to judge by. Each
-# row is one picture, and each of its $D$ numbers is a grey level between 0 (black) and 1 (white).
+# From rows of pixels. Our library, `vaelib`, hands over the digits: `x` to learn from, and `x_test` to judge by. (It
+# keeps 10,000 of MNIST's 60,000 training digits back, for choices that this page does not make.) Each row is one
+# picture, and each of its $D$ numbers is a grey level between 0 (black) and 1 (white).
 
 # %%
 import torch
@@ -78,7 +79,7 @@ x_test = torch.from_numpy(images.matrix(parts.test))
 
 # %% [markdown]
 # From here on the models need `torch` and `matplotlib` and nothing else, so you can copy their cells into a file of
-# your own. There, `x` and `x_test` may be any arrays of floats between 0 and 1, one picture of that `shape` in each
+# your own. There, `x` and `x_test` may be any tensors of floats between 0 and 1, one picture of that `shape` in each
 # row.
 
 # %%
@@ -223,8 +224,8 @@ print(f"spreads: {codes.std(0).min():.1f} to {codes.std(0).max():.1f}")
 # %% [markdown]
 # These are the means and the standard deviations of the $Z$ numbers, from the smallest to the largest. Our own codes
 # have mean 0 and standard deviation 1, so they miss. One could measure the codes afterwards and draw from a Gaussian
-# that fits them. That repairs a part of it, as [an exercise](ex-build-fitted) shows. A VAE settles the matter before
-# training: it says where codes shall lie, and makes that a part of the loss.
+# that fits them. [An exercise](ex-build-fitted) shows how far that helps. A VAE settles the matter before training: it
+# says where codes shall lie, and makes that a part of the loss.
 #
 # ## What does a VAE change?
 #
@@ -459,10 +460,9 @@ def vae_loss(model, x, generator):
 #
 # ## Which loss is a good one?
 #
-# One well below the price of the average picture. Three prices, which need no network, tell where a loss stands. The
-# first is that of knowing nothing, when every pixel is a fair coin. The second is that of always answering with the
-# average picture. The third is the {ref}`floor <data-floor>` of grey pixels, the price of a perfect answer. You have
-# met all three in [the last chapter](chapter-data).
+# One well below that of the average picture. Three losses from [the last chapter](chapter-data), which need no network,
+# tell where a loss stands. They are that of fair coins, that of always answering with the average picture, and the
+# {ref}`floor <data-floor>` of grey pixels.
 
 # %%
 average = x.mean(0).clamp(1e-4, 1 - 1e-4)  # (D,)
@@ -562,7 +562,7 @@ show({"autoencoder": drawn_by_autoencoder, "VAE": drawn_by_vae})
 plt.show()
 
 # %% [markdown]
-# Three epochs are little: [the chapter on training](chapter-training) goes on for longer.
+# Three epochs are few: [the chapter on training](chapter-training) goes on for longer.
 #
 # ## Why does drawing work now?
 #
@@ -589,9 +589,9 @@ axes[0].set_ylabel("second number")
 plt.show()
 
 # %% [markdown]
-# A single cloud is narrow, but all of them together have means near 0 and spreads near 1, as the prior has. Whoever
-# draws from the prior now lands among codes that the decoder knows. The match is good and not perfect, because the loss
-# only balances two terms. [The chapter on sampling](chapter-sampling) measures what is missing.
+# A single cloud is narrow, but all of them together have means near 0 and spreads near 1, as the prior has. A draw from
+# the prior now lands among codes that the decoder knows. The match is good and not perfect, because the loss only
+# balances two terms. [The chapter on sampling](chapter-sampling) measures what is missing.
 #
 # ## Is it right?
 #
@@ -870,8 +870,8 @@ for samples in (1, 10, 100):
     print(f"{samples:3d} draws: {mean:.1f} ± {spread:.2f} nats")
 
 # %% [markdown]
-# The mean stays, and the spread shrinks like one over the root of the number of draws. Training takes more than a thousand steps, so
-# one draw in each is enough: their noise averages out.
+# The mean stays, and the spread shrinks like one over the root of the number of draws: with 100 draws it is a tenth of
+# that with one. Training takes more than a thousand steps, so one draw in each is enough: their noise averages out.
 #
 # ```{solution-end}
 # ```
@@ -957,7 +957,7 @@ def without_kl(model, x, generator):
 no_kl = trained(without_kl)
 report(no_kl)
 
-# %% mystnb={"figure": {"name": "fig-build-no-kl", "caption": "Without the KL: the digits are rebuilt as well as before or better, and what is drawn from the prior are faint scraps."}, "image": {"alt": "Three rows: test digits; those of the VAE, rebuilt on the left and drawn on the right; those of the model without KL, well rebuilt on the left and faint fragments of strokes on the right."}}
+# %% mystnb={"figure": {"name": "fig-build-no-kl", "caption": "Without the KL: the digits are rebuilt as well as before or better, and what is drawn from the prior are faint scraps."}, "image": {"alt": "Three rows, with rebuilt digits on the left and drawn ones on the right. Test digits, on the left only. Those of the VAE. Those of the model without KL: well rebuilt on the left, faint fragments of strokes on the right."}}
 ours = {"ours": pictures(model)}
 show_halves(originals | ours | {"no KL": pictures(no_kl)})
 plt.show()
@@ -1029,7 +1029,7 @@ with torch.no_grad():
     as_trained = without_noise(no_noise, x_test, None).mean()
 print(f"broken, as it was trained: {as_trained:.1f} nats")
 
-# %% mystnb={"figure": {"name": "fig-build-no-noise", "caption": "Without the noise: the digits are rebuilt well. The drawings are bright, torn strokes, and only some of them still suggest a digit."}, "image": {"alt": "Three rows: test digits; those of the VAE, rebuilt on the left and drawn on the right; those of the model without noise, well rebuilt on the left and bright, torn strokes on the right."}}
+# %% mystnb={"figure": {"name": "fig-build-no-noise", "caption": "Without the noise: the digits are rebuilt well. The drawings are bright, torn strokes, and only some of them still suggest a digit."}, "image": {"alt": "Three rows, with rebuilt digits on the left and drawn ones on the right. Test digits, on the left only. Those of the VAE. Those of the model without noise: well rebuilt on the left, bright, torn strokes on the right."}}
 show_halves(originals | ours | {"no noise": pictures(no_noise)})
 plt.show()
 
