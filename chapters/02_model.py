@@ -91,7 +91,7 @@ page.banner(page.load(dataset, grey=True), face_images)
 # | symbol | in code | shape | meaning |
 # | --- | --- | --- | --- |
 # | $x$ | `x` | `(B, D)` | a batch of $B$ images |
-# | $z$ | `z` | `(S, B, Z)` | latent variables: $Z$ numbers per image, $S$ draws of them |
+# | $z$ | `z` | `(S, B, Z)` | latent variables: $Z$ numbers per image, $S$ draws of them (also $L$) |
 # | $p(z)$ | `model.prior` | | prior: how latents are distributed before an image is seen |
 # | $p_\theta(x \mid z)$ | `model.likelihood` | | likelihood of an image, given the decoder's outputs for $z$ |
 # | $q_\phi(z \mid x)$ | `mean`, `log_var` | `(B, Z)` | approximate posterior, $\mathcal{N}(\mu, \sigma_q^2)$ from the encoder |
@@ -150,7 +150,8 @@ def log_likelihood(x):
 # $$ (eq-evidence)
 #
 # Learning means: choose $\theta$ so that the pictures we have are probable, that is, maximise the average of
-# $\log p_\theta(x)$. With one latent number the integral is a sum over a fine grid, as in school:
+# $\log p_\theta(x)$. With one latent number the integral is a sum over a fine grid. Over the whole plane of pictures
+# the evidence should then add up to one:
 
 # %%
 side = torch.linspace(-0.2, 1.2, 141, dtype=torch.float64)  # of the plane
@@ -160,8 +161,9 @@ area = (side[1] - side[0]) ** 2
 print(f"all pictures together have probability {p_x.sum() * area:.4f}")
 
 # %% [markdown]
-# A picture is a point of this plane. Take two of them. The one on the right of the circle has a single cause. The one on the
-# left is where the circle closes: it can be reached from both ends of the latent axis.
+# A picture is a point of this plane. Take two of them. The one on the right of the circle has a single *cause*, a $z$
+# that may have made it. The one on the left is where the circle closes: it can be reached from both ends of the latent
+# axis.
 
 # %%
 pictures = {
@@ -238,8 +240,7 @@ plt.show()
 # ## The same with real pictures
 #
 # Now the decoder is a neural network with weights $\theta$, and a picture has hundreds of pixels. We keep **one**
-# {term}`latent` number, so that everything can still be added up. How to train such a model is the subject of
-# {doc}`03_training`; here we take it as it comes. Its pictures are binary: each grey pixel was replaced once by a coin toss.
+# {term}`latent` number, so that everything can still be added up. [The last chapter](chapter-build) and {doc}`03_training` train models like it; here we take one as it comes. Its pictures are binary: each grey pixel was replaced once by a coin toss.
 
 # %%
 from vaelib.models import VAEConfig
@@ -260,7 +261,7 @@ model = run.model.double()
 # Equation {eq}`eq-joint` is a recipe: draw $z$, decode it, draw pixels. Instead of drawing we walk along the latent axis,
 # in steps of equal probability.
 
-# %% mystnb={"figure": {"caption": "What a model with one latent number draws: the decoder's mean image along the axis, from small z (upper left) to large z (lower right), in steps of equal prior probability; one draw in twenty lies further out than the first or the last picture. Neighbours are alike, because the decoder is continuous.", "name": "fig-axis"}, "image": {"alt": "Two rows of ten images. From left to right one digit shape turns smoothly into another."}}
+# %% mystnb={"figure": {"caption": "What a model with one latent number draws: the decoder's mean image along the axis, from small z (upper left) to large z (lower right), in steps of equal prior probability. One draw in twenty lies further out than the first or the last picture. Neighbours are alike, because the decoder is continuous.", "name": "fig-axis"}, "image": {"alt": "Two rows of ten images. From left to right one digit shape turns smoothly into another."}}
 u = (torch.arange(20, dtype=torch.float64) + 0.5) / 20  # probability below z
 z = torch.special.ndtri(u).unsqueeze(-1)  # (20, 1): inverse Gaussian CDF
 plots.image_grid(model.mean_image(z), model.image_shape)
@@ -304,8 +305,8 @@ print(f"a fair coin for each pixel: {-pixels * math.log(2):.2f} nats")
 # p_\theta(x) \approx \frac{1}{N} \sum_{n=1}^{N} p_\theta(x \mid z_n), \qquad z_n \sim p(z).
 # $$ (eq-naive)
 #
-# To judge a guess one needs the truth, for many latent dimensions. There is one famous model that has it. In
-# **probabilistic PCA** {cite:p}`tipping1999` the decoder is linear and the noise Gaussian,
+# To judge a guess one needs the truth, for many latent dimensions. One famous model has it. In **probabilistic PCA**
+# {cite:p}`tipping1999` the decoder is linear and the noise Gaussian,
 # $p(x \mid z) = \mathcal{N}(x; W z + b, \sigma^2 I)$, and sums of Gaussians are Gaussian:
 #
 # $$
@@ -444,9 +445,9 @@ print("one guess gives the evidence:", torch.allclose(one_guess, ours))
 # %% [markdown]
 # ## A bound
 #
-# For a neural decoder the posterior is out of reach, so we take a stand-in: a distribution $q_\phi(z \mid x)$ of a simple
-# kind. A second network, the **encoder**, computes it from the picture. The clever part is what can be said *exactly* in
-# spite of the stand-in. As $\log p_\theta(x)$ does not depend on $z$, its average over any $q$ is itself. Use Bayes' rule
+# For a neural decoder the posterior is out of reach, so we take a stand-in: a distribution $q_\phi(z \mid x)$ of a
+# simple kind. A second network, the **encoder**, computes it from the picture. Even so, something can be said
+# *exactly*. As $\log p_\theta(x)$ does not depend on $z$, its average over any $q$ is itself. Use Bayes' rule
 # {eq}`eq-bayes` and multiply and divide by $q$:
 #
 # $$
@@ -457,9 +458,10 @@ print("one guess gives the evidence:", torch.allclose(one_guess, ours))
 # \mathrm{KL}(q_\phi(z \mid x) \,\Vert\, p_\theta(z \mid x)) \;\ge\; 0}.
 # $$ (eq-decomposition)
 #
-# The second term is a Kullback-Leibler divergence. It is never negative, and zero only if $q$ is the posterior: by
-# Jensen's inequality, $-\mathbb{E}_q[\log (p / q)] \ge -\log \mathbb{E}_q[p / q] = -\log 1 = 0$. So the first term is a
-# lower bound on the evidence: the **evidence lower bound**, or ELBO,
+# The second term is a Kullback-Leibler divergence. It is never negative, and zero only if $q$ is the posterior.
+# *Jensen's inequality* says that the mean of a logarithm is at most the logarithm of the mean, so
+# $-\mathbb{E}_q[\log (p / q)] \ge -\log \mathbb{E}_q[p / q] = -\log 1 = 0$. So the first term is a lower bound on the
+# evidence: the **evidence lower bound**, or ELBO,
 #
 # $$
 # \mathcal{L}(x) = \mathbb{E}_{q_\phi(z \mid x)}\!\left[\log p_\theta(x, z) - \log q_\phi(z \mid x)\right]
@@ -531,18 +533,18 @@ fig.colorbar(shown, ax=axes, label="evidence − ELBO (nats)")
 plt.show()
 
 # %% [markdown]
-# Where the posterior is nearly a Gaussian, the best bound nearly touches the evidence. Where it has two equal peaks, one
-# Gaussian covers one of them. The bound then misses a factor of two, so it stays $\log 2$ below, and hardly more. Why does $q$ not
-# cover both peaks? Between them the joint density is tiny. In {eq}`eq-elbo` each draw of $q$ that falls there costs many nats.
-# This is a property of the divergence, and we will meet it again: $q$ would rather miss a cause than believe in one that is
-# none.
+# Where the posterior is nearly a Gaussian, the best bound nearly touches the evidence. Where it has two equal peaks,
+# one Gaussian covers one of them. It then misses a factor of two, so the bound stays $\log 2$ below, and hardly more.
+# Why does $q$ not cover both peaks? Between them the joint density is tiny. In {eq}`eq-elbo` each draw of $q$ that
+# falls there costs many nats. This is a property of the divergence: $q$ would rather miss a true cause than believe in
+# a false one.
 
 # %% [markdown]
 # ### The bound of real pictures
 #
-# The digits' model has one latent number too, so {eq}`eq-decomposition` must add up to the last digit. All three terms are
-# sums over the grid. In code this is an identity, as the posterior is computed from the evidence. What it shows is that the
-# grid holds all of $q$. The independent check of the ELBO follows further down, by sampling.
+# The digits' model has one latent number too, so all three terms of {eq}`eq-decomposition` are sums over the grid. In
+# code the equation is an identity, as the posterior is computed from the evidence; that it holds to many digits shows
+# that the grid holds all of $q$. An independent check of the ELBO follows [further down](model-estimator), by sampling.
 
 # %%
 from vaelib.posteriors import gaussian_log_prob
@@ -601,10 +603,10 @@ print(
 )
 
 # %% [markdown]
-# A higher $\mathcal{L}$ therefore means a higher evidence, a tighter bound, or both. The encoder's $\phi$ can only tighten
-# the bound; the decoder's $\theta$ moves both. While the evidence climbs, the bound may get looser for a time, as
-# {numref}`fig-linear` will show. One network encodes every picture: this is called *amortised* inference. It makes encoding
-# cheap, and it serves the odd picture badly {cite:p}`cremer2018`.
+# A higher $\mathcal{L}$ therefore means a higher evidence, a tighter bound, or both. The encoder's $\phi$ can only
+# tighten the bound; the decoder's $\theta$ moves both. While the evidence climbs, the bound may get looser for a time,
+# as {numref}`fig-linear` of the next chapter shows. One network encodes every picture: this is called *amortised*
+# inference. It makes encoding cheap, and it serves unusual pictures badly {cite:p}`cremer2018`.
 #
 # :::{admonition} Which sign is this?
 # :class: important
@@ -645,8 +647,8 @@ def gaussian_kl(mean, log_var):
 
 
 # %% [markdown]
-# Against the definition, with more and more draws; the error of a Monte Carlo average should shrink like one over the
-# square root of their number:
+# We check it against the definition, with more and more draws. The error of a *Monte Carlo* average, one over random
+# draws, should shrink like one over the square root of their number:
 
 # %%
 generator = torch.Generator().manual_seed(seed)
@@ -664,7 +666,7 @@ for n in (100, 10_000, 1_000_000):
 pd.DataFrame.from_dict(rows, orient="index")
 
 # %% [markdown]
-# And against two other implementations, the second of which the rest of the book uses:
+# It also equals two other implementations, the second of which the rest of the book uses:
 
 # %% tags=["nbval-check-output"]
 from torch.distributions import kl_divergence
@@ -694,7 +696,9 @@ print("equals vaelib.posteriors:", torch.equal(mine, library))
 # = \mathbb{E}_{q_\phi}\!\left[f(z) \, \nabla_\phi \log q_\phi(z)\right].
 # $$ (eq-score)
 #
-# It asks nothing of $f$ but its value: move towards draws that did well. **The reparameterisation**
+# It asks nothing of $f$ but its value: move towards draws that did well.
+#
+# **The reparameterisation**
 # {cite:p}`kingma2014,rezende2014` moves the randomness out of the way. A draw from
 # $\mathcal{N}(\mu, \sigma^2)$ is a standard draw, shifted and scaled,
 #
@@ -744,8 +748,9 @@ def f(z):
 #
 # 1. the reparameterised one, by automatic differentiation;
 # 2. the score function's, with $\nabla_\mu \log q = (z - \mu) / \sigma_q^2$;
-# 3. the same after a constant was subtracted from $f$. Such a *baseline* changes no mean, as $\mathbb{E}_q[\nabla \log q] =
-#    0$. It is the simplest of many ways to calm the score function {cite:p}`mohamed2020`.
+# 3. the same after a constant was subtracted from $f$. Such a *baseline* changes no mean, as
+#    $\mathbb{E}_q[\nabla \log q] = 0$. It is the simplest of many ways to reduce the noise of the score function
+#    {cite:p}`mohamed2020`.
 
 # %%
 generator = torch.Generator().manual_seed(seed)
@@ -804,14 +809,15 @@ for name, ratio in worth.items():
 print(f"f(z) is {f(z).mean():.0f} nats on average")
 
 # %% [markdown]
-# Most of the plain estimator's noise is the sheer size of $f$, which the baseline removes. The rest is what it does not know
-# of the slope of $f$. A single reparameterised draw for each picture, $L = 1$, is enough to train a VAE.
+# Most of the plain estimator's noise is the sheer size of $f$, which the baseline removes. The rest is there because it
+# does not know the slope of $f$. A single reparameterised draw for each picture is enough to train a VAE.
 
 # %% [markdown]
 # The score function knows only *how good* a draw was; the reparameterised gradient also knows in which direction it would
 # have been better, because it differentiates the decoder. The price: $z$ must be continuous and $f$ differentiable.
 
 # %% [markdown]
+# (model-estimator)=
 # ## The estimator
 #
 # Equations {eq}`eq-terms`, {eq}`eq-kl` and {eq}`eq-reparameterisation` together are the estimator that trains most VAEs
@@ -947,10 +953,10 @@ print("equals torch.distributions:", torch.allclose(mine, theirs))
 # :class: dropdown
 # ```
 #
-# $K = 1$ is {eq}`eq-elbo`. The average weight is an unbiased estimate of $p(x)$, since $\mathbb{E}_q[p(x, z) / q(z \mid x)] =
-# \int p(x, z) \, \mathrm{d}z$. The logarithm is concave. So by Jensen's inequality the mean of the log lies below the log of
-# the mean. The gap $\log p(x) - \mathcal{L}_K$, in nats, over the same 64 test images, from one estimate for each (so the row
-# $K = 1$ differs by chance from the exact gap further up):
+# $K = 1$ is {eq}`eq-elbo`. The average weight is an unbiased estimate of $p(x)$, since
+# $\mathbb{E}_q[p(x, z) / q(z \mid x)] = \int p(x, z) \, \mathrm{d}z$. So by Jensen's inequality the mean of its
+# logarithm is at most $\log p(x)$. The gap $\log p(x) - \mathcal{L}_K$, in nats, over the same 64 test images, from one
+# estimate for each (so the row $K = 1$ differs by chance from the exact gap further up):
 
 # %%
 bound = objectives.importance_weighted_bound
@@ -963,8 +969,8 @@ with torch.no_grad():
         print(f"K = {K:4d}: mean {mean_gap:.2f}, median {median_gap:.4f}")
 
 # %% [markdown]
-# The typical gap vanishes quickly. The mean gap closes slowly. It is made by the few images whose posterior the encoder misses, as
-# in the last row of {numref}`fig-posterior`. There even a thousand draws from $q$ never fall in the right place.
+# The typical gap vanishes quickly. The mean gap closes slowly: it comes from the few images whose posterior the encoder
+# misses, as in the last row of {numref}`fig-posterior`. There even a thousand draws from $q$ miss the right place.
 #
 # ```{solution-end}
 # ```
