@@ -18,9 +18,9 @@
 # (chapter-pixels)=
 # # What a pixel means, and what a latent costs
 #
-# A decoder returns numbers. The likelihood says what they mean, and this choice decides more about a VAE than its networks do.
-# For Gaussian pixels one constant, $\sigma$, sets the price of a latent. If the price is too high, latents fall asleep. In a
-# linear VAE we can say beforehand which ones, and check that training agrees.
+# A decoder returns numbers. The likelihood says what they mean, and this choice decides more about a VAE than its
+# networks do. For Gaussian pixels one constant, $\sigma$, sets the price of a latent. If the price is too high, latents
+# carry nothing. In a linear VAE we can say beforehand which ones, and check that training agrees.
 #
 # :::{admonition} Before you begin
 # :class: note
@@ -82,8 +82,9 @@ page.banner(page.load(dataset, grey=True), face_images)
 # %% [markdown]
 # ## Black or white: Bernoulli pixels
 #
-# The decoder returns one real number $a_i$ per pixel, and the **likelihood** says how to read it. If pixels are black or
-# white, each can be a coin that shows white with probability $y_i = \mathrm{sigmoid}(a_i) = 1 / (1 + e^{-a_i})$:
+# The decoder returns one real number $a_i$ per pixel, a *logit*, and the **likelihood** says how to read it. If pixels
+# are black or white, each can be a coin that shows white with probability
+# $y_i = \mathrm{sigmoid}(a_i) = 1 / (1 + e^{-a_i})$:
 #
 # $$
 # \log p(x \mid z) = \sum_{i=1}^{D} x_i \log y_i + (1 - x_i) \log (1 - y_i)
@@ -119,8 +120,8 @@ print("equals vaelib.likelihoods:", torch.allclose(mine, library))
 # %% [markdown]
 # ### Is cross-entropy on grey pixels a likelihood?
 #
-# MNIST's pixels are grey, and most code, the report's included, puts them straight into {eq}`eq-bernoulli`. That runs, and
-# trains well. But a density over $x \in [0, 1]$ must have area 1, and this one has not:
+# No. MNIST's pixels are grey, and most code, the report's included, puts them straight into {eq}`eq-bernoulli`. That
+# runs, and trains well. But a density over $x \in [0, 1]$ must have area 1, and this one has not:
 #
 # $$
 # \int_0^1 y^x (1 - y)^{1 - x} \, \mathrm{d}x = \frac{2 y - 1}{\log y - \log (1 - y)} \;\le\; \frac{1}{2}.
@@ -161,9 +162,9 @@ theirs = ContinuousBernoulli(probs=y_low).log_prob(level)
 print("equals torch.distributions:", torch.allclose(mine, theirs, atol=1e-6))
 
 # %% [markdown]
-# So is a book full of grey "ELBOs" meaningless? No, for a reason that is seldom stated. Equation {eq}`eq-bernoulli` is
-# *linear in x*. So its value at a grey image is an average over binary images: those that one gets by tossing a coin with
-# probability $x_i$ for each pixel:
+# So are the ELBOs of grey pixels in this book meaningless? No, for a reason that is seldom stated. Equation
+# {eq}`eq-bernoulli` is *linear in x*. So its value at a grey image is an average over binary images: those that one
+# gets by tossing a coin with probability $x_i$ for each pixel:
 #
 # $$
 # \sum_i x_i \log y_i + (1 - x_i) \log(1 - y_i)
@@ -181,8 +182,8 @@ print("equals torch.distributions:", torch.allclose(mine, theirs, atol=1e-6))
 # the grey original. It is not the ELBO of any density of grey images. Do not compare it with numbers from binarised MNIST, where
 # the encoder sees $b$, or with Gaussian ones.
 #
-# (With the continuous Bernoulli of the same decoder it does bound a log-density, but by {eq}`eq-area` it lies at least $D \log 2$
-# nats too low.)
+# (It does bound the log-density of the same decoder's continuous Bernoulli. But by {eq}`eq-area` it lies at least
+# $D \log 2$ nats below that model's own ELBO.)
 
 # %%
 tosses = (torch.bernoulli(x_grey, generator=generator) for _ in range(2000))
@@ -195,14 +196,14 @@ print(f"at the grey image: {linear[0]:.2f} nats")
 print(f"average over 2,000 binarisations: {mean:.2f} ± {error:.2f} nats")
 
 # %% [markdown]
-# Grey pixels also have a floor. Even a decoder that returns every pixel exactly, $y = x$, pays the entropy of the coins:
+# Grey pixels also have a {ref}`floor <data-floor>`, the entropy of the coins. For our few images it is:
 
 # %%
 entropy = torch.special.entr(x_grey) + torch.special.entr(1 - x_grey)
 print(f"{entropy.sum(-1).mean():.1f} nats, a mean over {len(x)} test images")
 
 # %% [markdown]
-# A loss on grey images never gets near zero. Only the excess over this floor can be learned.
+# A loss on grey images never gets near zero. Only the excess over the floor can be learned.
 
 # %% [markdown]
 # ## Grey: Gaussian pixels, and why a sigmoid on the mean
@@ -260,7 +261,7 @@ print(f"outside [0, 1]: {outside[0]:.2%} of rebuilt pixels")
 print(f"and {outside[1]:.2%} of those imagined from the prior")
 
 # %% [markdown]
-# That is a true reason for a sigmoid, and on these data a small one.
+# So this reason for a sigmoid is sound, but on these data it is small.
 
 # %% [markdown]
 # Second, it changes the gradient that reaches the decoder's last layer. By the chain rule, for one pixel,
@@ -277,7 +278,7 @@ print(f"and {outside[1]:.2%} of those imagined from the prior")
 # The sigmoid bounds the gradient, and makes it vanish where the output is saturated, rightly or wrongly. Bernoulli's
 # keeps pulling.
 
-# %% mystnb={"figure": {"caption": "The gradient of the loss with respect to one decoder output, for a pixel that is black (x = 0) and sigma = 1. Without a sigmoid it grows without bound; a Gaussian with sigmoid means forgives outputs that are badly wrong (far right); a Bernoulli does not. Lines are automatic differentiation of the library, dots the formulas.", "name": "fig-sigmoid"}, "image": {"alt": "Three curves over the decoder output from minus 8 to 8: a straight line, a small bump near 1, and a curve that rises from zero to one."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The gradient of the loss with respect to one decoder output, for a pixel that is black (x = 0) and sigma = 1. Without a sigmoid it grows without bound; that of a Gaussian with sigmoid means vanishes where the output is badly wrong (far right); a Bernoulli's does not. Lines are automatic differentiation of the library, dots the formulas.", "name": "fig-sigmoid"}, "image": {"alt": "Three curves over the decoder output from minus 8 to 8: a straight line, a small bump near 1, and a curve that rises from zero to one."}} tags=["hide-input"]
 a_1 = torch.linspace(-8, 8, 161, dtype=torch.float64)[:, None].requires_grad_()
 s = torch.sigmoid(a_1).detach()
 choices = {
@@ -312,16 +313,16 @@ plt.show()
 # %% [markdown]
 # ## What sigma does to the balance of the two terms
 #
-# Write $S = \mathbb{E}_q \lVert x - m \rVert^2$ for the expected squared error, summed over pixels. With one $\sigma$ for
-# all pixels the loss is
+# It sets the weight of the KL. Write $S = \mathbb{E}_q \lVert x - m \rVert^2$ for the expected squared error, summed
+# over pixels. With one $\sigma$ for all pixels the loss is
 #
 # $$
 # -\mathcal{L} = \frac{S}{2 \sigma^2} + \frac{D}{2} \log 2 \pi \sigma^2 + \mathrm{KL}.
 # $$ (eq-balance)
 #
-# For fixed $\sigma$ the middle term is a constant. Multiply by $2 \sigma^2$: we minimise $S + 2 \sigma^2 \, \mathrm{KL}$. So
-# $\sigma$ **is** the weight of the KL term. "Plain" squared error is not free of a choice; it chose $\sigma$ silently.
-# What is $\sigma$ if nobody chooses? Minimise {eq}`eq-balance` over it:
+# For fixed $\sigma$ the middle term is a constant. Multiply by $2 \sigma^2$: we minimise
+# $S + 2 \sigma^2 \, \mathrm{KL}$. So $2 \sigma^2$ **is** the weight of the KL term. "Plain" squared error is not free
+# of a choice; it chose $\sigma$ silently. What is $\sigma$ if nobody chooses? Minimise {eq}`eq-balance` over it:
 #
 # $$
 # \frac{\partial (-\mathcal{L})}{\partial \sigma^2} = -\frac{S}{2 \sigma^4} + \frac{D}{2 \sigma^2} = 0
@@ -363,8 +364,9 @@ print(f"a nat of KL weighs {D / S:.0f} times as much against the squared error")
 # %% [markdown]
 # ### Sum or mean over pixels?
 #
-# Code in the wild averages over pixels as often as it sums. The likelihood of an image is a *product* over pixels, so its
-# logarithm is a **sum**; averaging divides the reconstruction by $D$ but not the KL. With $\ell_i = -\log p(x_i \mid z)$:
+# Sum. Much public code averages over pixels instead. But the likelihood of an image is a *product* over pixels, so its
+# logarithm is a **sum**; averaging divides the reconstruction by $D$ but not the KL. With
+# $\ell_i = -\log p(x_i \mid z)$:
 #
 # $$
 # \underbrace{\frac{1}{D} \sum_i \ell_i + \mathrm{KL}}_{\text{mean over pixels}}
@@ -372,8 +374,7 @@ print(f"a nat of KL weighs {D / S:.0f} times as much against the squared error")
 # $$ (eq-mean)
 #
 # The mean over pixels is the sum with a KL weight of $\beta = D$, in the terms of the $\beta$-VAE
-# {cite:p}`higgins2017`. Common ways to write the loss,
-# and what they silently assume:
+# {cite:p}`higgins2017`. Common ways to write the loss, and what they assume without saying so:
 #
 # | loss of one image | same minimum as $-\mathcal{L}$ with |
 # | --- | --- |
@@ -543,22 +544,22 @@ print(f"{last['all_evidence'] - last['all_elbo']:.3f} nats")
 print(f"sigma {learned:.4f}, that of probabilistic PCA {sigma2.sqrt():.4f}")
 
 # %% [markdown]
-# Both gaps all but close. A wrong sign, or a factor lost in one of the two terms, would have shown here.
+# Both gaps nearly close. A wrong sign, or a factor lost in one of the two terms, would have shown here.
 
 # %% [markdown]
 # ## Which latent dimensions survive
 #
-# Linear theory also answers the question that we left open: what happens if $\sigma$ is *not* learned? Take one principal
-# direction, in which the data have variance $\lambda$, with one latent number of decoder weight $w$. Its evidence is that of
-# a Gaussian of variance $w^2 + \sigma^2$. It is best when this variance is the data's, $w^2 = \lambda - \sigma^2$, which
-# has a solution only if $\lambda > \sigma^2$. Otherwise the best weight is $w = 0$. The latent number is then ignored, its
-# posterior is the prior, and its KL is zero {cite:p}`lucas2019`.
+# Those along which the data vary by more than $\sigma^2$, if $\sigma$ is *not* learned. Linear theory says why. Take
+# one principal direction, in which the data have variance $\lambda$, with one latent number of decoder weight $w$. Its
+# evidence is that of a Gaussian of variance $w^2 + \sigma^2$. It is best when this variance is the data's,
+# $w^2 = \lambda - \sigma^2$, which has a solution only if $\lambda > \sigma^2$. Otherwise the best weight is $w = 0$.
+# The latent number is then ignored, its posterior is the prior, and its KL is zero {cite:p}`lucas2019`.
 #
-# For a direction that is kept, {eq}`eq-ppca-posterior` reads $\mu = (w / \lambda) \, x$ and $\sigma_q^2 = \sigma^2 / \lambda$.
-# The error has two parts, what the mean misses and what the noise of $z$ adds, and they sum up neatly:
-# $\lambda (1 - w^2 / \lambda)^2 + w^2 \sigma^2 / \lambda = \sigma^2$. In {eq}`eq-kl` the average of $\mu^2$ is
-# $w^2 / \lambda = 1 - \sigma^2 / \lambda$, so that all but the logarithm cancels. The squared error $S_j$ and the KL, or
-# *rate*, $R_j$ of direction $j$ are therefore
+# For a direction that is kept, {eq}`eq-ppca-posterior` reads $\mu = (w / \lambda) \, x$ and
+# $\sigma_q^2 = \sigma^2 / \lambda$. The error has two parts, what the mean misses and what the noise of $z$ adds, and
+# they add up to $\sigma^2$: $\lambda (1 - w^2 / \lambda)^2 + w^2 \sigma^2 / \lambda = \sigma^2$. In {eq}`eq-kl` the
+# average of $\mu^2$ is $w^2 / \lambda = 1 - \sigma^2 / \lambda$, so that all but the logarithm cancels. The squared
+# error $S_j$ and the KL, or *rate*, $R_j$ of direction $j$ are therefore
 #
 # $$
 # S_j = \min(\lambda_j, \sigma^2), \qquad R_j = \max\!\left(0, \tfrac{1}{2} \log \frac{\lambda_j}{\sigma^2}\right)
@@ -607,10 +608,10 @@ for sigma, active, squared, kl in found:
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# With $\sigma = 1$, half the plain squared error, most of the latent dimensions are switched off *at the optimum*. That is posterior
-# collapse, and no sigmoid is needed to explain it: the variance of a direction must exceed $\sigma^2$ to be worth its code.
-# The model of {numref}`fig-linear` needed no cure, as it learned $\sigma$. The diagnosis of real, non-linear VAEs on these data follows
-# the same lines.
+# With $\sigma = 1$, half the plain squared error, most of the latent dimensions are switched off *at the optimum*. That
+# is posterior collapse, and no sigmoid is needed to explain it: the variance of a direction must exceed $\sigma^2$ to
+# be worth its code. The model of {numref}`fig-linear` needed no cure, as it learned $\sigma$. [The chapter on
+# collapse](chapter-collapse) diagnoses non-linear VAEs by the same rule.
 
 # %% [markdown]
 # ## Reading the two terms as rate and distortion
@@ -655,11 +656,11 @@ plt.show()
 # %% [markdown]
 # ## Bits per dimension, honestly
 #
-# A Gaussian log-density of pixels is measured in nats *relative to the unit of $x$*. It can be positive, and it changes when
-# pixels are scaled by 255. Worst of all, it can be driven up without limit. Images have 256 grey levels, so a model that puts
-# narrower and narrower spikes on the levels gains $\log (1/\sigma)$ per pixel for ever. A **probability** of the
-# levels has none of these faults. Integrate the density over each level's bin; with $F$ the Gaussian distribution function
-# and level $k \in \{0, \dots, 255\}$,
+# They need a probability of the grey levels, not a density. A Gaussian log-density of pixels is measured in nats
+# *relative to the unit of $x$*. It can be positive, and it changes when pixels are scaled by 255. Worst of all, it can
+# be driven up without limit. Images have 256 grey levels, so a model that puts narrower and narrower spikes on the
+# levels gains $\log (1/\sigma)$ per pixel for ever. A **probability** of the levels has none of these faults. Integrate
+# the density over each level's bin; with $F$ the Gaussian distribution function and level $k \in \{0, \dots, 255\}$,
 #
 # $$
 # P(k \mid z) = F\!\left(\frac{k + \tfrac{1}{2}}{255}\right) - F\!\left(\frac{k - \tfrac{1}{2}}{255}\right),
@@ -697,7 +698,7 @@ print("equals vaelib.likelihoods:", torch.allclose(library, P.log(), rtol=1e-5))
 # \text{bits per dimension} = -\frac{\log_2 P(x)}{D} \;\approx\; -\frac{\log_2 p(x)}{D} + \log_2 255.
 # $$ (eq-bits)
 #
-# To see them part, let a decoder memorise one face, $m = x$, and shrink $\sigma$:
+# To see the two separate, let a decoder memorise one face, $m = x$, and shrink $\sigma$:
 
 # %% mystnb={"figure": {"caption": "Bits per dimension of a face that the decoder has memorised, against sigma. Down to a few grey levels, density and probability agree. Narrower than about half a grey level (dotted), the density promises fewer than zero bits, without limit; the probability of the levels cannot fall below zero.", "name": "fig-bits"}, "image": {"alt": "Two curves that coincide for large sigma. One goes on falling below zero as sigma shrinks, the other levels off at zero."}} tags=["hide-input"]
 levels = (x_faces[0] * 255).round()
@@ -776,7 +777,7 @@ print(f"log p(x) = {held_out:.1f} nats, {bits:.2f} bits per dimension")
 # :class: dropdown
 # ```
 #
-# The last row of the table: $\sigma^2 = w D / 2$.
+# By the last row of the table, $\sigma^2 = w D / 2$.
 
 # %%
 for pixels in (3 * 64 * 64, 28 * 20):
