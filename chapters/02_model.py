@@ -809,8 +809,8 @@ for name, ratio in worth.items():
 print(f"f(z) is {f(z).mean():.0f} nats on average")
 
 # %% [markdown]
-# Most of the plain estimator's noise is the sheer size of $f$, which the baseline removes. The rest is there because it
-# does not know the slope of $f$. A single reparameterised draw for each picture is enough to train a VAE.
+# Most of the plain estimator's noise is the sheer size of $f$, which the baseline removes. A single reparameterised
+# draw for each picture is enough to train a VAE.
 
 # %% [markdown]
 # The score function knows only *how good* a draw was; the reparameterised gradient also knows in which direction it would

@@ -18,10 +18,10 @@
 # (chapter-training)=
 # # Training
 #
-# Training a VAE repeats one step: draw, score, and move all weights a little. Here we take it on both data sets, by three
-# recipes: as the report that we re-create did {cite:p}`report2025`, as {cite:t}`kingma2014` did, and as one would today. The
-# modern recipe wins on both. The report's is not wrong but unfinished, and on the faces it collapses. One number decides much of
-# that, the step of the optimiser.
+# Training a VAE repeats one step: draw, score, and move all weights a little. Here we take it on both data sets, by
+# three recipes: as the report that we re-create did {cite:p}`report2025`, as {cite:t}`kingma2014` did, and as one would
+# today. The modern recipe is best on both. The report's stops before it is finished, and on the faces it collapses:
+# every face comes out the same. The step of the optimiser decides much of that.
 #
 # :::{admonition} Before you begin
 # :class: note
@@ -31,8 +31,7 @@
 # - **Time.** Forty minutes to read. Training all of it takes about half an hour on two quiet cores.
 # :::
 #
-# Curves and tables of the recipes have several {term}`seeds <seed>`; pictures show seed 0. You can change the settings below and
-# run the chapter again: `papermill chapters/03_training.ipynb mine.ipynb -p latent_dim 5 -p epochs 2`.
+# Curves and tables of the recipes have several {term}`seeds <seed>`; pictures show seed 0.
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # digits: "mnist", "digits" or a path to your images
@@ -104,8 +103,9 @@ def one_epoch(model, x, generator, batch_size=128, step=1e-3):
 
 
 # %% [markdown]
-# That is all. The library's `fit` is this loop with a history, a schedule for the step, {term}`held-out <held out>` data, early stopping and
-# clear errors around it. Given the same seed, both end with the same weights:
+# The library's `fit` is this loop with a history, a schedule for the step, {term}`held-out <held out>` data, early
+# stopping (when these no longer improve) and clear errors around it. Given the same seed, both end with the same
+# weights:
 
 # %%
 from vaelib.models import VAE, ObjectiveConfig, VAEConfig
@@ -138,11 +138,13 @@ all(torch.equal(a, b) for a, b in pairs)
 #   had, only that learning one for each pixel blurred the faces more. **We assume $\sigma = 1$**, which is half the squared
 #   error, summed over the pixels. {doc}`05_collapse` tests other readings.
 # - **kingma-welling**: the original protocol. One hidden layer (500 units for MNIST, 200 for Frey Faces), weights drawn
-#   from $\mathcal{N}(0, 0.01)$, a weak prior on the weights, Adagrad with a step of 0.01, batches of 100. The decoder for
-#   Frey Faces has a sigma for every pixel and passes its mean through a sigmoid. They chose the step among 0.01, 0.02 and
-#   0.1 and trained for far longer; we take 0.01, and 20 epochs on MNIST and 300 on Frey Faces.
+#   from $\mathcal{N}(0, 0.01)$, a weak prior on the weights (a small penalty on their squares), Adagrad with a step of
+#   0.01, batches of 100. The decoder for Frey Faces has a sigma for every pixel and passes its mean through a sigmoid.
+#   They chose the step among 0.01, 0.02 and 0.1 and trained for far longer; we take 0.01, and 20 epochs on MNIST and
+#   300 on Frey Faces.
 # - **modern**: Adam {cite:p}`kingma2015` with a step that starts at 0.001 and falls to zero along half a cosine, SiLU
-#   activations, and for Frey Faces one sigma shared by all pixels and learned; 20 epochs on MNIST and 500 on Frey Faces.
+#   activations (a smooth ReLU), 20 epochs on MNIST and 500 on Frey Faces. For Frey Faces it has one sigma, shared by
+#   all pixels and learned.
 #
 # The recipes are configurations; `train_groups` trains those that are not in the run
 # store yet, each with every seed, one process on each core.
@@ -174,8 +176,8 @@ recipe_table(digits)
 #
 # ## What does a model draw while it learns?
 #
-# First grey fog, then one blurred digit for all, then digits. We take the modern recipe's network, and draw from the same
-# fourteen $z$ after so many steps:
+# First grey noise, then one blurred digit for all, then digits. We take the modern recipe's network, and draw from the
+# same fourteen $z$ after so many steps:
 
 # %%
 train_x = torch.from_numpy(images.matrix(images.split(split).train))
@@ -227,7 +229,7 @@ def worst(runs):
     return min(min(metric(group, "elbo")) for group in runs.values())
 
 
-# %% mystnb={"figure": {"name": "fig-training-digits", "caption": "The ELBO of the digits and its two terms during training; higher is better, and ELBO = reconstruction - KL. Lines are means over seeds, bands go from the worst to the best seed. For the report's and the modern recipe reconstruction and KL rise together (the report's KL after a first dip): the model buys better pictures with nats of information about each image. The original recipe has its nats from the first epoch on: its KL hardly moves while the reconstruction improves. With a step of 0.001, Adagrad crawls."}, "image": {"alt": "Three panels of nats per image against epochs: ELBO, reconstruction and KL for the three recipes. All ELBO curves rise steeply and then flatten; the modern recipe is highest, the report's is lowest and still rising at its end."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-training-digits", "caption": "The ELBO of the digits and its two terms during training; higher is better, and ELBO = reconstruction - KL. Lines are means over seeds, bands go from the worst to the best seed. For the report's and the modern recipe reconstruction and KL rise together (the report's KL after a first dip): the model buys better pictures with nats of information about each image. Kingma and Welling's recipe has its nats from the first epoch on: its KL hardly moves while the reconstruction improves. With the report's step of 0.001, Adagrad learns slowly."}, "image": {"alt": "Three panels of nats per image against epochs: ELBO, reconstruction and KL for the three recipes. All ELBO curves rise steeply and then flatten; the modern recipe is highest, the report's is lowest and still rising at its end."}} tags=["hide-input"]
 low = 1.35 * worst(digits)
 curves(digits, floor=(low, low))
 plt.show()
@@ -237,16 +239,15 @@ plt.show()
 # not fall to zero: each image is described by a good number of {term}`nats <nat>`. And the solid line (test) stays near the dashed one
 # (train), so the model has not learned its images by heart.
 #
-# A word on the dashed line. It averages over an epoch's batches while the weights still move. So it lags behind the weights that
-# the solid line judges, and early on it lies far *below* it. For the two slower recipes it stays about a nat below to the end, for
-# another reason. MNIST's test images are a little easier than its training images, also for one and the same weights
-# ({doc}`04_sweeps` has a table of that). Neither is a sign of anything.
+# Why is the dashed line *below* the solid one, far below early on? It averages over an epoch's batches while the
+# weights still move, so it lags behind the weights that the solid line judges. For the two slower recipes it stays
+# about a nat below to the end, for another reason. MNIST's test images are a little easier than its training images,
+# for the same weights as well ({numref}`fig-sweeps-samples`). Neither is a fault.
 #
 # ## What loss should I see after n epochs?
 #
-# The question is asked under many a public implementation. With pixels in $[0, 1]$, the cross-entropy *summed* over the
-# 784 pixels, the KL summed over the latents, and both averaged over images, this is $-\mathrm{ELBO}$ on the test images, in
-# nats:
+# This one: $-\mathrm{ELBO}$ on the test images, in nats. Pixels are in $[0, 1]$, the cross-entropy is *summed* over the
+# 784 pixels and the KL over the latents, and both are averaged over images.
 
 # %%
 progress_table(digits, (1, 2, 5, 10, 20, 30))
@@ -293,10 +294,11 @@ plt.show()
 # %% [markdown]
 # ## How far behind does a small step fall?
 #
-# By ten times and more. Kingma and Welling plotted the bound against the number of training samples seen, on a
-# logarithmic axis, and so does {numref}`fig-training-samples`. ({doc}`original` lays a long run beside their own figure.)
+# By nine to twenty times, if not more. Kingma and Welling plotted the bound against the number of training samples
+# seen, on a logarithmic axis, and so does {numref}`fig-training-samples`. ({doc}`original` lays a long run beside their
+# own figure.)
 
-# %% mystnb={"figure": {"name": "fig-training-samples", "caption": "The bound against the number of training samples seen, as in Kingma and Welling's Figure 2: train dashed, test solid, bands over seeds. On test images the modern recipe is ahead from the first epoch on. The report's curve has the shape of the original's, far to the right."}, "image": {"alt": "ELBO in nats against samples seen on a logarithmic axis for the three recipes. The modern test curve is above the Kingma and Welling curve everywhere, the report's below both."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-training-samples", "caption": "The bound against the number of training samples seen, as in Kingma and Welling's Figure 2: train dashed, test solid, bands over seeds. On test images the modern recipe is ahead from the first epoch on. The report's curve has the shape of Kingma and Welling's, far to the right."}, "image": {"alt": "ELBO in nats against samples seen on a logarithmic axis for the three recipes. The modern test curve is above the Kingma and Welling curve everywhere, the report's below both."}} tags=["hide-input"]
 curves(digits, "samples_seen", floor=(low,), terms=("elbo",))
 plt.show()
 
@@ -323,17 +325,18 @@ for n in sorted({max(1, last // 3), max(1, 2 * last // 3), last}):
 pd.DataFrame(passed).T.rename_axis("−ELBO on test images")
 
 # %% [markdown]
-# The unit is a whole epoch, so where the two others need one epoch, all we know is that they need no more. The report's step is ten
-# times smaller than the original's.
+# The unit is a whole epoch. Where the two others need one, all we know is that they need no more. The report's step is
+# ten times smaller than Kingma and Welling's.
 
 # %% [markdown]
 # ## What do the models draw?
 #
-# First the report's Figure 1: test images above, reconstructions below, which are the decoder's mean at the posterior's mean. The
-# next section puts numbers on what you see.
+# The report's recipe blurs, the modern one is the crispest. First the report's Figure 1: test images above,
+# reconstructions below, which are the decoder's mean at the posterior's mean. The next section puts numbers on what you
+# see.
 
 
-# %% mystnb={"figure": {"name": "fig-training-digits-reconstructions", "caption": "Test digits and their reconstructions by the three recipes, seed 0. The modern recipe's are the crispest and most faithful, though it, too, closes the top of the 4. The report's are soft and not always faithful: look for the 4 that comes back as a 9, for the first 5, which comes back as no digit, and for the 8s, whose loops are blurred."}, "image": {"alt": "Four rows of the same test digits: the data, then the reconstructions by the report's, Kingma and Welling's and the modern recipe; the lower rows are progressively crisper, and in the report's row a 4 looks like a 9."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-training-digits-reconstructions", "caption": "Test digits and their reconstructions by the three recipes, seed 0. The modern recipe's are the crispest and most faithful, though it, too, closes the top of the 4. The report's are soft and not always faithful. Look for the 4 that comes back as a 9, for the first 5, which comes back as no digit, and for the 8s, whose loops are blurred."}, "image": {"alt": "Four rows of the same test digits: the data, then the reconstructions by the report's, Kingma and Welling's and the modern recipe. From row to row they are crisper, and in the report's row a 4 looks like a 9."}} tags=["hide-input"]
 def reconstructed(runs, x):
     models = {name: group[0].model for name, group in runs.items()}
     made = {name: model.reconstruct(x) for name, model in models.items()}
@@ -355,7 +358,7 @@ plt.show()
 # seeds and hyperparameters." It gives no measure, so we fix three before we look:
 #
 # - *sharp*: the edges of reconstructions are at least 0.9 times as steep as those of the images;
-# - *faithful*: a classifier reads as many of them rightly as of the images, but for 2 in 100;
+# - *faithful*: the share that a classifier reads rightly is less than 0.02 below that of the images;
 # - *stable*: the squared error of the seeds differs by less than a twentieth of its mean.
 #
 # The classifier is a small network that learned from the training images. "Hyperparameters" are not tested here: the report
@@ -433,16 +436,17 @@ for name in RECIPES:
 findings.table(found_8)
 
 # %% [markdown]
-# Sharp they are not, by any of our recipes: even the modern one's edges are less than three quarters as steep as those of the
-# images. Faithful, nearly: by the two better recipes the classifier reads 96 of 100 rightly, against 98 of the images, and the
-# border lies within the interval. By the report's own recipe it reads 85. Stable over seeds, yes, by the report's recipe. By the other two
-# three seeds are too few to say; the modern one's errors are so small that their range is a larger share of them.
+# They are not sharp by any of our recipes: even the modern one's edges are less than three quarters as steep as those
+# of the images. They are nearly faithful by the two better recipes: the classifier reads 96 of 100 rightly, against 98
+# of the images, and the border lies within the interval. By the report's own recipe it reads 85. Over seeds they are
+# stable by the report's recipe. By the other two, three seeds are too few to say; the modern one's errors are so small
+# that their range is a larger share of them.
 
 # %% [markdown]
-# Then what the models dream up: draw $z$ from the prior and decode it. Nothing of any test image goes in.
+# Now new digits: draw $z$ from the prior and decode it. Nothing of any test image goes in.
 
 
-# %% mystnb={"figure": {"name": "fig-training-digits-samples", "caption": "Digits from z drawn from the prior, seed 0, two rows for each recipe, the same z for all. Most of the modern recipe's can be read, some lie between two digits. The report's are blurred. The original recipe's fare worst, with noise around broken strokes, although its bound is better than the report's."}, "image": {"alt": "Six rows of generated digits, two for each recipe: blurred ones, broken ones with specks of noise, and, in the last two rows, mostly readable ones."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-training-digits-samples", "caption": "Digits from z drawn from the prior, seed 0, two rows for each recipe, the same z for all. Most of the modern recipe's can be read, some lie between two digits. The report's are blurred. Kingma and Welling's are worst, with noise around broken strokes, although their bound is better than the report's."}, "image": {"alt": "Six rows of generated digits, two for each recipe: blurred ones, broken ones with specks of noise, and, in the last two rows, mostly readable ones."}} tags=["hide-input"]
 def sampled(runs, count=28):
     models = {name: group[0].model for name, group in runs.items()}
     seed = torch.Generator().manual_seed
@@ -455,9 +459,9 @@ figures.named_rows(sampled(digits), images.shape)
 plt.show()
 
 # %% [markdown]
-# Why would a model with the better bound draw the worse samples? Its bound is about codes of real images. Prior samples ask
-# for the decoder's opinion everywhere, also where no image was ever encoded. How much of the prior do the codes fill? Compare
-# the width of one code with the width of the prior, which is 1, in the latents that are in use:
+# Why would a model with the better bound draw the worse samples? Its bound is about codes of real images. Draws from
+# the prior ask the decoder everywhere, also where no image was ever encoded. How much of the prior do the codes fill?
+# Compare the width of one code with the width of the prior, which is 1, in the latents that are in use:
 
 # %%
 from vaelib.evaluation import active_units
@@ -479,10 +483,11 @@ def width_of_a_code(model, x):
 }
 
 # %% [markdown]
-# The original recipe's codes are half as wide as the report's. Against the modern recipe this measure decides nothing: its
-# seeds lie on both sides, and it keeps fewer latents in use. What remains is the KL. The original spends about six nats more on each
-# image than the modern recipe does ({numref}`fig-training-digits`, right). So each of its codes takes a smaller part of the prior,
-# and a draw from the prior is less likely to hit one. Whether that is why its samples are poor is not tested here.
+# Kingma and Welling's codes are half as wide as the report's. Against the modern recipe this measure decides nothing:
+# its seeds lie on both sides, and it keeps fewer latents in use. What remains is the KL. Their recipe spends about six
+# nats more on each image than the modern recipe does ({numref}`fig-training-digits`, right). So each of its codes takes
+# a smaller part of the prior, and a draw from the prior is less likely to hit one. Whether that is why its samples are
+# poor is not tested here.
 #
 # ## What does a latent plane look like?
 #
@@ -546,9 +551,9 @@ print(f"−ELBO with 2 latents: {two:.1f} nats, with {latent_dim}: {many:.1f}")
 # unused here). The decoder is Gaussian now, so the ELBO bounds a log-*density*. It can be positive (and −ELBO in the table
 # negative), and it depends on sigma as much as on the pictures.
 #
-# Two rows change nothing but sigma in the report's recipe, so that you see what sigma is to blame for. There it is shared by
-# all pixels and learned. It starts either at the 1 that we assumed for the report, or at 0.3, where the modern recipe starts too.
-# (The one that starts at 1 has three seeds at most: they are all alike.)
+# Two rows of the next table change nothing but sigma in the report's recipe, to show what sigma is to blame for. There
+# it is shared by all pixels and learned. It starts either at the 1 that we assumed for the report, or at 0.3, where the
+# modern recipe starts too. (The one that starts at 1 has three seeds: they are all alike.)
 
 # %%
 from vaelib.likelihoods import LikelihoodConfig
@@ -609,8 +614,8 @@ learned = ["report, sigma from 1", "report, sigma from 0.3", "modern"]
 }
 
 # %% [markdown]
-# What would it cost to answer every held-out frame with the average training frame? Less than the collapsed model costs. So its
-# one picture is not even the average:
+# A collapsed model costs more than answering every held-out frame with the average training frame. Its one picture is
+# not even the average:
 
 # %%
 parts = film.split("random")
@@ -630,9 +635,9 @@ for run in frey["report"]:
 # Both numbers are squared errors, summed over the pixels. After 300 epochs with Adagrad's small step the decoder has not
 # even reached the average frame.
 #
-# So the collapse that the report met is here on our own page, with its sigmoid in place. {doc}`pixels` says why. With
-# $\sigma = 1$ a latent must explain more than one unit of squared error before it pays for its KL. Only the first principal
-# component of the film has that much variance ({ref}`data-pca`). That one, too, would gain so little that after 300 epochs this
+# So our models collapse as the report's did, and with its sigmoid in place. {doc}`pixels` says why. With $\sigma = 1$ a
+# latent must explain more than one unit of squared error before it pays for its KL. Only the first principal component
+# of the film has that much variance ({ref}`data-pca`). That one, too, would gain so little that after 300 epochs this
 # recipe has not found it.
 #
 # Making sigma learnable is not enough, then. With a step of 0.001 Adagrad hardly moves it. From 1 it does not get low
@@ -641,6 +646,8 @@ for run in frey["report"]:
 # modern recipe starts at the same 0.3 and goes on to less than a tenth of it.
 #
 # ## When does training on so few images go wrong?
+#
+# After some 290 epochs of the modern recipe, when the bound on held-out frames begins to fall.
 
 # %% mystnb={"figure": {"name": "fig-training-faces", "caption": "The ELBO of the faces and its terms during training; train dashed, test solid, bands over seeds. Left out are the two ways that collapse (the report's recipe with sigma fixed at 1 or starting there) and the split by time. The modern recipe goes on improving on its training frames after the held-out frames have stopped: the distance between dashed and solid is what it learned by heart."}, "image": {"alt": "Three panels of nats per image against epochs for three ways of training on faces. For the modern recipe the dashed training curve keeps rising while the solid test curve levels off and then falls slightly."}} tags=["hide-input"]
 hidden = ("report", "report, sigma from 1")
@@ -671,13 +678,13 @@ print("held out at random:", mean_and_range(metric(modern, error)))
 print("held out by time:", mean_and_range(metric(timed, error)))
 
 # %% [markdown]
-# Two lessons. First, the bound overfits. The model learns its sigma on training frames, which it rebuilds ever better. So it
-# grows too sure of its pixels elsewhere, and a density makes it pay for that on every held-out frame.
+# First, the bound overfits. The model learns its sigma on training frames, which it rebuilds ever better. So it grows
+# too sure of its pixels elsewhere, and a density makes it pay for that on every held-out frame.
 #
-# Second, the random split flatters the bound and the squared error, as neighbouring frames are near-copies. But that is only a
-# part of the difference ({ref}`data-split`). The split by time keeps neighbours apart, and its last 200 frames lie 200 to 400
-# frames away from all training frames. They show expressions that those hardly have. So the split by time asks the harder and, for
-# new pictures, the more honest question.
+# Second, the random split flatters the bound and the squared error, as neighbouring frames are near-copies. But that is
+# only a part of the difference ({ref}`data-split`). The split by time keeps neighbours apart, and its last 200 frames
+# lie 200 to 400 frames away from all training frames. They show expressions that those hardly have. So the split by
+# time asks the harder question and, for new pictures, the right one.
 #
 # Look at the last row of the table of the film. By time, the model's bound is worse than the 8 bits of the raw file. The model is
 # overconfident on frames unlike those that it was trained on: it learned its sigma where it rebuilds almost perfectly.
@@ -697,28 +704,30 @@ most = max(np.ptp(values) for values in ends.values())
 print(f"seeds of one recipe differ by at most {most:.2f} nats")
 
 # %% [markdown]
-# Frankly: use the modern one. On the digits it has the best bound and the smallest squared error of the three. After two
-# epochs it has passed where the others end. On the film it is by far the closest to the held-out frames.
+# The modern one. On the digits it has the best bound and the smallest squared error of the three. After two epochs it
+# has passed, in the mean over seeds, where the others end. On the film it is by far the closest to the held-out frames.
 #
-# But look again at the table of the film. There the original recipe has nearly the modern one's *bound*, in nats and in bits,
-# with four times its squared error. Its decoder is the only one of the three that may state a sigma for every pixel of every
-# frame. So it can be sure where a face is easy, and vague where it is not. The bound rewards that; the eye does not. A good
-# likelihood is no promise of good pictures: with all else equal, {doc}`05_collapse` finds the better bound with the worse ones.
+# But look again at the table of the film. There Kingma and Welling's recipe has nearly the modern one's *bound*, in
+# nats and in bits, with four times its squared error. Its decoder is the only one of the three that may state a sigma
+# for every pixel of every frame. So it can be sure where a face is easy, and vague where it is not. The bound rewards
+# that, and the squared error does not. A good likelihood does not ensure good pictures: with all else equal,
+# {doc}`05_collapse` finds the better bound with the worse ones.
 #
-# The table of the digits holds a lesson about the KL, too. The original recipe spends more nats on each image and keeps
-# more latents active than the modern one, and still has the worse bound. Nats are a cost. What counts is what the decoder
-# makes of them, and the modern recipe's decoder makes more of fewer.
+# The table of the digits holds a lesson about the KL, too. Kingma and Welling's recipe spends more nats on each image
+# and keeps more latents active than the modern one, and still has the worse bound. Nats are a cost. What counts is what
+# the decoder makes of them, and the modern recipe's decoder does more with fewer nats.
 #
-# On the digits the report's recipe is not wrong, it is *unfinished*. Adagrad divides its step by the root of the sum of all
-# squared gradients so far. So a step of 0.001, ten times below the smallest that Kingma and Welling tried, never gets far. Its
+# On the digits the report's recipe is *unfinished*. Adagrad divides its step by the root of the sum of all squared
+# gradients so far. So a step of 0.001, ten times below the smallest that Kingma and Welling tried, never gets far. Its
 # curves still rise when they stop.
 #
-# Kingma and Welling's recipe reaches useful bounds, and its curve, too, still rises when we stop it. The first exercise gives the
-# same Adagrad a second layer, torch's own initial weights, batches of 128 and no prior on the weights. It is slower at first, but
-# after ten epochs a nat or so ahead, with one seed. One or more of these four may hold the original back.
+# Kingma and Welling's recipe reaches useful bounds, and its curve, too, still rises when we stop it. The first exercise
+# gives the same Adagrad a second layer, torch's own initial weights, batches of 128 and no prior on the weights. It is
+# slower at first, but after ten epochs a nat or so ahead, with one seed. One or more of these four may hold theirs
+# back.
 #
-# The comparison is of whole recipes, as you would copy them. It does not say how much of the modern recipe's lead is due
-# to Adam, to SiLU, to the cosine, to the second layer or to the rest. The exercises begin to take it apart.
+# The comparison is of whole recipes. It does not say how much of the modern recipe's lead is due to Adam, to SiLU, to
+# the cosine, to the second layer or to the rest. The exercises begin with that.
 #
 # What this chapter found about the report's words goes to {doc}`07_scorecard`:
 
@@ -731,7 +740,7 @@ findings.save("03_training", [images, film], found_8)
 # - A healthy run: the bound rises fast and then flattens, the KL stays well above zero, test stays near training.
 # - Sum over pixels and average over images. Then fair coins are the loss to start from, and one picture for all is the loss of
 #   a model that has learned nothing about single images.
-# - A small step with Adagrad is an unfinished run, not a different optimum.
+# - A run of Adagrad with a small step has not arrived yet. That is not a different optimum.
 # - The better bound may belong to the worse samples, and to the worse reconstructions.
 # - On a film, hold out by time: neighbouring frames are near-copies.
 #
@@ -763,9 +772,9 @@ progress_table(
 )
 
 # %% [markdown]
-# These are $-\mathrm{ELBO}$ on the test images, in nats. The first two columns share the optimiser, the network, the images and the
-# batches; the step alone is ten times longer in the second. What still separates it from the modern recipe is the share
-# of Adam, SiLU and the cosine together.
+# Its step, for the most part: after ten epochs the longer one has 120.6 nats, and the report's 153.0. (These are
+# $-\mathrm{ELBO}$ on the test images; the first two columns differ in the step alone.) What still separates the second
+# column from the modern recipe is the share of Adam, SiLU and the cosine together.
 #
 # ```{solution-end}
 # ```
@@ -819,8 +828,8 @@ final_table(train_groups({f"beta = {x.shape[1]}": [averaged]}))
 }
 
 # %% [markdown]
-# But three seeds know their $s$ only roughly. And the test set is finite too: its 10,000 images share their luck between
-# recipes, which is why differences are best taken image by image.
+# But three seeds give $s$ only roughly. And the test set is finite too. All recipes are judged on the same 10,000
+# images, so differences are best taken image by image.
 #
 # ```{solution-end}
 # ```
@@ -835,6 +844,6 @@ final_table(train_groups({f"beta = {x.shape[1]}": [averaged]}))
 # ```{solution} ex-training-own
 # :class: dropdown
 #
-# Whatever your images are, the page's first lines say that its text is about other data. Compare the solid with the dashed
-# line first: with few images the distance between them is the first thing to grow.
+# That depends on your images; the page's first lines say that its text is about other data. Compare the solid with the
+# dashed line first: with few images the distance between them is the first thing to grow.
 # ```
