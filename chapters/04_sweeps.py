@@ -18,10 +18,10 @@
 # (chapter-sweeps)=
 # # How many latents?
 #
-# With a good recipe about 20 for the digits, and more do little harm: the superfluous ones fall silent. With a recipe
-# that learns slowly more latents are worse, and blur, because large models are not trained to their end. This chapter
-# trains models of 2 to 200 latents at full length, and tests what the report that we re-create {cite:p}`report2025` says
-# of them.
+# With a good recipe about 20, and more do little harm: those that are not needed, the *superfluous* ones, carry
+# nothing. With a recipe that learns slowly more latents are worse, and blur, because large models are not trained to
+# their end. This chapter trains models of 2 to 200 latents at full length, and tests what the report that we re-create
+# {cite:p}`report2025` says of them.
 #
 # :::{admonition} Before you begin
 # :class: note
@@ -141,11 +141,11 @@ columns = ["epochs", *(f"{z} latents" for z in sorted({*sizes, *face_sizes}))]
 pd.DataFrame(rows, columns, dtype=object).T.fillna("")
 
 # %% [markdown]
-# The columns of sizes count {term}`seeds <seed>`. Each claim of the report is quoted, and its test and border were fixed
-# before nearly all of these runs were made; an earlier edition had seen a few, and shorter ones. Where lone seeds left a
-# claim open we trained more of them, and kept test and border. A test gives an effect with its 95 % interval over seeds.
-# Its answer is *yes* or *no* if the whole interval lies on one side of the border, else *open*. A lone seed beside several
-# is judged by their spread. Two lone seeds have no interval, and are always open.
+# The columns of sizes count {term}`seeds <seed>`. Each claim of the report is quoted. Its test has one effect and a
+# {term}`border`, and both were fixed before nearly all of these runs were made; an earlier edition had seen a few, and
+# shorter ones. Where lone seeds left a claim open we trained more of them, and kept test and border. The answer is
+# *yes* or *no* if the whole 95 % interval over seeds lies on one side of the border, else *open*. A lone seed beside
+# several is judged by their spread. Two lone seeds have no interval, and are always open.
 #
 # ## Do more latents mean a lower reconstruction loss and a higher KL?
 #
@@ -154,7 +154,7 @@ pd.DataFrame(rows, columns, dtype=object).T.fillna("")
 # The report: "increases in latent dimensionality lead to consistently lower reconstruction loss but higher KL divergence
 # [...] This trend persists throughout training" (section 4.2.4).
 
-# %% mystnb={"figure": {"caption": "The two terms of the bound on the digits during training, for four numbers of latents; test solid, train dashed, bands over seeds where there are several. Above, higher is better. The report's model of 200 latents has hardly begun to learn; the modern recipe's curves of 10, 20 and 200 lie on one another.", "name": "fig-sweeps-curves"}, "image": {"alt": "Six panels: reconstruction term above and KL below against epochs, for the report's, Kingma and Welling's and the modern recipe, each with curves for four numbers of latents. The report's curve of 200 latents lies far below the others until the end."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The two terms of the bound on the digits during training, for four numbers of latents; test solid, train dashed, bands over seeds where there are several. Above, higher is better. The report's model of 200 latents learns late, and ends no better than that of 2; the modern recipe's curves of 10, 20 and 200 lie on one another.", "name": "fig-sweeps-curves"}, "image": {"alt": "Six panels: reconstruction term above and KL below against epochs, for the report's, Kingma and Welling's and the modern recipe, each with curves for four numbers of latents. The report's curve of 200 latents lies below the others almost to the end."}} tags=["hide-input"]
 largest = sizes[-1]
 colours = figures.size_colours([2, 10, 20, largest])
 look = {"sharey": "row", "layout": "constrained", "figsize": (7.2, 4.8)}
@@ -196,10 +196,11 @@ for term, (recipe, given) in product(("reconstruction", "kl"), GIVEN.items()):
 findings.across(found, "2")
 
 # %% [markdown]
-# The last two rows count "throughout training": at every epoch, whether each size and the next larger one are in the
-# report's order. Chance would give about a half. By Kingma and Welling's recipe the loss falls and the KL grows up to 50
-# latents; with 200 the loss is higher again. By the modern recipe both are nearly level from 20 on, and the loss of 200 is
-# a little higher than that of 50. By the report's own recipe 50 latents have a *higher* loss than 20.
+# The last two rows are "throughout training". They give the share of all epochs and pairs of neighbouring sizes in
+# which the two are in the report's order. Chance would give about a half. By Kingma and Welling's recipe the loss falls
+# and the KL grows up to 50 latents; with 200 the loss is higher again. By the modern recipe both are nearly level from
+# 20 on, and the loss of 200 is a little higher than that of 50. By the report's own recipe 50 latents have a *higher*
+# loss than 20.
 # {numref}`fig-sweeps-curves` shows why: its large models learn slowly, and are still climbing after 30 epochs.
 #
 # ## Is the bound best at 20?
@@ -236,9 +237,9 @@ for size in sorted({50, largest}):
 findings.across(found, "3")
 
 # %% [markdown]
-# By the report's recipe 200 latents are worse in *both* terms: a higher loss and a smaller KL. They do not know too much;
-# they have not learned yet. The modern recipe, which does train them, shows what superfluous latents cost: with ten times
-# too many, about a {term}`nat`. So the loss of large models says more about their training than about their size.
+# By the report's recipe 200 latents are worse in *both* terms: a higher loss and a smaller KL. They have not learned
+# yet. The modern recipe, which does train them, shows what superfluous latents cost: with ten times too many, about a
+# {term}`nat`. So the loss of large models says more about their training than about their size.
 #
 # ### And on the film?
 #
@@ -254,19 +255,17 @@ figures.by_recipe(RECIPES, shown, PARTS)
 plt.show()
 
 # %% [markdown]
-# By the modern recipe bound and error improve up to 20 latents, and stay. By Kingma and Welling's 50 latents are worse than
-# 20, on training frames as well: again a large model that is not trained to its end. The report's recipe has collapsed
-# ([](chapter-collapse)). Its KL is 0 at every size, so that more latents change nothing.
+# By the modern recipe bound and error improve up to 20 latents, and stay. By Kingma and Welling's 50 latents are worse
+# than 20, on training frames as well: again a large model that is not trained to its end. The report's recipe has
+# collapsed ([](chapter-collapse)): its KL is 0 at every size.
 #
 # (sweeps-unused)=
 # ## What do superfluous latents do?
 #
-# **Trained well, they fall silent.** By the modern recipe most of 200 latents carry next to nothing.
+# **Trained well, they carry nothing.** By the modern recipe most of 200 latents are inactive.
 #
 # A latent is *active* if its posterior mean moves with the image: if its variance over images is more than 0.01
-# {cite:p}`burda2016`. An inactive one has $q(z_j \mid x) = \mathcal{N}(0, 1)$, or nearly, for every image. It costs no
-# KL, and the decoder hears noise from it. To see whether inactive latents do anything at all, `without_idle` takes them
-# out, with zeros in their place in the decoder. If they did nothing, the bound stays.
+# {cite:p}`burda2016`. An inactive one has $q(z_j \mid x) = \mathcal{N}(0, 1)$, or nearly, for every image. It costs no KL, and the decoder gets noise from it. To see whether inactive latents do anything at all, `without_idle` puts zeros in their place. If they did nothing, the bound stays the same.
 
 # %%
 test_x = torch.from_numpy(prepare(data).test)
@@ -300,7 +299,7 @@ for name, runs in everything.items():
         found.append(findings.difference(*asked, given=name))
 findings.across(found, "A")
 
-# %% mystnb={"figure": {"caption": "The gap: by how many nats the bound is better on training images than on test images, at the end of training (digits 20 or 30 epochs, film 300 or 500), against the number of latents; a dot for each seed. The film is split at random (solid) or by time (dashed, modern recipe alone). Mind the scale on the right, which is logarithmic beyond 10 nats.", "name": "fig-sweeps-samples"}, "image": {"alt": "Two panels: the gap between training and test bound against the number of latents, for digits and film. Digits stay between minus 1 and 2.4 nats; on the film the modern gap rises to about 200 at 20 latents, and by time it is about 2,000."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The gap: by how many nats the bound is better on training images than on test images, at the end of training (digits 20 or 30 epochs, film 300 or 500). A dot for each seed. Beyond 20 latents no gap grows by more than a nat. The film is split at random (solid) or by time (dashed, modern recipe alone). The scale on the right is logarithmic beyond 10 nats.", "name": "fig-sweeps-samples"}, "image": {"alt": "Two panels: the gap between training and test bound against the number of latents, for digits and film. Digits stay between minus 1 and 2.4 nats; on the film the modern gap rises to about 200 at 20 latents, and by time it is about 2,000."}} tags=["hide-input"]
 SPLITS = {"split at random": frey, "split by time": by_time}
 shown = {
     "digits": lambda recipe, split: sweep.overfitting(digits, recipe),
@@ -313,10 +312,10 @@ axes[1].set_yscale("symlog", linthresh=10)
 plt.show()
 
 # %% [markdown]
-# **It is the useful latents that overfit; superfluous ones add nothing.** On the digits the gaps are small, and by the modern
-# recipe the *fewest* latents have the largest. (Below 0, test images are a little easier than training images.) On the film
-# the modern recipe's gap grows up to 20 latents, which are of use, and no further to 50. Split by time it is ten times as
-# wide, and again 50 latents have no wider one. These last two stay open as tests: seeds differ by more than the border.
+# **It is the useful latents that overfit; superfluous ones add nothing.** On the digits the gaps are small, and by the
+# modern recipe the *fewest* latents have the largest. (Below 0, test images are a little easier than training images.)
+# On the film the modern recipe's gap grows up to 20 latents, which are of use, and no further to 50. Split by time it
+# is ten times as wide, and no wider with 50. These last two stay open as tests: seeds differ by more than the border.
 #
 # ## Do few latents restrict variety?
 #
@@ -373,11 +372,11 @@ found += compared("1", "variety of faces", faces_vary, 2, 20, "below", -0.05)
 findings.across(found, "1")
 
 # %% [markdown]
-# On the digits, samples of 2 latents vary about half as much as those of 10, or less, by every recipe. By the modern one
-# this answer is open, but only because one seed stands against one. From 10 on that recipe gains little. On the film the
+# On the digits, samples of 2 latents vary about half as much as those of 10, or less, by every recipe. By the modern
+# one the answer is open, but only because each size has one seed. From 10 on that recipe gains little. On the film the
 # report's recipe has collapsed: it draws one face at every size. By the modern one variety grows up to 20 latents while
-# coverage *falls*. Its reconstructions cover nearly all frames, so the decoder can draw them; the prior does not ask for
-# them ([](chapter-sampling)). Kingma and Welling's samples vary more than the film itself, through specks.
+# coverage *falls*. Its reconstructions cover nearly all frames, so the decoder can draw them; the prior does not ask
+# for them ([](chapter-sampling)). Kingma and Welling's samples vary more than the film itself, through specks.
 
 # %% mystnb={"figure": {"caption": "Digits drawn from the prior, one row for each recipe and number of latents, at the end of training; seed 0. By the modern recipe 2 latents give round, blurred digits, 20 and 200 crisp strokes, of which not all make a digit. Kingma and Welling's have specks and inverted grounds.", "name": "fig-sweeps-pictures"}, "image": {"alt": "Nine rows of fourteen generated digits: three numbers of latents by each of the three recipes. Blurred digits with 2 latents, crisp ones by the modern recipe with 20 and 200, specks in Kingma and Welling's."}} tags=["hide-input"]
 pictures = {
@@ -431,10 +430,10 @@ findings.across(found, "4", "5")
 
 # %% [markdown]
 # By the modern recipe pictures get sharper up to 10 latents and stay so to 200; by Kingma and Welling's they get sharper up to
-# 50. By the report's own recipe edges fall from 10 to 50 latents by about 0.05, in samples and in reconstructions. From 10
-# to 20 they fall by about 0.015, a third of what we called noticeable. So the report saw a blur that is there. But its
-# large models also have the larger error and the worse bound: it is no trade of blur against error. They are not yet
-# trained to their end, and with a recipe that trains them the blur does not come.
+# 50. By the report's own recipe edges fall from 10 to 50 latents by 0.05 to 0.06, in samples and in reconstructions.
+#     From 10 to 20 they fall by about 0.015, a third of what we called noticeable. So the blur that the report saw is
+#     there. But its large models also have the larger error and the worse bound, so nothing was gained for it. They are
+#     not yet trained to their end, and with a recipe that trains them they do not blur.
 #
 # ## Is a mismatch of prior and posterior to blame?
 #
@@ -444,7 +443,7 @@ findings.across(found, "4", "5")
 # of real images, $z \sim q(z|x)$, in place of draws from the prior. Together those {term}`codes <code>` form the
 # {term}`aggregate posterior`. If it were the same distribution as the prior, so would be the pictures.
 
-# %% mystnb={"figure": {"caption": "The same decoder, fed with draws from the prior (solid) and with codes of test images (dotted). Where the two lines part, the prior asks for pictures that the model never learned to draw. A dot for each seed. In legibility they part most.", "name": "fig-sweeps-mismatch"}, "image": {"alt": "Three panels against the number of latents: coverage, edges and legibility of digits from the prior and from codes of real images. Dotted lines lie above solid ones in coverage and legibility."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The same decoder, fed with draws from the prior (solid) and with codes of test images (dotted). Where the two lines part, the prior asks for pictures that the model never learned to draw. A dot for each seed. They part in legibility by every recipe, and in coverage most by Kingma and Welling's.", "name": "fig-sweeps-mismatch"}, "image": {"alt": "Three panels against the number of latents: coverage, edges and legibility of digits from the prior and from codes of real images. Dotted lines lie above solid ones in coverage and legibility."}} tags=["hide-input"]
 names = ("coverage", "edges", "legibility")
 shown = {name: looks(of_pictures, name) for name in names}
 figures.by_recipe(RECIPES, shown, {"samples": "-", "codes": ":"})
@@ -460,9 +459,9 @@ findings.across(found, "mismatch")
 
 # %% [markdown]
 # With codes of real images every decoder draws digits that can be read more surely. By the modern recipe that gap opens
-# between 2 and 10 latents, and stays. Edges gain little, and about as much at 2 latents as at 200. And by the report's recipe, the
-# one that blurs, reconstructions blur as well, and those never ask the prior. So the mismatch does not explain why more
-# latents should blur more.
+# between 2 and 10 latents, and stays. Edges gain little at any size. And by the report's recipe, the one that blurs,
+# reconstructions blur as well, and those never ask the prior. So the mismatch does not explain why more latents should
+# blur more.
 #
 # ## Does the bound follow what the eye sees?
 #
@@ -554,9 +553,9 @@ pd.DataFrame.from_dict(rows, orient="index")
 # hundred. One epoch of MNIST has far more images than one of the film, and still the film needs more of them. (We count
 # whole epochs, so MNIST's figure is an upper limit.) The report's own recipe collapses on the film, and is soon done there.
 #
-# Split at random, the modern recipe leaves less of the error on the film than on the digits. Split by time it leaves more
-# than twice as much. So even by that recipe the film is the easier one only where test frames have neighbours among the
-# training frames.
+# Split at random, the modern recipe leaves less of the error on the film than on the digits. Split by time it leaves
+# more than twice as much as on the digits. So even by that recipe the film is the easier one only where test frames
+# have neighbours among the training frames.
 #
 # ## Does t-SNE show well-separated clusters?
 #
@@ -610,7 +609,7 @@ for name, given in GIVEN.items():
     found.append(findings.mean_of(*asked, given=given))
 pd.DataFrame.from_dict(rows, orient="index")
 
-# %% mystnb={"figure": {"caption": "Test digits, coloured by class: t-SNE of the codes of 20 latents by each recipe at the end of training, seed 0; below, t-SNE of the codes of an encoder that was never trained, t-SNE of the raw pixels, and the first two principal components of the modern codes. 4, 9 and 7 touch in every picture, and so do 3, 5 and 8.", "name": "fig-sweeps-tsne"}, "image": {"alt": "Six scatter plots of digits in ten colours. t-SNE of trained codes and of pixels shows ten patches that partly touch; the untrained encoder's and the principal components are mixtures."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Test digits, coloured by class. Above: t-SNE of the codes of 20 latents by each recipe at the end of training, seed 0. Below: t-SNE of the codes of an encoder that was never trained, t-SNE of the raw pixels, and the first two principal components of the modern codes. 4, 9 and 7 touch in every picture, and so do 3, 5 and 8.", "name": "fig-sweeps-tsne"}, "image": {"alt": "Six scatter plots of digits in ten colours. t-SNE of trained codes and of pixels shows ten patches that partly touch; the untrained encoder's and the principal components are mixtures."}} tags=["hide-input"]
 six = {f"{name}, t-SNE": group[0] for name, group in clouds.items()}
 six["modern, principal components"] = plain
 figure, axes = plt.subplots(2, 3, figsize=(7.2, 5.2), layout="constrained")
@@ -622,9 +621,9 @@ for ax, (title, cloud) in zip(axes.flat, six.items(), strict=True):
 plt.show()
 
 # %% [markdown]
-# By the modern recipe the picture is a little clearer than that of the pixels; by the other two no difference shows. So most
-# of the clusters are a property of the digits, before they are one of a VAE. Training does matter: an encoder that was
-# never trained loses them. The first two principal components of the very same codes show almost nothing.
+# By the modern recipe the picture is a little clearer than that of the pixels; by the other two no difference shows. So
+# most of the clustering is in the digits, and not made by the VAE. Training does matter: an encoder that was never
+# trained loses it. The first two principal components of the same codes show almost no clusters.
 #
 # ## What did we find?
 #
@@ -659,8 +658,9 @@ of_claims = [one for one in found if one.claim in CLAIMS]
 findings.save("04_sweeps", [images, film], of_claims)
 
 # %% [markdown]
-# **So how many?** For the digits 20, and for the film 20, too. Rather too many than too few: with a good recipe, ten times too
-# many cost about a nat. If more latents make your model worse, mend the training first, with a larger step or with Adam.
+# **So how many?** For the digits 20, and for the film 20, too. Better too many than too few: with a good recipe, ten
+# times too many cost about a nat. If more latents make your model worse, mend the training first, with a larger step or
+# with Adam.
 #
 # ## Exercises
 #
@@ -673,8 +673,9 @@ findings.save("04_sweeps", [images, film], of_claims)
 # ```{solution} ex-sweeps-short
 # :class: dropdown
 #
-# 200 may be too many, or not yet trained. Train both for longer. If their distance shrinks and the curves still climb, it
-# was time. An earlier edition of this page was made of such short runs, and some of its verdicts did not survive.
+# 200 may be too many, or not yet trained. Train both for longer. If their distance shrinks while the curves climb, they
+# were short of training. An earlier edition of this page was made of such short runs, and some of its verdicts were
+# wrong.
 # ```
 #
 # ```{exercise}
