@@ -21,12 +21,12 @@
 # ```{index} ! posterior collapse
 # ```
 #
-# A VAE can stop using its own {term}`code`. The {term}`encoder` then says the same of every picture, the {term}`KL` falls to
-# zero, and the {term}`decoder` draws one average face. Why, and what wakes it? The width of the decoder's pixels decides, their
-# {term}`sigma`. A direction of the data is worth a {term}`latent` only if the data vary along it by more than $\sigma^2$. So the
-# collapse can be foretold from the data alone. A smaller $\sigma$ ends it, or one that is learned. The report that we re-create
-# credits a sigmoid, a smaller network and fewer latents {cite:p}`report2025`. Whether these were enough depends on its loss,
-# and that it does not give.
+# A VAE can stop using its own {term}`code`. The {term}`encoder` then says the same of every picture, the {term}`KL`
+# falls to zero, and the {term}`decoder` draws one average face. Why, and what ends it? The width of the decoder's
+# pixels decides, their {term}`sigma`. A direction of the data is worth a {term}`latent` only if the data vary along it
+# by more than $\sigma^2$. So the collapse can be foretold from the data alone. A smaller $\sigma$ ends it, or one that
+# is learned from a small start. The report that we re-create credits a sigmoid, a smaller network and fewer latents
+# {cite:p}`report2025`. Whether these were enough depends on its loss, which it does not give.
 #
 # :::{admonition} Before you begin
 # :class: note
@@ -87,10 +87,11 @@ page.banner(images, film)
 # %% [markdown]
 # ## What does a collapsed model look like?
 #
-# The report describes three symptoms (section 4.2.3): "The encoder produced $\mu \approx 0$ and $\log \sigma^2 \approx 0$ for
-# nearly all samples. KL divergence decreased toward zero. Reconstructions converged to a single averaged face." Careful: this
-# $\sigma$ belongs to the encoder. It is the width of $q(z|x)$, one for each latent. Everywhere else on this page a plain
-# $\sigma$ is the decoder's: the width of $p(x|z)$, where black is 0 and white is 1.
+# The report describes three symptoms (section 4.2.3): "The encoder produced $\mu \approx 0$ and
+# $\log \sigma^2 \approx 0$ for nearly all samples. KL divergence decreased toward zero. Reconstructions converged to a
+# single averaged face." Careful: this $\sigma$ belongs to the encoder. It is the width of $q(z|x)$, one for each
+# latent. Everywhere else on this page $\sigma$ is the decoder's: the width of $p(x|z)$, where black is 0 and white is
+# 1.
 #
 # :::{admonition} $\sigma = 1$ is our assumption
 # :class: warning
@@ -123,9 +124,10 @@ print(f"to answer every held-out frame with the average one costs {guess:.2f}")
 # vary, with a variance over 0.01 {cite:p}`burda2016`. But one direction that lies askew makes several axes active.
 # {term}`Directions in use <directions in use>` are eigenvalues of the means' covariance over the same 0.01, whatever the axes.
 #
-# Nor is all KL a message. A posterior that is the same for every frame, but not the prior, costs nats and tells nothing. Let
-# $r(z)$ be the Gaussian with the mean and the variance of all codes together. The KL has two parts. The mean of
-# $\mathrm{KL}(q(z|x) \Vert r)$ is the most that the code can *tell* of $x$, and $\mathrm{KL}(r \Vert p)$ is wasted.
+# Nor does all KL tell something. A posterior that is the same for every frame, but not the prior, costs nats and tells
+# nothing. Let $r(z)$ be the Gaussian with the mean and the variance of all codes together. The KL has two parts. The
+# mean of $\mathrm{KL}(q(z|x) \Vert r)$ is the most that the code can *tell* of $x$, and $\mathrm{KL}(r \Vert p)$ is
+# wasted.
 
 # %%
 from vaelib.evaluation import directions_in_use, encode
@@ -184,8 +186,8 @@ figures.named_rows(rebuilt(ill, frames), film.shape)
 plt.show()
 
 # %% [markdown]
-# The sigmoid is in place in one of the two, and that one has collapsed as well. At this $\sigma$ a missing sigmoid cannot be
-# the cause. What is?
+# The sigmoid is in place in one of the two, and that one has collapsed as well. At this $\sigma$ a missing sigmoid
+# cannot be the cause.
 #
 # ## Could we have known before training?
 #
@@ -214,10 +216,10 @@ print("the film's eigenvalues:", *spectrum[:6].round(2), "...")
 print("at sigma = 1:", theory.active, "active; KL", round(theory.kl, 3), "nats")
 
 # %% [markdown]
-# One direction of the film pays, and hardly. Our trained models have not found even that one. Does the rule hold for other values
-# of $\sigma$, and for other data? We choose some that should leave 2, 4, 8 and 16 directions, and $\sigma = 1$. At each we train a
-# network with one hidden layer of tanh units, 20 latents and no sigmoid, on the film and on the digits. (The report gave its
-# digits Bernoulli pixels. We ask what squared error would do to them.)
+# One direction of the film pays, and only a little. Our trained models have not found even that one. Does the rule hold
+# for other values of $\sigma$, and for other data? We choose some that should leave 2, 4, 8 and 16 directions, and
+# $\sigma = 1$. At each we train a network with one hidden layer of tanh units, 20 latents and no sigmoid, on the film
+# and on the digits. (The report gave its digits Bernoulli pixels. We ask what squared error would do to them.)
 
 # %%
 split = "60000/10000" if dataset == "mnist" else None
@@ -256,15 +258,16 @@ points = pd.DataFrame(rows, columns=columns).set_index(["data", "sigma"])
 points.round(2)
 
 # %% [markdown]
-# From here on we call a code {term}`awake` if it costs more than one bit, 0.69 nats. (This border and the others of this page
-# were fixed before the runs with other losses were made.) Where does theory have it wake?
+# From here on we call a code {term}`awake` if its KL is above one bit, 0.69 nats, and asleep if not. (This border and
+# the others of this page were fixed before the runs with other losses were made.) By theory the largest $\sigma$ at
+# which it is awake is:
 
 # %%
 from vaebook.experiments.collapse import BIT, largest_awake
 
 {name: round(largest_awake(values), 2) for name, values in spectra.items()}
 
-# %% mystnb={"figure": {"name": "fig-collapse-sigma", "caption": "What the code costs, left, and how many directions it uses, right, against the decoder's sigma, for two data sets. Lines: the linear theory. Marks: trained networks with tanh units, one seed each, on held-out images. Dotted: sigma = 1. Dashed: one bit, from which on we call a code awake."}, "image": {"alt": "Two panels. Left: two curves of KL that fall with sigma on logarithmic axes, with marks on or just below them; the film's reaches one bit at a sigma near 0.75, the digits' near 1.6. Right: two falling staircases, with marks on or below them."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-collapse-sigma", "caption": "What the code costs, left, and how many directions it uses, right, against the decoder's sigma, for two data sets. Lines: the linear theory. Marks: trained networks with tanh units, one seed each, on held-out images; they follow the lines, and fall below them at small sigma. Dotted: sigma = 1. Dashed: one bit, from which on we call a code awake."}, "image": {"alt": "Two panels. Left: two curves of KL that fall with sigma on logarithmic axes, with marks on or near them; the film's reaches one bit at a sigma near 0.75, the digits' near 1.6. Right: two falling staircases, with marks on or below them."}} tags=["hide-input"]
 widths = np.geomspace(0.25, 2, 200)
 _, axes = plt.subplots(1, 2, figsize=(7.2, 3), layout="constrained")
 for (name, values), mark in zip(spectra.items(), "os", strict=False):
@@ -288,15 +291,16 @@ axes[1].legend()
 plt.show()
 
 # %% [markdown]
-# The networks' KL lies near the curve of the theory, and they use no more directions than it grants. Where it grants many they
-# use fewer. A turning head is one number, but it moves the pixels along a curve that takes a linear model several directions.
-# (These networks also trained for a short time.) So the theory is a good guide to *whether* a latent pays. At $\sigma = 1$ the
-# digits' code is awake and the film's sleeps.
+# The networks' KL lies near the curve of the theory, but for the film's at the smallest $\sigma$, and they use no more
+# directions than it allows. Where it allows many they use fewer. A turning head is one number, but it moves the pixels
+# along a curve that takes a linear model several directions. (These networks also trained for a short time.) So the
+# theory is a good guide to *whether* a latent pays. At $\sigma = 1$ the digits' code is awake and the film's is asleep.
 #
 # ## Can I watch a model collapse, and wake?
 #
-# Yes: the card below trains a small VAE in your browser, on 512 digits of 8 by 8 pixels. Press *Run*. Then turn sigma up to 2:
-# within a few hundred steps the KL falls to zero. Turn it down to 0.1 and the latents wake again, without a fresh start.
+# Yes: the card below trains a small VAE in your browser, on 512 digits of 8 by 8 pixels. Press *Run*. Then turn sigma
+# up to 2: within a few hundred steps the KL falls to zero. Turn it down to 0.1 and the latents are used again, without
+# a fresh start.
 
 # %%
 from vaebook import explorers
@@ -334,10 +338,11 @@ explorers.playground()
 # - the sum, $S + \mathrm{KL}$, has $\sigma^2 = 1/2$;
 # - the mean over pixels, $S / D + \mathrm{KL}$, has $\sigma^2 = D / 2$.
 #
-# A fourth reading is cross-entropy. The report's section 3.3 names it for its Bernoulli decoder, and it needs a sigmoid. So
-# whoever adds a sigmoid may have changed the loss, too. Near a pixel $x$ the cross-entropy of an answer $y$ grows as
-# $(x - y)^2 / 2 \, y (1 - y)$. It thus acts like a Gaussian with $\sigma^2 = y (1 - y)$, which is at most $1/4$: the cheapest of the
-# four. For a forecast we take the average frame as $y$, and divide each pixel by its own $\sigma$:
+# A fourth reading is cross-entropy. The report's section 3.3 names it for its Bernoulli decoder, and it needs a
+# sigmoid. So whoever adds a sigmoid may have changed the loss, too. Near a pixel $x$ the cross-entropy of an answer $y$
+# grows as $\frac{(x - y)^2}{2 y (1 - y)}$. It thus acts like a Gaussian with $\sigma^2 = y (1 - y)$, which is at most
+# $1/4$: the lowest price of the four. For a forecast we take the average frame as $y$, and divide each pixel by its own
+# $\sigma$:
 
 # %%
 D = train.shape[1]
@@ -352,9 +357,10 @@ foretold["cross-entropy"] = predict(eigenvalues(scaled), latent_dim, 1.0)
 {name: (one.active, round(one.kl, 2)) for name, one in foretold.items()}
 
 # %% [markdown]
-# These are the directions that pay, and their nats. Now the runs. Each loss gets the report's recipe at its full length, and then
-# the report's three remedies: a sigmoid, a smaller network and fewer latents. How much smaller, the report does not say. We take
-# one layer of 50 units and five latents. (Without remedies the last two losses have one seed.)
+# These are the directions that pay, and their nats. Now we train. Each loss gets the report's recipe at its full
+# length, and then the report's three remedies: a sigmoid, a smaller network and fewer latents. How much smaller, the
+# report does not say. We take one layer of 50 units and five latents. (Without remedies the last two losses have one
+# seed.)
 
 # %%
 width = "model.likelihood.sigma_value"
@@ -380,15 +386,15 @@ titles = ("the recipe, with its sigmoid", "all three remedies")
 pd.concat([table(plain), table(cured)], keys=titles)
 
 # %% [markdown]
-# By the KL, the loss decides. With half the sum of squares and with the mean over pixels it stays below our mark. With
-# cross-entropy it is above it before any remedy. The sum of squares lies between: asleep before, above the mark after.
-# There the report's account, that "KL terms stabilized at non-zero values", fits best. But see what is *told*: with the sum of
-# squares little more after the remedies than before, with cross-entropy no more. Most of the KL that they add is wasted. Which
-# loss the report had, we cannot know.
+# By the KL, the loss decides. With half the sum of squares and with the mean over pixels it stays below our bit. With
+# cross-entropy it is above it before any remedy. With the sum of squares it is below before and above after, in the
+# mean over seeds. There the report's account, that "KL terms stabilized at non-zero values", fits best. But see what is
+# *told*: with the sum of squares little more after the remedies than before, with cross-entropy no more. Most of the KL
+# that they add is wasted. Which loss the report had, we cannot know.
 #
 # ## What wakes the code?
 #
-# Whatever lowers the price. Here the patient is a small model that trains in seconds: one hidden layer of 200 units, the modern
+# Whatever lowers the price. We treat a small model that trains in seconds: one hidden layer of 200 units, the modern
 # recipe's Adam, $\sigma = 1$, no sigmoid, one seed. To the report's remedies we add those of the literature:
 #
 # - **KL {term}`warm-up`** {cite:p}`bowman2016`: $\beta$ grows from 0 to 1 over the first half of the training.
@@ -408,20 +414,20 @@ tried = range(small_seeds)
 remedies = {name: [treated[name, s] for s in tried] for name in REMEDIES}
 table(remedies)
 
-# %% mystnb={"figure": {"name": "fig-collapse-remedies", "caption": "Held-out frames as the treated models rebuild them, seed 0."}, "image": {"alt": "Rows of faces, one for each remedy. The rows of the untreated model, the sigmoid, less capacity, fewer latents, these three and the KL warm-up repeat nearly one face. With free bits the face changes a little; the other rows follow the data's first row, the optimal sigma most closely."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-collapse-remedies", "caption": "Held-out frames as the treated models rebuild them, seed 0. Down to the KL warm-up each row repeats nearly one face. Below it faces follow the data, least with free bits and best with the optimal sigma."}, "image": {"alt": "Rows of faces, one for each remedy. The rows of the untreated model, the sigmoid, less capacity, fewer latents, these three and the KL warm-up repeat nearly one face. With free bits the face changes a little; the other rows follow the data's first row, the optimal sigma most closely."}} tags=["hide-input"]
 figures.named_rows(rebuilt(remedies, frames), film.shape)
 plt.show()
 
 # %% [markdown]
-# None of the report's three remedies wakes this code, nor do they together: none of them is in {eq}`eq-collapse-price`. (With
-# *less capacity* the KL passes our mark, and next to nothing is told.) A warm-up is not in it either: at its end the price is the
-# old one. Free bits make the latents carry what is free. A small $\beta$, a learned or an optimal $\sigma$ and cross-entropy lower
-# the price, and wake the code.
+# With none of the report's three remedies does this code tell anything to speak of, nor with all three: none of them is
+# in {eq}`eq-collapse-price`. (With *less capacity* the KL passes our bit, but nearly all of it is wasted.) A warm-up is
+# not in it either: at its end the price is the old one. Free bits raise the KL to about what is free, and a third of it
+# is told. A small $\beta$, a learned or an optimal $\sigma$ and cross-entropy lower the price, and wake the code.
 #
 # ## Is it sigma, the sigmoid, the size or the latents?
 #
-# One change at a time can mislead, as a cure may work only in company. So here is the *full factorial*: every combination of
-# $\sigma$ and the report's three remedies, on the same patient.
+# It is sigma. One change at a time can mislead, as a remedy may work only beside another. So here is the *full
+# factorial*: every combination of $\sigma$ and the report's three remedies, on the same model.
 
 # %%
 from vaebook.experiments.collapse import every_combination, explained, results
@@ -437,7 +443,7 @@ grid = results(factorial, [*FACTORS, "seed"])
 grid["share explained"] = 1 - grid["squared error"] / guess
 grid["log KL"] = np.log10(grid["KL"].clip(lower=1e-3))
 
-# %% mystnb={"figure": {"name": "fig-collapse-effects", "caption": "Main effects on the share of the squared error that is explained: 0 is the average face, 1 a perfect copy. Every run is a dot; the line joins the means of the two levels of one factor over all others."}, "image": {"alt": "Four panels with dots and a line of means: the line rises steeply with sigma, and stays nearly level for the sigmoid, the number of units and the number of latents."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-collapse-effects", "caption": "How much of the squared error is explained: 0 is the average face, 1 a perfect copy. Every run is a dot; the line joins the means of the two levels of one factor over all others. Only sigma makes a large difference."}, "image": {"alt": "Four panels with dots and a line of means: the line rises steeply with sigma, and stays nearly level for the sigmoid, the number of units and the number of latents."}} tags=["hide-input"]
 size = {"figsize": (7.2, 3), "layout": "constrained"}
 _, axes = plt.subplots(1, 4, sharey=True, **size)
 figures.main_effects(grid, list(FACTORS), "share explained", axes)
@@ -454,8 +460,9 @@ print(len(grid), "runs")
 pd.DataFrame(shares).map("{:.1%}".format)
 
 # %% [markdown]
-# $\sigma$ explains most of the KL and nearly all of the error. The number of latents matters for the directions, as five latents
-# cannot use more than five. The sigmoid and the size explain little by themselves. (With one run a cell, the last row is empty.)
+# $\sigma$ explains most of the KL and nearly all of the error. The number of latents matters for the directions, as
+# five latents cannot use more than five. The sigmoid and the size explain little by themselves. (With one run of each
+# combination, the last row is zero.)
 #
 # ## Is this film more prone to collapse?
 #
@@ -493,7 +500,7 @@ few = train_groups({"2 latents": seeds_of(two, fewer_seeds)})
 table(few | {f"{latent_dim} latents": ill["with a sigmoid"]})
 
 # %% [markdown]
-# With two latents the code sleeps as soundly. What makes the film vulnerable is its small variance, which one may well call
+# With two latents the code is as much asleep. What makes the film vulnerable is its small variance. One may call that
 # homogeneous: its pictures differ less from one another. The total variance of both, in squared grey levels:
 
 # %%
@@ -585,9 +592,9 @@ ax.legend()
 plt.show()
 
 # %% [markdown]
-# Why is the origin so wrong? A collapsed posterior is the {term}`prior`. Its draws of $z$ in 20 dimensions lie at a distance of
-# about $\sqrt{20}$. About the origin itself the decoder was hardly ever asked. Without the sigmoid the weights from $z$ to the
-# picture have not died out. It is right on average over the noise, and wrong at its centre.
+# Why is the origin so wrong? A collapsed posterior is the {term}`prior`. Its draws of $z$ in 20 dimensions lie at a
+# distance of about $\sqrt{20}$, so in training the decoder hardly ever met the origin. Without the sigmoid its picture
+# still depends on $z$: it is nearly right where $z$ was drawn, and wrong at the centre.
 #
 # And a $\sigma$ for each pixel? The report observed "increased blur when learning pixel variances" (section 3.2). Three small
 # models with a sigmoid differ in who says $\sigma$:
@@ -626,8 +633,8 @@ diagnose(ill["without"][0], "the report's recipe, no sigmoid")
 #
 # ## What did we find?
 #
-# Three sentences of the report can now be judged, by a bit of KL and a tenth of the error of guessing. (What is *told* was
-# measured later, and is no test.)
+# These sentences of the report can now be judged, by a bit of KL and a tenth of the error of the average frame. (What
+# is *told* was measured later, and is no test.)
 
 # %%
 from vaebook.experiments.findings import difference, mean_of, save
@@ -661,8 +668,9 @@ found.append(difference("14b", name, *pair, "above", BIT, "nats"))
 save("05_collapse", [images, film], found)
 
 # %% [markdown]
-# - **Claims 12 and 12b, the sigmoid "was crucial"**: for the error, yes. For the KL, no: without the sigmoid it is not smaller. What the
-#   code tells is, where $\sigma$ is learned: by half. It is awake all the same, and at $\sigma = 1$ it sleeps with the sigmoid, too.
+# - **Claims 12 and 12b, the sigmoid "was crucial"**: for the error, yes. For the KL, no: without the sigmoid it is not
+#   smaller. Where $\sigma$ is learned the code tells half as much without it, and is awake all the same. At
+#   $\sigma = 1$ it is asleep with the sigmoid, too.
 # - **Claim 13, "this was resolved"** by three remedies: by the KL, that depends on the loss, which the report does not give.
 #   What the code tells hardly grows with any of the four.
 # - **Claims 14 and 14b, the film "is more vulnerable ... because"** it needs few latents: more vulnerable, yes, but not because of that.
@@ -670,7 +678,8 @@ save("05_collapse", [images, film], found)
 # ## What to remember
 #
 # - A latent pays only if the data vary along its direction by more than $\beta\sigma^2$. Look at the spectrum before you train.
-# - "Plain" squared error has chosen $\sigma$ for you. Its mean over pixels has chosen one that no direction here can pay.
+# - "Plain" squared error has chosen $\sigma$ for you. Its mean over pixels has chosen one at which no direction here
+#   pays.
 # - Have $\sigma$ learned, from a start and with a step that let it arrive, or set it to its closed form.
 # - A sigmoid keeps pixels in their range and lowers the error. It does not end a collapse.
 #
@@ -686,7 +695,7 @@ save("05_collapse", [images, film], found)
 # :class: dropdown
 # ```
 #
-# The price $\beta \sigma^2$ must lie between the fifth and the sixth eigenvalue.
+# One with which the price $\beta \sigma^2$ lies between the fifth and the sixth eigenvalue:
 
 # %%
 from vaebook.experiments.linear import train_linear

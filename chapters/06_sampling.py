@@ -20,12 +20,7 @@
 #
 # In three short runs of the Frey film the man puts out his tongue. The report that we re-create could not make its
 # models draw that: its random faces "look almost the same", and the tongue frames "never appear"
-# {cite:p}`report2025`. Who is to blame: the {term}`decoder`, the data or the {term}`prior`? First the training: by
-# the report's own recipe the decoder draws no tongue even when it is asked to. A better-trained decoder of the same
-# kind draws one whenever it is asked, but the prior, $\mathcal{N}(0, I)$, hardly ever asks. There a
-# {term}`mixture of Gaussians`, fitted to the {term}`codes <code>` in seconds, brings the tongue back, and no weight
-# of the model changes. It has a price: the more tongues, the nearer samples keep to frames that were seen. And no
-# prior brings expressions that the model has never seen.
+# {cite:p}`report2025`. Who is to blame: the {term}`decoder`, the data or the {term}`prior`? First the training: by the report's own recipe the decoder draws no tongue even from the code of a frame that shows one. A better-trained decoder of the same kind does, but the prior, $\mathcal{N}(0, I)$, hardly ever draws such a code. For that decoder a {term}`mixture of Gaussians`, fitted to the {term}`codes <code>` in seconds, brings the tongue back, and no weight of the model changes. It has a price: the more tongues, the nearer samples keep to frames that were seen. And no prior brings expressions that the model has never seen.
 #
 # :::{admonition} Before you begin
 # :class: note
@@ -80,8 +75,8 @@ page.banner(images, film)
 # %% [markdown]
 # ## How do we know a tongue when we see one?
 #
-# By two witnesses, and only a tongue of this film. All frames were labelled by eye, twice; {ref}`chapter-data` says
-# by which rule. The two readings agree in all but these frames:
+# By two witnesses, and only a tongue of this film. All frames were labelled by eye, twice; {ref}`chapter-data` says by
+# which rule. The two readings agree in all but these frames:
 
 # %% tags=["nbval-check-output"]
 from vaebook.experiments.tongue import IN, agreement, stretches, tongue, tongues
@@ -98,7 +93,7 @@ episodes = stretches(shown)
 print(f"{shown.sum()} of {len(film)} frames show the tongue, in {episodes}")
 
 
-# %% mystnb={"figure": {"name": "fig-sampling-tongues", "caption": "Frames that show the tongue, from all its episodes. The last picture is what the detector looks at: its weights. Bright pixels speak for a tongue where it is white, dark ones where it is black."}, "image": {"alt": "Rows of faces with the tongue out, from separate stretches of the film, and a picture of weights that is brightest and darkest about the mouth, and dark at the nose."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-sampling-tongues", "caption": "Frames that show the tongue, from all its episodes. The last picture is what the detector looks at: its weights. Where they are white, a bright pixel speaks for a tongue; where they are black, a dark one does."}, "image": {"alt": "Rows of faces with the tongue out, from separate stretches of the film, and a picture of weights that is brightest and darkest about the mouth, and dark at the nose."}} tags=["hide-input"]
 from vaebook.experiments.tongue import tongue_detector
 
 
@@ -135,10 +130,10 @@ print(f"shuffled frames: {detector.missed} of {detector.shown} missed")
 print(f"whole episodes: {sum(missed)} of {shown.sum()} missed, {missed}")
 
 # %% [markdown]
-# So the detector knows these episodes and hardly any other tongue. That is the right tool for samples of models of
-# this film, which are made of what it shows. It is the wrong tool for anything else, and it would pass over a tongue
-# of a new kind. It also sees tongues in pictures that are no faces. So we ask for two witnesses (`tongues`): the
-# detector must say so, and the frame nearest to the picture must show one.
+# So the detector knows these episodes and hardly any other tongue. That is the right tool for samples of models of this
+# film, which are made of what it shows. It is the wrong tool for anything else, and it would pass over a tongue of a
+# new kind. It also sees tongues in pictures that are no faces. So there are two *witnesses* (`tongues`): the detector
+# must say so, and the frame nearest to the picture must show one.
 #
 # ### How sure is the film's share?
 #
@@ -154,8 +149,8 @@ low, high = np.percentile(100 * again, [2.5, 97.5])
 print(f"{100 * shown.mean():.1f} %, from {low:.1f} to {high:.1f} %")
 
 # %% [markdown]
-# A model of this film should draw this film's share. So we divide the share among samples by the film's, and call
-# that the *ratio*: 1 is right, 0 is never. How sure it is, its spread over seeds tells.
+# A model of this film should draw this film's share. So we divide the share among samples by the film's, and call that
+# the *ratio*: 1 is right, 0 is never. Its spread over seeds tells how sure it is.
 #
 # ## What is a set of samples worth?
 #
@@ -174,9 +169,9 @@ def squared(a, b):  # (N, D), (M, D) -> (N, M)
 # **Coverage** {cite:p}`naeem2020` is the share of frames that have a sample nearer than their fifth-nearest other
 # frame. Samples of the frames' very distribution would cover about 97 % of them, $1 - 2^{-5}$.
 #
-# **Density** {cite:p}`naeem2020` counts the samples that lie so near to a frame, over how many frames do. Below 1,
-# many samples lie where there are no frames. Above 1, they crowd where frames are close together. Smooth copies do,
-# too.
+# **Density** {cite:p}`naeem2020` counts for each sample the frames to which it lies so near, and divides the mean by
+# five, which other frames would reach. Below 1, many samples lie where there are no frames. Above 1, they crowd where
+# frames are close together. Smooth copies do, too.
 
 
 # %%
@@ -219,9 +214,9 @@ print(np.round([*theirs, copying(some, others, rest)], 6))
 # face. So we take it with a sigma that is learned from 0.3 on, which keeps the code awake.
 #
 # The modern recipe is trained on two splits of the film, the report's on the first alone. The random split has
-# near-copies of the test frames among the training frames. The split by time trains on the beginning, and leaves
-# frames for validation and then for the test at the end. Where frames choose or test something there, the 30 next to
-# other parts are left out. The cell prints the KL of test frames, in {term}`nats <nat>`: all models are awake.
+# near-copies of the test frames among the training frames. The split by time trains on the beginning, and leaves frames
+# for validation and then for the test at the end. Where frames of that split choose or test something, the 30 next to
+# another part are left out. The cell prints the KL of test frames, in {term}`nats <nat>`: all models are {term}`awake`.
 
 # %%
 from vaebook.experiments.recipes import faces_recipe, seeds_of, train_groups
@@ -247,7 +242,7 @@ kl = {g: [run.metrics["test"]["kl"] for run in models[g]] for g in groups}
 {group: mean_and_range(values, 1) for group, values in kl.items()}
 
 
-# %% mystnb={"figure": {"name": "fig-sampling-prior", "caption": "Faces drawn with z from the prior N(0, I), seed 0, two rows for each model. Those of the report's recipe are clean and alike. Those of the modern recipe vary more, and some fall apart. Look for a tongue."}, "image": {"alt": "Rows of generated faces, two for each model. Those of the report's recipe are much alike and blurred; those of the modern recipe vary, and some are distorted."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-sampling-prior", "caption": "Faces drawn with z from the prior N(0, I), seed 0, two rows for each model. Those of the report's recipe are clean and alike. Those of the modern recipe vary more, and some fall apart. No tongue is out."}, "image": {"alt": "Rows of generated faces, two for each model. Those of the report's recipe are much alike and blurred; those of the modern recipe vary, and some are distorted."}} tags=["hide-input"]
 def drawn(model, count=28, seed=1):
     return model.sample(count, torch.Generator().manual_seed(seed)).numpy()
 
@@ -257,9 +252,9 @@ named_rows(rows, film.shape)
 plt.show()
 
 # %% [markdown]
-# **The margins**, before the figures. Variety is "very little" below 0.2 of the film's. Tongues are
-# "under-represented" below half of the film's share, and as good as "never" drawn below a tenth of it. To the letter,
-# never is none in 20,000 samples. The other figures are of 1,965 samples, as many as there are frames.
+# **The margins**, before the figures. Variety is "very little" below 0.2 of the film's. Tongues are "under-represented"
+# below half of the film's share, and as good as "never" drawn below a tenth of it. Taken literally, "never" is none in
+# 20,000 samples. The other figures are of 1,965 samples, as many as there are frames.
 
 # %%
 from vaebook.experiments.sampling import judge_runs
@@ -290,10 +285,10 @@ counts = {name: 20_000 * judged(name)["tongue"] for name in groups}
 {name: found.round().astype(int).tolist() for name, found in counts.items()}
 
 # %% [markdown]
-# The tongue is all but absent, in both recipes and on both splits. To the letter it is not always "never": some seeds
-# of the modern recipe draw one to five tongues in 20,000. By our margin it is as good as never. Variety is low, most
-# of all by the report's recipe, but above our margin. The modern recipe has another fault. Its low density says that
-# many samples lie where the film has no frames.
+# The tongue is all but absent, in both recipes and on both splits. Literally it is not always "never": some seeds of
+# the modern recipe draw one to five tongues in 20,000. By our margin it is as good as never. Variety is low, most of
+# all by the report's recipe, but above our margin. The modern recipe has another fault. Its low density says that many
+# samples lie where the film has no frames.
 #
 # ### Does it help to draw more widely?
 #
@@ -306,22 +301,22 @@ table("wide", figures=(*FIGURES, "coverage_on_tongue"))
 # %% [markdown]
 # Samples vary more, but away from the film. In many dimensions almost all directions lead away from the faces, so
 # coverage falls. The modern recipe seems to draw some tongues now. But the last column is the coverage of tongue
-# frames, and it is next to nothing. Both witnesses are fooled here by pictures that are no faces.
+# frames, and it is next to nothing. Both witnesses are misled here by pictures that are no faces.
 #
 # ## Is the decoder to blame?
 #
-# A decoder that was trained well enough is not. If it were, it could not draw a tongue when asked for one. We can
-# ask: encode each frame, decode the code, and judge the pictures like samples. The last column counts only the test
-# frames of the split:
+# A decoder that was trained well enough is not. If it were, it could not draw a tongue from the right code. So we
+# encode each frame, decode the code, and judge the pictures like samples. The last column counts only the test frames
+# of the split:
 
 # %%
 asked = ("ratio", "coverage", "coverage_on_test")
 table("reconstructions", figures=asked)
 
 # %% [markdown]
-# Asked for them, the modern decoder draws the film's tongues, and on the random split it covers all frames. So a
-# Gaussian decoder can draw a rare mode, and the data were enough to learn it. By time it has not seen the last
-# episode, and draws only some of its frames.
+# From their codes the modern decoder draws the film's tongues, and on the random split it covers all frames. So a
+# Gaussian decoder can draw a rare mode, and the data were enough to learn it. By time it has not seen the last episode,
+# and draws only some of its frames.
 #
 # The report's recipe is another case. Even its reconstructions show no tongue and cover few frames, so its decoder
 # has not learned the film. Neither its kind nor the data can be the reason, as both are those of the modern recipe.
@@ -337,17 +332,17 @@ table("reconstructions", figures=asked)
 # q(z) = \frac{1}{N} \sum_{n=1}^{N} q(z | x_n),
 # $$ (eq-aggregate)
 #
-# and nothing says that it must equal the prior. The ELBO's KL term pulls each $q(z|x_n)$ towards $p(z)$. Averaged
-# over the frames, it is the sum of two things {cite:p}`hoffman2016`:
+# and nothing says that it must equal the prior. The ELBO's KL term pulls each $q(z|x_n)$ towards $p(z)$. Averaged over
+# the frames, it is the sum of two terms {cite:p}`hoffman2016`:
 #
 # $$
 # \frac{1}{N} \sum_n \mathrm{KL}(q(z|x_n) \,\|\, p(z))
 #   = \underbrace{I(n; z)}_{\text{at most } \log N} + \mathrm{KL}(q(z) \,\|\, p(z)).
 # $$ (eq-surgery)
 #
-# The first is what a code tells about which frame it came from. That cannot be more than $\log N$ nats. All that the
-# KL term has beyond it is the distance of the codes from the prior, their *mismatch*. In code, with one draw of $z$
-# for each frame:
+# The first, the *mutual information*, is what a code tells about which of the $N$ frames it came from. That cannot be
+# more than $\log N$ nats. The rest is the distance of the codes from the prior, their *mismatch*. In code, with one
+# draw of $z$ for each frame:
 
 # %%
 from vaelib.evaluation import encode
@@ -385,13 +380,13 @@ pd.DataFrame({group: split_kl(group) for group in groups}).T
 # mismatch. The report's recipe is the other way round: it spends few nats, most of them on information, so a better
 # prior has little to mend.
 #
-# A caution: this $q(z)$ consists of one narrow Gaussian for each training frame. Any smooth density falls short of
-# it, so not all of the mismatch is the prior's fault. How much a better prior can mend, codes of *other* frames tell.
+# But this $q(z)$ consists of one narrow Gaussian for each training frame. Any smooth density falls short of it, so not
+# all of the mismatch is the prior's fault. Codes of *other* frames tell how much a better prior can mend.
 #
 # ## How do we repair the prior?
 #
 # We draw $z$ where the codes are: fit a density to them, and call it the prior. This is "ex-post density estimation"
-# {cite:p}`ghosh2020`. The simplest density that can follow crowds and clumps is a mixture of Gaussians, fitted by
+# {cite:p}`ghosh2020`. A simple density that can follow clumps of codes is a mixture of Gaussians, fitted by
 # expectation-maximisation (EM) to draws from $q(z)$:
 
 # %%
@@ -459,8 +454,8 @@ plt.show()
 
 # %% [markdown]
 # On the random split the codes of the modern recipe call for some forty components. On a block that comes 30 frames
-# later they call for about ten. There a finer mixture loses many nats: it describes moments of the film that do not
-# come back. The random split hides this, as neighbours of its validation frames were among the fitted ones. The
+# later they call for two to ten. There a finer mixture loses many nats: it describes moments of the film that do not
+# come back. The random split does not show this, as neighbours of its validation frames were among the fitted ones. The
 # standard error takes frames as independent, which on a block they are not, so it is too small there.
 #
 # One mixture or an average of several? An average of densities errs less where one of them is too sure of itself, but
@@ -483,7 +478,8 @@ one = judged("modern, random", "mixture").loc[twenty.index, list(twenty)]
 pd.concat({"one": one, "twenty": twenty}, axis=1).round(2).rename_axis("seed")
 
 # %% [markdown]
-# The average of twenty, with 800 components, gains a little, and changes no answer. So we stay with one mixture.
+# The average of twenty, with 800 components, gains a little coverage, and changes no answer. So we stay with one
+# mixture.
 #
 # ## Is the tongue really back?
 #
@@ -503,8 +499,8 @@ table(40, ["modern, time"])
 
 # %% [markdown]
 # Forty components bring back all that the model has seen: its frames hold three quarters of the film's share of
-# tongues, as we shall see. So the likelihood of later frames and the share of a rare mode ask for different sizes.
-# Which of the two you want is your decision. What forty components cost comes out below, under copying.
+# tongues, as we shall see. So the likelihood of later frames and the share of a rare mode ask for different sizes, and
+# you must choose. [Below](sampling-copying) stands what forty components cost.
 
 
 # %% mystnb={"figure": {"name": "fig-sampling-shares", "caption": "Share of samples that show the tongue, over the film's share; a dot for each trained model. Open: z from N(0, I). Filled: z from the mixture. The lines stand at the film's own share, at half of it and at a tenth."}, "image": {"alt": "Three columns of dots, one for each recipe and split. Open dots lie at zero in all. Filled ones lie at zero for the report's recipe, near one for the modern recipe on the random split, and below one half by time."}} tags=["hide-input"]
@@ -523,16 +519,16 @@ ax.set(ylabel="tongues, ratio to the film", ylim=(-0.05, 1.15))
 plt.show()
 
 # %% [markdown]
-# By the modern recipe on the random split the mode is back in every seed, at about nine tenths of its share. A
-# mixture smooths what it fits, and what it takes from a small clump it gives to the space around it. By time it is
-# back at a third. One seed there chose two components, and two are too few to keep a tongue.
+# By the modern recipe on the random split the mode is back in every seed, at about nine tenths of its share. A mixture
+# smooths what it fits, and so takes a little from a small clump. By time it is back at a third in the mean. The seed
+# that chose two components, the last, has less than a tenth: two are too few to keep a tongue.
 #
 # Draw from three of the priors yourself, side by side, and watch their counters.
 #
 # ```{explorer} explore-sampler
 # ```
 #
-# These are the two priors from inside, in the two directions in which the codes vary most:
+# Here are two of them, in the two directions in which the codes vary most:
 
 
 # %% mystnb={"figure": {"name": "fig-sampling-film", "caption": "The codes of all frames (dots, from dark to bright in time; tongue frames in rose), in the plane of their first two principal components; modern recipe, random split, seed 0. Grey crosses: draws from the prior N(0, I) (left) and from the mixture (right). The mixture draws where the film has been."}, "image": {"alt": "Two panels with the same dots in an arch. Left, grey crosses fill a round cloud, which the dots leave far on two sides; right, grey crosses lie where the dots are."}} tags=["hide-input"]
@@ -553,11 +549,12 @@ axes[0].set_ylabel("second component")
 plt.show()
 
 # %% [markdown]
+# (sampling-copying)=
 # ## Did it only learn the frames by heart?
 #
 # With the sizes that the validation frames chose, no. With forty components on the split by time, yes. A "model" that
-# hands out training frames has perfect coverage, so this must be asked. The random split asks it too kindly: its
-# held-out frames are near-copies of seen ones themselves, and copies beside near-copies look new. So we ask it on a
+# hands out training frames has perfect coverage, so this must be tested. The random split is too easy a test: its
+# held-out frames are near-copies of seen ones themselves, and copies beside near-copies look new. So we test it on a
 # block of the film as well, which comes 30 frames after all that was seen.
 #
 # Frames of such a block are unlike the seen ones for two reasons: nobody copied them, and they show other
@@ -599,10 +596,8 @@ pd.DataFrame(scores).fillna("")
 # On the random split every mixture scores below one half, so by that margin its samples are no copies. On the block,
 # with the sizes that the validation frames chose, they score about as other moments of the film do. Forty components
 # score above the film by more than the margin. They draw more tongues by keeping close to frames that were seen. The
-# random split could not show this, and passes the same forty.
-#
-# Copies proper stand out on both splits. And one block is one block: another part of the film would give other
-# figures.
+# random split could not show this, and passes the same forty. True copies stand out on both splits. And this is one
+# block: another part of the film would give other figures.
 
 
 # %% mystnb={"figure": {"name": "fig-sampling-nearest", "caption": "Samples of the repaired model that show the tongue (above), each over the nearest frame that was seen (below); modern recipe, random split, seed 0. Some differ in pose or expression, some hardly at all."}, "image": {"alt": "Two rows of faces with the tongue out. Those below resemble those above closely, some in all but the grain."}} tags=["hide-input"]
@@ -627,8 +622,8 @@ rows = [table(way, ["modern, time"], asked) for way in ways]
 pd.concat(rows, keys=ways).droplevel(1)
 
 # %% [markdown]
-# The decoder reaches further than the samples do. Asked for the test frames it covers about seven in ten of them.
-# Samples of the mixture cover about one in seven, hardly more than those of $\mathcal{N}(0, I)$. A prior can only
+# The decoder reaches further than the samples do. From the codes of the test frames it covers about seven in ten of
+# them. Samples of the mixture cover about one in seven, hardly more than those of $\mathcal{N}(0, I)$. A prior can only
 # send the decoder where the codes of seen frames were. New expressions take frames that show them.
 #
 # ## What did we find?
@@ -686,7 +681,8 @@ findings.save("06_sampling", [images, film], found)
 #
 # ## What to remember
 #
-# - **Before you blame a decoder, ask it.** Reconstructions say what it can draw, samples what the prior asks for.
+# - **Before you blame a decoder, look at reconstructions.** They show what it can draw; samples show what the prior
+#   asks for.
 # - **Samples come from the prior, but codes lie elsewhere.** The KL term is information plus mismatch
 #   {eq}`eq-surgery`. A density fitted to the codes mends the mismatch in seconds.
 # - **Take the smallest size within one standard error of the best**, chosen on frames that are no near-copies of the
@@ -742,7 +738,7 @@ findings.save("06_sampling", [images, film], found)
 # :class: dropdown
 #
 # `pictures = drawn(repaired(run, "wide"), 5000)` draws the latter. `detector(pictures)` is the first witness, and
-# `shown[nearest(pictures, x).row]` the second. Where samples are faces, each confirms nearly all that the other says.
-# Where they are not, neither word is worth much: a linear classifier has no notion of a picture that is neither, and
-# some frame is always the nearest.
+# `shown[nearest(pictures, x).row]` the second. Where samples are faces, expect them to agree nearly always. Where they
+# are not, neither is worth much: a linear classifier has no third answer for what is no face, and some frame is always
+# the nearest.
 # ```
