@@ -18,9 +18,9 @@
 # (chapter-explore)=
 # # Play with the latent space
 #
-# Figures show what an author chose to show. This page lets you choose. It holds seven *explorers*, of six kinds: trained models
-# that you can drag, draw on and sample from, here in the page. There is no server behind them and nothing to install: all but
-# the dial, whose pictures are stored, carry their network's weights, and your browser does the arithmetic.
+# Figures show what an author chose to show. This page lets you choose. It holds seven *explorers*, of six kinds:
+# trained models that you can drag, draw on and sample from, here in the page. There is nothing to install. All but the
+# dial, whose pictures are stored, carry their network's weights, and your browser does the arithmetic.
 #
 # All of them work with a mouse, with a finger and with the keyboard (Tab goes from control to control, arrow keys move).
 # The page's address holds what you have set, a drawing included: "Copy link" takes it along, and whoever opens the link sees it.
@@ -61,10 +61,10 @@ page.banner(images, film)
 # %% [markdown]
 # ## Which models are these?
 #
-# Those of {doc}`03_training`, by its modern recipe, with seed 0: one with two {term}`latents <latent>` and one with twenty for each data
-# set. Two smaller networks are trained as well. They carry encoder and {term}`decoder`, and the page should stay light: one
-# for the drawing pad, with layers of 256 units and not 500, and one with two latents for the picture of a whole VAE, with a
-# single layer of 64 units each way. (The dial has six models of its own.)
+# Those of {doc}`03_training`, by its modern recipe, with seed 0: one with two {term}`latents <latent>` and one with
+# twenty for each data set. Two smaller networks are trained as well, because they bring encoder and {term}`decoder`,
+# and the page should load fast. The drawing pad has layers of 256 units and not 500. The picture of a whole VAE has two
+# latents, and a single layer of 64 units each way. (The dial has six models of its own.)
 
 # %%
 from vaebook.experiments.recipes import (
@@ -116,7 +116,8 @@ machine
 
 # %% [markdown]
 # - Draw a 1 and watch where its ellipse lands. Then draw on, stroke by stroke, until it is a 4. When does the ellipse jump?
-# - Draw something that is no digit at all. It lands among the codes, too. Which number tells you that something is wrong?
+# - Draw something that is no digit at all. Its code lies among the others, too. Which number tells you that something
+#   is wrong?
 # - Move $\epsilon_1$ and $\epsilon_2$. The draw moves within the ellipse. How much does the picture change while the image $x$ stays
 #   the same? That is how sure the encoder is.
 #
@@ -133,9 +134,9 @@ pad
 # %% [markdown]
 # - Go slowly from one class to its neighbour. Is there a border, or does one digit melt into the other?
 # - Press the buttons of the classes one by one. Which have a region of their own, which share one?
-# - Leave the dashed circles. Hardly any draw from the {term}`prior` falls outside the third (the line below the picture says how
-#   many), but some codes do. Compare the picture where there are dots with the picture where there is none, of which training
-#   never asked anything.
+# - Leave the dashed circles. Hardly any draw from the {term}`prior` falls outside the third (the line below the picture
+#   says how many), but some codes do. Compare the picture where there are dots with the picture where there are none:
+#   there the decoder was never trained.
 #
 # **Memorised or invented?** Beside the decoder's picture stands the training image that it is most like, with their distance:
 # the root of the mean squared difference of their pixels. The page carries a few hundred training images, not all of them, so
@@ -161,9 +162,10 @@ face_pad
 # (explore-sliders)=
 # ## What does each of twenty latents do?
 #
-# Nobody can look at a space of twenty dimensions, but one can turn its knobs. The explorer sorts them by the nats that they
-# carry: the mean of $\mathrm{KL}(q(z_j|x) \,\|\, p(z_j))$ over the test images. A latent of which the encoder makes no
-# use is *inactive*: its {term}`posterior` is the prior for every image, and the decoder has learned to ignore it.
+# Nobody can look at a space of twenty dimensions, but one can change one latent at a time. The explorer sorts the
+# latents by the nats that they carry: the mean of $\mathrm{KL}(q(z_j|x) \,\|\, p(z_j))$ over the test images. A latent
+# of which the encoder makes no use is *inactive*: its {term}`posterior` is the prior for every image, and the decoder
+# has learned to ignore it.
 
 # %%
 sliders = explorers.latent_sliders(runs["digits"][0])
@@ -222,8 +224,8 @@ dial
 
 # %% [markdown]
 # - Turn the dial up to 1. What is left of the faces?
-# - Compare "directions in use" (in how many directions the posterior means vary) with the number of dots "above the line"
-#   (what theory says of a linear model). Where do they part?
+# - Compare "directions in use" (in how many directions the posterior means vary) with the number of dots "above the
+#   line" (what theory says of a linear model). Where do they differ?
 # - Turn it down to 0.05. The reconstructions get better. Do the samples?
 
 # %% tags=["hide-input"]
@@ -242,9 +244,9 @@ Markdown(
 # (explore-sampler)=
 # ## Does the tongue come out?
 #
-# The report's models never drew the man with his tongue out {cite:p}`report2025`. Is that the decoder's fault, or
-# that of the prior, which asks it for the wrong $z$? Below, one decoder draws from three distributions of $z$. The
-# first is the prior $\mathcal{N}(0, I)$ that the model was trained with. The second is cooler, with a standard
+# The report's models never drew the man with his tongue out {cite:p}`report2025`. Is that the decoder's fault, or that
+# of the prior, which gives it the wrong $z$? Below, one decoder draws from three distributions of $z$. The first is the
+# prior $\mathcal{N}(0, I)$ that the model was trained with. The second is *cooler*, which means narrower: a standard
 # deviation of 0.7 in place of 1. The third is a mixture of Gaussians that was fitted to the codes of the training
 # frames after training. A classifier of tongues looks at every picture.
 
@@ -283,7 +285,8 @@ Markdown(
 )
 
 # %% [markdown]
-# - Compare the pictures, not the counters alone. Which prior draws faces that you would take for frames of the film?
+# - Compare the pictures, not the counters alone: the classifier knows little but the tongues of this film
+#   ({doc}`06_sampling`). Which prior draws faces that you would take for frames of the film?
 # - The first two columns use the same random numbers, so you see what cooling does, picture by picture. Are the cooler
 #   faces better, worse, more alike?
 #
@@ -396,9 +399,9 @@ table = pd.DataFrame({name: mean_terms(x) for name, x in inputs.items()}).T
 table.round(1)
 
 # %% [markdown]
-# All in nats per image, averaged over the test set. The reconstruction term does most of the damage: the decoder can only
-# draw what it has learned. But look at the KL, too: an encoder that meets what it never saw may answer with a code that is far
-# from the origin, or very sure of itself, or both. It was never told to say "I do not know".
+# All in nats per image, averaged over the test set. The reconstruction term does most of the damage: the decoder can
+# only draw what it has learned. But look at the KL, too: an encoder that meets what it never saw may answer with a code
+# that is far from the origin, or very narrow, or both. It was never trained to say that it does not know.
 #
 # ```{solution-end}
 # ```
@@ -443,8 +446,8 @@ share = sampler.spec["share"]
 int(np.ceil(np.log(0.05) / np.log(1 - share)))
 
 # %% [markdown]
-# Run the explorer that far before you judge. It also helps to look at the pictures that the classifier has marked: it is a
-# classifier of film frames, and a smeared mouth may fool it.
+# Run the explorer that far before you judge. Look also at the pictures that the classifier has marked: it was fitted to
+# frames of the film, and a smeared mouth may mislead it.
 #
 # ```{solution-end}
 # ```
