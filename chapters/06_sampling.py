@@ -675,8 +675,8 @@ findings.save("06_sampling", [images, film], found)
 
 # %% [markdown]
 # With $z$ from $\mathcal{N}(0, I)$ the report is right: the tongue as good as never appears, and a rare mode is
-# under-represented. With a mixture as the prior the answer is no by the modern recipe on the random split, and open
-# by time. "Very little variety" does not hold by our margin. The report's recipe has a quarter of the film's variety,
+# under-represented. With a mixture as the prior the answer is no by the modern recipe on the random split, and open by
+# time. "Very little variation" does not hold by our margin. The report's recipe has a quarter of the film's variety,
 # which is low, but not below a fifth. And with wider draws it grows.
 #
 # ## What to remember
