@@ -431,14 +431,14 @@ np.sqrt(spectrum[[0, 4]]).round(2)
 # :label: ex-explore-count
 #
 # {ref}`The sampler <explore-sampler>` has drawn $n$ pictures from a prior and not a single tongue. How large must $n$ be
-# before you may say, with 95 % confidence, that this prior shows the tongue less often than the film does?
+# before you may say, with 95 % confidence, that this prior shows the tongue less often than the training frames do?
 # ```
 #
 # ```{solution-start} ex-explore-count
 # :class: dropdown
 #
-# If a picture showed the tongue with the film's probability $s$, then $n$ independent draws would miss it with probability
-# $(1 - s)^n$. This falls below 5 % when $n > \log 0.05 / \log (1 - s)$:
+# If a picture showed the tongue with $s$, the share among the training frames, as its probability, then $n$ independent
+# draws would miss it with probability $(1 - s)^n$. This falls below 5 % when $n > \log 0.05 / \log (1 - s)$:
 # ```
 
 # %%
