@@ -536,10 +536,10 @@ except vae.ConfigError as error:
 # = \log p(x \mid f^{-1}(\epsilon)) + \log \mathcal{N}(\epsilon; 0, I) - \log q(\epsilon \mid x).
 # $$ (eq-flows-same)
 #
-# The log-determinant in the prior becomes the log-determinant of the bent posterior. So a flow as prior *is* a flow as posterior, the
-# same one for all pictures, with a deeper decoder as a gift. {cite:t}`chen2017` saw this for autoregressive flows.
-# [An exercise](ex-flows-same) checks it with numbers. It speaks for the prior. Against it: one flow for all pictures cannot know what a
-# single picture needs.
+# The log-determinant in the prior becomes the log-determinant of the bent posterior. So a flow as prior *is* a flow
+# as posterior, the same one for all pictures, with a deeper decoder as a gift. {cite:t}`chen2017` saw this for
+# autoregressive flows. [An exercise](ex-flows-same) checks it with numbers. That speaks for bending the prior.
+# Against it speaks that one flow for all pictures cannot know what a single picture needs.
 #
 # ## Posterior or prior: what do digits say?
 #
@@ -661,9 +661,10 @@ dots(digit_judged, "nats per picture")
 # units instead of 250. The prior works on the other term, and it shrinks the gap as well. That is {eq}`eq-flows-same`
 # at work: it *is* a bent posterior, too.
 #
-# **At equal time nothing is won.** The Gaussian that trains for five epochs instead of three beats all flows, with 101.4 nats. It took somewhat
-# longer than the coupling prior, as the table says. The machine did other work meanwhile, so do not trust the seconds to more than a
-# third. Where training is short, more steps are worth more than better shapes.
+# **At equal time nothing is won.** The Gaussian that trains for five epochs instead of three beats all flows,
+# with 101.4 nats. It took somewhat longer than the coupling prior, as the table says, so at exactly equal seconds
+# the two may be level. The machine did other work meanwhile, so do not trust the seconds to more than a third.
+# Where training is short, more steps are worth more than better shapes.
 
 # %% mystnb={"figure": {"name": "fig-flows-drawn-digits", "caption": "Fourteen digits drawn by each model, seed 0. In the two rows at the bottom, with a coupling prior, more of them can be read."}, "image": {"alt": "Rows of blurred handwritten shapes, one row for each model; many of them can be read as digits."}} tags=["hide-input"]
 shown = ["Gaussian", "planar posterior", "IAF posterior", "coupling prior"]

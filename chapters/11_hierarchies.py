@@ -258,10 +258,10 @@ untrained = vae.HierarchicalVAE(ladder, shape)
 # %% [markdown]
 # ## Why should an upper level die?
 #
-# Because it has little to sell. The decoder looks at $z_1$ alone. Whatever $z_2$ knows of the picture, it must pass on
-# through $z_1$, and $z_1$ can carry all of it without help. So the upper level is a prior of $z_1$, and nothing else. For a
-# given encoder $q(z_1 \mid x)$ and decoder, the most that a better prior can gain is known from {eq}`eq-surgery`: the
-# divergence $\mathrm{KL}(q(z_1) \,\Vert\, \mathcal{N}(0, I))$ of the aggregate posterior.
+# Because it has little to offer. The decoder looks at $z_1$ alone. Whatever $z_2$ knows of the picture, it must pass
+# on through $z_1$, and $z_1$ can carry all of it without help. So the upper level is a prior of $z_1$, and nothing
+# else. For a given encoder $q(z_1 \mid x)$ and decoder, the most that a better prior can gain is known from
+# {eq}`eq-surgery`: the divergence $\mathrm{KL}(q(z_1) \,\Vert\, \mathcal{N}(0, I))$ of the aggregate posterior.
 #
 # Early in training that gain is zero, because no code carries anything yet. A level that says something pays for it at once. The
 # cheapest answer is then $q(z_2 \mid \cdot) = p(z_2)$, and the network below learns to ignore a level that answers so. Four
@@ -533,8 +533,8 @@ for ax, (name, model) in zip(
 plt.show()
 
 # %% [markdown]
-# In the hierarchy whose top is alive, the upper level chooses *what* is drawn and the lower one *how*. Nobody asked for that division of
-# labour: it is what the bound pays for.
+# In the hierarchy whose top is alive, the upper level chooses *what* is drawn and the lower one *how*. Nothing in the
+# loss names that division of labour.
 #
 # ## Is one level as good?
 #
