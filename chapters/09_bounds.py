@@ -448,8 +448,8 @@ for way in plain[1:]:
     print(f"{names(way)} against K = 1:", verdict(equal[way], equal[plain[0]]))
 
 # %% [markdown]
-# At equal seconds the order turns round: one draw is ahead. Read such verdicts with care, though: the machine was shared with other programs, which
-# disturb the seconds of some runs more than those of others.
+# At equal seconds the order turns round: one draw is ahead. Read such verdicts with care, as the machine was shared
+# with other programs.
 #
 # ### Is it the bound, or the model?
 #
@@ -501,9 +501,9 @@ theirs = sum(3**i for i in range(8))  # stages of 1, 3, 9, ... epochs
 print(f"theirs: {theirs:,} epochs, where we have {epochs}")
 
 # %% [markdown]
-# Their step of 0.001 falls tenfold over these {math}`3^0 + \dots + 3^7` epochs; ours is 0.001 throughout. They judge by 10,000 test digits
-# and 5,000 draws. So our table says which way the first steps go. It says nothing about where they end. In the same way, nearly all latents
-# of all our models are active, because so short a training has given none of them up yet.
+# Their step of 0.001 falls tenfold over these {math}`3^0 + \dots + 3^7` epochs; ours is 0.001 throughout. They judge
+# by 10,000 test digits and 5,000 draws. So our table says which way the first steps go, and nothing about where they
+# end. Nearly all latents of our models are active, too, because so short a training has given none of them up yet.
 #
 # ## Why not take a thousand draws?
 #
@@ -684,9 +684,9 @@ for K in many:
 # The plain ratio is the lowest everywhere, and it falls. It falls more slowly than $1 / \sqrt{K}$. A likely reason,
 # which we have not tested: that law needs many effective draws, and in 50 dimensions most of 64 draws weigh next to
 # nothing. DReG has the signal of the plain gradient and much less noise, but here its ratio does not rise as it did
-# for one pixel. The ratio of STL does rise, and that is a trap: with 64 draws its bias is larger than the true
-# signal, so what it is sure of is not the gradient of the bound. (Judging by the lengths, this bias points much the
-# same way as the true gradient here. We have not trained with it.)
+# for one pixel. The ratio of STL does rise, but what it is sure of is not the gradient of the bound: with 64 draws
+# its bias is larger than the true signal. (Judging by the lengths, this bias points much the same way as the true
+# gradient here. We have not trained with it.)
 #
 # ## Do the remedies train better models?
 #
@@ -716,7 +716,7 @@ for way, rival in pairs:
 # - Five draws by DReG are best of all. Their lead over one draw by STL is smaller than what either owes to its
 #   gradient.
 #
-# The seconds here are too rough to rank ways of nearly equal cost. A plain step does no more work than one of STL, and yet
+# The seconds are too rough to rank ways of nearly equal cost: a plain step does no more work than one of STL, and yet
 # the table gives it more time.
 #
 # ## And faces?

@@ -138,8 +138,8 @@ right.legend()
 plt.show()
 
 # %% [markdown]
-# One bend has made two modes out of one. And {eq}`eq-flows-one` needs no more than the slope of $f$ at the point that we
-# drew. That is the whole idea of a flow. Draw a point, move it, and keep count of the stretching.
+# One bend has made two modes out of one. And {eq}`eq-flows-one` needs no more than the slope of $f$ at the point that
+# we drew. That is the whole idea of a flow: draw a point, move it, and keep count of the stretching.
 #
 # ## And in more dimensions?
 #
@@ -150,8 +150,8 @@ plt.show()
 # \log q(z) = \log q_0(z_0) - \log \left| \det \frac{\partial f}{\partial z_0} \right|.
 # $$ (eq-flows-many)
 #
-# Several bends in a row simply add up: $f = f_K \circ \dots \circ f_1$ has the sum of the $K$ log-determinants. A determinant
-# costs about $Z^3$ multiplications in general. The art is to find bends whose determinant is cheap.
+# Several bends in a row simply add up: $f = f_K \circ \dots \circ f_1$ has the sum of the $K$ log-determinants. A
+# determinant costs about $Z^3$ multiplications in general. So we want bends whose determinant is cheap.
 #
 # ## A planar flow in twenty lines
 #
@@ -211,8 +211,8 @@ raw = 1 + (1 - t**2) * (w * u).sum()
 print(f"from the raw u {raw.abs().log().item():+.4f}")
 
 # %% [markdown]
-# The mistake is easy to make, since training goes on without complaint: the bound that it maximises is simply no bound any
-# more. So check a determinant against torch's, always. Our function is also the library's:
+# The mistake is easy to make, since training goes on without complaint: the bound that it maximises is simply no
+# bound any more. Our function is also the library's:
 
 # %% tags=["nbval-check-output"]
 from vaelib import posteriors

@@ -106,8 +106,8 @@ page.banner(film, digits)
 #
 # In one dimension all of this can be drawn. Let the codes be three clouds of width $s$ about the centres $c_k$. A
 # line to cloud $k$ is at $u_t \sim \mathcal{N}(t c_k, \mathrm{var}_t)$ with $\mathrm{var}_t = (1-t)^2 + t^2 s^2$.
-# Bayes' rule says which clouds the lines through $u$ lead to, with shares $r_k$, and within a cloud all is Gaussian,
-# so a mean given $u_t$ is linear in it, with the slope covariance over variance:
+# Bayes' rule says which clouds the lines through $u$ lead to, with shares $r_k$. Within a cloud all is Gaussian, so
+# the mean is linear in $u$; its slope is covariance over variance:
 #
 # $$
 # v(u, t) = \sum_k r_k \left[ c_k + \frac{t s^2 - (1 - t)}{\mathrm{var}_t} (u - t c_k) \right],
@@ -524,11 +524,11 @@ for ax in axes[1]:
 plt.show()
 
 # %% [markdown]
-# The dial tells the story. At its left end the flow is still too smooth: it covers little and draws few tongues. With
+# At its left end the flow is still too smooth: it covers little and draws few tongues. With
 # more epochs it covers more of the film, and it copies more of it. At the right end it covers more than the mixture
 # does, by our margin on every seed. In tongues the two differ by less than our margin.
 #
-# The bound tells another story. It is best early, and there it is still somewhat worse than the mixture's. At the
+# The bound is best early, and there it is still somewhat worse than the mixture's. At the
 # right end it has become worse than that of $\mathcal{N}(0, I)$, although the samples have never looked better. A
 # likely reason is the perfect fit above: the flow then keeps its density close to the training codes, and a test code
 # that lies beside them pays dearly. Samples cannot show that; a held-out likelihood can. So look at both, and say
