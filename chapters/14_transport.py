@@ -524,7 +524,7 @@ for ax in axes[1]:
 plt.show()
 
 # %% [markdown]
-# At its left end the flow is still too smooth: it covers little and draws few tongues. With
+# At the left end of the dial the flow is still too smooth: it covers little and draws few tongues. With
 # more epochs it covers more of the film, and it copies more of it. At the right end it covers more than the mixture
 # does, by our margin on every seed. In tongues the two differ by less than our margin.
 #
