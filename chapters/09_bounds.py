@@ -18,20 +18,20 @@
 # (chapter-bounds)=
 # # Tighter bounds
 #
-# The {term}`ELBO` lies below $\log p(x)$. Does it pay to train on a tighter bound? In the same number of
-# epochs yes, most of all if you also mend its gradient. In the same time no, at least in runs as short as ours. The bound is easy to tighten: draw $z$ several times, and average the {term}`importance weights <importance weight>` *before* taking the logarithm
-# {cite:p}`burda2016`. In our short runs five draws then train better models than one, if both see the images equally often. But
-# there is a catch {cite:p}`rainforth2018`: the tighter the bound, the less of its gradient is signal and the more is noise, as far as the
-# {term}`encoder` is concerned. Taking the useless part of that noise away gains more here than the extra draws do. The best of our digit
-# models have both. On this page you build the bound in four lines and see what it does to the posterior. Then you train with it, measure
-# the catch, and mend it.
+# The {term}`ELBO` lies below $\log p(x)$. Does it pay to train on a tighter bound? At equal epochs yes, at equal
+# seconds no, at least in runs as short as ours. A tighter bound is easy to write: draw $z$ several times, and average
+# the {term}`importance weights <importance weight>` *before* taking the logarithm {cite:p}`burda2016`. But there is a
+# catch {cite:p}`rainforth2018`: the tighter the bound, the more noise and the less signal its gradient has for the
+# {term}`encoder`. Much of that noise can be removed. At equal epochs that gains more here than the extra draws do,
+# and the best of our digit models have both. On this page you build the bound in four lines and see what it does to
+# the posterior. Then you train with it, measure the catch, and mend it.
 #
 # :::{admonition} Before you begin
 # :class: note
 # - **Goals.** You can derive the importance-weighted bound and write it without its two usual mistakes. You can say what
 #   more draws buy, what they cost, and what happens to the encoder's gradient. You know two remedies, and when one of
 #   them is wrong.
-# - **You need** the VAE of {doc}`build` and the ELBO of {doc}`02_model`. The words gradient, mean and variance.
+# - **You need** the VAE of {doc}`build` and the ELBO of {doc}`02_model`, and the words gradient, mean and variance.
 # - **Time.** Forty minutes to read. All the code runs in about ten minutes.
 # :::
 
@@ -115,10 +115,10 @@ page.banner(images, film)
 #
 # ### What can go wrong in the code?
 #
-# Two things, and both go unnoticed. A log-weight of an image is a number such as $-90$ for digits, and $+1000$ for grey
-# faces. `exp` turns one into almost nothing and the other into infinity. `logsumexp` subtracts the largest before
-# it exponentiates. And the mean belongs *inside* the logarithm. With the mean of the logarithms, more draws give a less
-# noisy ELBO, and no tighter bound.
+# Two things, and torch complains about neither. A log-weight of an image is a number such as $-90$ for digits, and
+# $+1000$ for grey faces. `exp` turns one into almost nothing and the other into infinity. `logsumexp` subtracts the
+# largest before it exponentiates. And the mean belongs *inside* the logarithm. With the mean of the logarithms, more
+# draws give a less noisy ELBO, and no tighter bound.
 
 # %% tags=["nbval-check-output"]
 log_w = torch.tensor([-1000.0, -1003.0])  # two log-weights of one image
@@ -127,8 +127,8 @@ print("without subtraction:", log_w.exp().mean().log())
 print("mean of the logs:   ", log_w.mean())
 
 # %% [markdown]
-# The first line is right. Its value lies below the larger of the two, by no more than $\log 2$: one good draw is enough.
-# The last line gives every draw the same say.
+# The first line is right. Its value lies below the larger of the two, by no more than $\log 2$: one good draw is
+# enough. The last line gives every draw the same weight.
 #
 # ## What do more draws change?
 #
@@ -417,7 +417,7 @@ for way in plain[1:]:
 shortest = min(map(seconds_of, ways))
 print(f"the fastest training takes {shortest:.1f} seconds")
 
-# %% mystnb={"figure": {"name": "fig-bounds-training", "caption": "The bound of 64 draws, for 100 test digits, as training goes on: a line for each seed, lower is better. Left: against epochs, where all ways of training have seen the same images. Right: against seconds on one core. The dotted line marks the end of the fastest training."}, "image": {"alt": "Two panels with falling curves in three colours, one for each number of draws, three lines each. Left against epochs from 1 to 6; right against seconds, where the curves for more draws reach further to the right."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-bounds-training", "caption": "The bound of 64 draws, for 100 test digits, as training goes on: a line for each seed, lower is better. Left: against epochs, where all ways of training have seen the same images; more draws lead. Right: against seconds on one core; one draw leads. The dotted line marks the end of the fastest training."}, "image": {"alt": "Two panels with falling curves in three colours, one for each number of draws, three lines each. Left against epochs from 1 to 6; right against seconds, where the curves for more draws reach further to the right."}} tags=["hide-input"]
 _, axes = plt.subplots(1, 2, figsize=(7, 3.2), sharey=True)
 steps_done = np.arange(1, epochs + 1)
 for colour, way in zip(plots.COLOURS.values(), plain, strict=False):
@@ -448,8 +448,8 @@ for way in plain[1:]:
     print(f"{names(way)} against K = 1:", verdict(equal[way], equal[plain[0]]))
 
 # %% [markdown]
-# At equal seconds the order turns round: one draw is ahead. Read such verdicts with care, though: the machine was shared with other programs, which
-# disturb the seconds of some runs more than those of others.
+# At equal seconds the order turns round: one draw is ahead. Read such verdicts with care, as the machine was shared
+# with other programs.
 #
 # ### Is it the bound, or the model?
 #
@@ -486,9 +486,8 @@ for way in plain:
     )
 
 # %% [markdown]
-# With few effective draws $-\log p(x)$ is overestimated. That hits the models trained with many draws hardest, since a
-# Gaussian $q$ fits their posteriors least. So their lead over one draw is, if anything, larger than the table says. And five
-# against twenty cannot be decided.
+# The models trained with many draws have the fewest effective ones, since a Gaussian $q$ fits their posteriors least.
+# So their lead over one draw is, if anything, larger than the table says. And five against twenty cannot be decided.
 #
 # ## How does this compare with the published figures?
 #
@@ -502,16 +501,18 @@ theirs = sum(3**i for i in range(8))  # stages of 1, 3, 9, ... epochs
 print(f"theirs: {theirs:,} epochs, where we have {epochs}")
 
 # %% [markdown]
-# Their step of 0.001 falls tenfold over these {math}`3^0 + \dots + 3^7` epochs; ours is 0.001 throughout. They judge by 10,000 test digits
-# and 5,000 draws. So our table says which way the first steps go. It says nothing about where they end. In the same way, nearly all latents
-# of all our models are active, because so short a training has given none of them up yet.
+# Their step of 0.001 falls tenfold over these {math}`3^0 + \dots + 3^7` epochs; ours is 0.001 throughout. They judge
+# by 10,000 test digits and 5,000 draws. So our table says which way the first steps go, and nothing about where they
+# end. Nearly all latents of our models are active, too, because so short a training has given none of them up yet.
 #
 # ## Why not take a thousand draws?
 #
-# Apart from the time: because the encoder would learn nothing. Think of $K \to \infty$. The bound is $\log p(x)$ then, for
-# *every* $q$. What does not depend on $q$ has no gradient for the encoder. For large $K$ the gradient shrinks like $1 / K$. Its noise shrinks,
-# too, but only like $1 / \sqrt{K}$. So the ratio of the two, the *signal-to-noise ratio*, falls like $1 / \sqrt{K}$
-# {cite:p}`rainforth2018`. The decoder has no such trouble: its ratio rises.
+# Apart from the time: because the encoder would learn nothing. Think of $K \to \infty$. The bound is $\log p(x)$
+# then, for *every* $q$. What does not depend on $q$ has no gradient for the encoder. For large $K$ the gap to
+# $\log p(x)$ is about $v / 2K$, where only $v$ depends on $q$ ([an exercise](ex-bounds-gap) derives it). So the
+# gradient shrinks like $1 / K$. Its noise shrinks, too, but only like $1 / \sqrt{K}$. So the ratio of the two,
+# the *signal-to-noise ratio*, falls like $1 / \sqrt{K}$ {cite:p}`rainforth2018`. The decoder has no such trouble:
+# its ratio rises.
 #
 # How do we measure it? Take a trained model and a few test digits, and draw the encoder's gradient again and again.
 
@@ -530,7 +531,8 @@ def encoder_gradients(model, x, K, estimator, generator):
 
 # %% [markdown]
 # The signal is the length of the mean gradient. The noise is how far a single gradient lies from that, as a root mean
-# square. A mean of $R$ repeats has some noise left, so we subtract the $R$-th part of the noise's square.
+# square. A mean of $R$ repeats has some noise left, so from its squared length we subtract the noise's square divided
+# by $R$.
 
 
 # %%
@@ -599,8 +601,9 @@ for K in (1, 5, 20, 100, 1000):
 pd.DataFrame.from_dict(table, orient="index")
 
 # %% [markdown]
-# With one draw all three agree within their standard errors. With more, STL goes its own way, and hardly shrinks at all. DReG
-# stays with the plain gradient. It is so much less noisy that its mean may serve as the signal for both:
+# With one draw all three agree within their standard errors. With more, STL goes its own way: its mean does not
+# shrink with $K$. DReG stays with the plain gradient. It is so much less noisy that its mean may serve as the signal
+# for both:
 
 # %%
 for K in (1, 20, 100, 1000):
@@ -634,7 +637,7 @@ for seed in range(seeds):
         chance = (g["stl"].var(0) + g["dreg"].var(0)).sum() / repeats
         biases[K].append((apart.square().sum() - chance).clamp(min=0).sqrt())
 
-# %% mystnb={"figure": {"name": "fig-bounds-signal", "caption": "The encoder's gradient in models trained with one draw, for ten test digits: a dot for each seed, a line through the means. Left: the signal, the length of the mean gradient. Middle: the noise around it. Right: their ratio; higher is better. All axes are logarithmic."}, "image": {"alt": "Three panels against the number of draws K from 1 to 64, with lines for plain, STL and DReG gradients: signal, noise, and their ratio."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-bounds-signal", "caption": "The encoder's gradient in models trained with one draw, for ten test digits: a dot for each seed, a line through the means. Left: the signal, the length of the mean gradient. Middle: the noise around it. Right: their ratio; higher is better, but for large K much of STL's signal is bias. The signals of the plain gradient and of DReG fall together, and the plain one has the most noise. All axes are logarithmic."}, "image": {"alt": "Three panels against the number of draws K from 1 to 64, with lines for plain, STL and DReG gradients: signal, noise, and their ratio."}} tags=["hide-input"]
 from matplotlib.ticker import LogLocator
 
 _, axes = plt.subplots(1, 3, figsize=(7.2, 3))
@@ -678,10 +681,12 @@ for K in many:
     print(f"K = {K:2d}: STL's bias is {mean_and_range(shares)} of the signal")
 
 # %% [markdown]
-# The plain ratio is the lowest everywhere, and it falls. It falls more slowly than $1 / \sqrt{K}$. A likely reason, which we
-# have not tested: that law needs many effective draws, and in 50 dimensions most of 64 draws weigh next to nothing. DReG has the signal of the plain gradient and much less
-# noise, but here its ratio does not rise as it did for one pixel. The ratio of STL does rise, and that is a trap: with 64 draws its
-# bias is larger than the signal. It is sure of a wrong direction.
+# The plain ratio is the lowest everywhere, and it falls. It falls more slowly than $1 / \sqrt{K}$. A likely reason,
+# which we have not tested: that law needs many effective draws, and in 50 dimensions most of 64 draws weigh next to
+# nothing. DReG has the signal of the plain gradient and much less noise, but here its ratio does not rise as it did
+# for one pixel. The ratio of STL does rise, but what it is sure of is not the gradient of the bound: with 64 draws
+# its bias is larger than the true signal. (Judging by the lengths, this bias points much the same way as the true
+# gradient here. We have not trained with it.)
 #
 # ## Do the remedies train better models?
 #
@@ -704,13 +709,14 @@ for way, rival in pairs:
 # %% [markdown]
 # At equal epochs, four things stand out.
 #
-# - The closed form alone gains more than five or twenty plain draws do. So the loss of the earlier chapters beats the tighter
-#   bounds here, as long as their gradient is the plain one.
-# - STL with one draw does as well as the closed form, and no better by our rule.
-# - With five draws DReG gains about as much over the plain gradient.
-# - Five draws by DReG are best of all. Their lead over one draw by STL is smaller than what either owes to its gradient.
+# - The closed form alone gains more than five or twenty plain draws do. So the loss of the earlier chapters beats the
+#   tighter bounds here, as long as their gradient is the plain one.
+# - STL with one draw and the closed form cannot be told apart by our rule.
+# - With five draws DReG gains 4.2 nats over the plain gradient.
+# - Five draws by DReG are best of all. Their lead over one draw by STL is smaller than what either owes to its
+#   gradient.
 #
-# The seconds here are too rough to rank ways of nearly equal cost. A plain step does no more work than one of STL, and yet
+# The seconds are too rough to rank ways of nearly equal cost: a plain step does no more work than one of STL, and yet
 # the table gives it more time.
 #
 # ## And faces?
@@ -794,14 +800,14 @@ for rival in [name for name in priced if name != "K = 5, DReG"]:
 #
 # ## What to remember
 #
-# - Average the weights inside the logarithm. $K = 1$ is the ELBO, every further draw makes the bound tighter, and it never
-#   exceeds $\log p(x)$.
+# - Average the weights inside the logarithm. $K = 1$ is the ELBO, every further draw makes the bound tighter, and it
+#   never exceeds $\log p(x)$.
 # - Use `logsumexp`, and subtract $\log K$. The mean of the logarithms is no tighter bound.
-# - More draws are a richer posterior: choose one of $K$ draws by weight, and it follows more closely what is true.
+# - More draws are a richer posterior: one of $K$ draws, chosen by weight, follows the true posterior more closely.
 # - Compare models by one and the same bound, at equal epochs and at equal seconds, with the network held fixed.
 # - While training is short, more steps and a better gradient gain more than more draws do.
-# - The plain gradient tells the encoder less and less as $K$ grows. STL mends that for $K = 1$ and is biased for more draws. DReG is
-#   right for every $K$.
+# - The plain gradient tells the encoder less and less as $K$ grows. STL mends that for $K = 1$ and is biased for more
+#   draws. DReG is right for every $K$.
 #
 # ## Exercises
 #

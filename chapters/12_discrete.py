@@ -18,11 +18,11 @@
 # (chapter-discrete)=
 # # Codes made of symbols
 #
-# Can the code of a picture be a word, made of a few symbols, and what is that good for? It can. The encoder looks up the
-# nearest vector of a table, or rounds, and its gradient is copied straight through the step. What one gains is a {term}`prior` that
-# can be learned after training, as one learns to spell. Spelling lowers the honest bound of a VQ-VAE of digits by more than nine
-# {term}`nats <nat>`, and nearly trebles how often faces show the tongue, without copying. A plain mixture on the codes of a Gaussian VAE does that as
-# well, though.
+# Can the code of a picture be a word, made of a few symbols, and what is that good for? It can. The encoder looks up
+# the nearest vector of a table, or rounds, and its gradient is copied straight through the step. What one gains is a
+# {term}`prior` that can be learned after training: which letter follows which, or *spelling*. It lowers the bound of
+# a VQ-VAE of digits by more than nine {term}`nats <nat>`, and nearly trebles how often faces show the tongue, without
+# copying. A plain mixture on the codes of a Gaussian VAE draws as many tongues, though.
 #
 # :::{admonition} Before you begin
 # :class: note
@@ -135,7 +135,7 @@ plt.show()
 # z = z_e + \operatorname{sg}(z_q - z_e).
 # $$ (eq-discrete-straight)
 #
-# The sign $\operatorname{sg}$ stops gradients: what stands inside counts as a constant. In torch it is `detach`.
+# The operator $\operatorname{sg}$ stops gradients: what stands inside counts as a constant. In torch it is `detach`.
 
 
 # %%
@@ -151,15 +151,16 @@ z = straight_through(z_e, z_q)
 print(z.tolist(), gradient.tolist())
 
 # %% [markdown]
-# The value is that of the codebook's vector, and the gradient $2z$ has arrived at $z_e$ as if nothing had happened. It is
-# a biased gradient. It is good while $z_e$ is near $z_q$, so the encoder pays a *commitment* $\beta \lVert z_e -
-# \operatorname{sg}(z_q) \rVert^2$ for straying. The codebook follows the encoder: each vector is the running average of
-# what it was taken for.
+# The value is that of the codebook's vector, and the gradient $2z$ has arrived at $z_e$ as if nothing had happened.
+# It is a biased gradient. It is good while $z_e$ is near $z_q$, so the encoder pays a *commitment* $\beta \lVert
+# z_e - \operatorname{sg}(z_q) \rVert^2$ for straying. The codebook follows the encoder: each vector is the running
+# average of the outputs whose nearest it was.
 #
 # ## What changes in the VAE that we built?
 #
-# Three lines of {eq}`eq-build-elbo`. The draw becomes a look-up, the KL becomes the price of a symbol, and there is the
-# commitment. Here is the whole loss, for one symbol a picture and a prior that holds all $K$ to be equally likely:
+# Three lines of {eq}`eq-build-elbo`. The draw becomes a look-up, the KL becomes the *rate*, the price of a symbol,
+# and there is the commitment. Here is the whole loss, for one symbol a picture and a prior that holds all $K$ to be
+# equally likely:
 
 
 # %%
@@ -446,9 +447,10 @@ pd.DataFrame(table).T
 # - **With spelling VQ is ahead**, then FSQ, then Gumbel. By our rule all three differences are real, though the ranges
 #   of FSQ and Gumbel nearly meet.
 #
-# They also spend differently. VQ rebuilds best and pays most for its words. FSQ and Gumbel buy short words and rebuild
-# worse. Only Gumbel's encoder knew the price, since the KL is a part of its loss. It is also the slowest to learn, as relaxed draws
-# are noisy. So this is the order after a very short training, and not a law. Nor is it the order of the drawings below: FSQ, with half the letters to spell,
+# They also spend differently. VQ rebuilds best and pays most for its words. FSQ and Gumbel buy short words and
+# rebuild worse. Only Gumbel's encoder knew the price, since the KL is a part of its loss. It is also the slowest to
+# learn here; a likely reason, which we have not tested, is that relaxed draws are noisy. So this is the order after a
+# very short training, and not a law. Nor is it the order of the drawings below: FSQ, with half as many letters as VQ,
 # draws the digits that are easiest to read.
 
 # %% mystnb={"figure": {"name": "fig-discrete-digits", "caption": "Digits drawn by each model, seed 0, under each prior in turn; only the prior changes between the three rows of a model. VQ draws hard strokes that rarely join under uniform and unigram priors, and more often under the autoregressive one. FSQ and Gumbel draw soft digits, the clearest in the autoregressive rows."}, "image": {"alt": "Nine rows of small pictures in three groups. The VQ rows show bright broken strokes, some of which form digits in the autoregressive row. The FSQ and Gumbel rows show soft digits, of which those in the autoregressive rows are easiest to read."}} tags=["hide-input"]
@@ -502,7 +504,7 @@ of_use = train_groups(
     {n: seeds_of(of_faces(q), seeds) for n, q in helps.items()}
 )
 
-# %% mystnb={"figure": {"name": "fig-discrete-use", "caption": "How much of its codebook a VQ-VAE of the film uses while it trains: the perplexity of a codebook of 512 vectors. Lines are means over seeds, bands their range. Higher means that more vectors are in use. A start from the data is lost within a few epochs, unless dead vectors are revived."}, "image": {"alt": "Four lines of perplexity against epochs, with narrow bands. The two with revival end high, near four hundred; the two without it end low, near fifty, also the one that started from the data."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-discrete-use", "caption": "How much of its codebook a VQ-VAE of the film uses while it trains: the perplexity of a codebook of 512 vectors. Lines are means over seeds, bands their range. Higher means that more vectors are in use. A start from the data is lost within a few epochs; revival, from the tenth epoch on, brings the vectors back."}, "image": {"alt": "Four lines of perplexity against epochs, with narrow bands. The two with revival end high, near four hundred; the two without it end low, near fifty, also the one that started from the data."}} tags=["hide-input"]
 _, ax = plt.subplots(figsize=(7, 3.4))
 styles = ["-", "--", "-.", ":"]
 for (name, group), style in zip(of_use.items(), styles, strict=True):
@@ -535,15 +537,17 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# Revival decides. (The running average starts even and forgets within a few epochs; so the first dead are found after nine.) With it, some four hundred vectors are in use, however they started; without it, some fifty. We had expected more of
-# k-means. It does fill the codebook, but the encoder then moves on, and leaves most vectors behind. The price of dead vectors
-# is a larger error on held-out frames, and a higher bound although the rate is the same. One need not fear collapse, then, but one must look.
+# Revival decides. With it, some four hundred vectors are in use, however they started; without it, some fifty. (It
+# first acts after nine epochs: the running average starts even, and forgets only within a few epochs.) We had
+# expected more of k-means. It does fill the codebook, but the encoder then moves on, and leaves most vectors behind.
+# The price of dead vectors is a larger error on held-out frames, and a higher −ELBO although the rate is the same.
 #
 # ## Does a learned word show the tongue?
 #
-# The question of {ref}`chapter-sampling`, put to codes of symbols. We take the codebook from above, four codebooks of 64
-# vectors, and FSQ with ten numbers of five levels. A MADE with dropout 0.5 learns the words of the last two. The rule about ranges holds here too. Beside them stands
-# that chapter's remedy: a mixture on the codes of a Gaussian VAE, here with 40 components and as many epochs.
+# The question of {ref}`chapter-sampling`, put to codes of symbols. We take the codebook from above, four codebooks of
+# 64 vectors, and FSQ with ten numbers of five levels. A MADE with dropout 0.5 learns the words of the last two.
+# Beside them stands that chapter's remedy: a mixture of 40 components on the codes of a Gaussian VAE, which is
+# trained for as many epochs as they are.
 
 # %%
 shapes = {
@@ -611,17 +615,19 @@ rows = {
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# The tongue shows in about four of a hundred frames of the film ({ref}`chapter-sampling`). Copying is the chance that a sample lies
-# nearer to the training frames than a held-out frame does: one half is as new as new frames, near one means copies. As for the
-# digits, we call a difference real if the ranges over seeds do not touch. (We carried that rule over after we had seen this table.)
+# The tongue shows in 3.8 % of the frames of the film ({ref}`chapter-sampling`). Copying is the chance that a sample
+# lies nearer to the training frames than a held-out frame does: one half is as new as new frames, near one means
+# copies. As for the digits, we call a difference real if the ranges over seeds do not touch. (We carried that rule
+# over after we had seen this table.)
 #
-# - **Spelling finds the tongue, in part.** With four codebooks it shows nearly three times as often as with unigrams, and nine frames in ten are covered
-#   in place of three. FSQ gains too, but there the ranges of the shares touch. Neither reaches the film's share.
+# - **Spelling finds the tongue, in part.** With four codebooks it shows nearly three times as often as with unigrams,
+#   and nine frames in ten are covered in place of three. FSQ gains too, but there the ranges of the shares touch.
+#   Neither reaches the film's share.
 # - **It does not copy.** Both lie well below one half.
-# - **One large codebook does.** It shows the tongue most often and covers most, and its samples lie nearer to the training frames than
-#   held-out frames do. It is an album of prototypes.
-# - **The mixture is no worse.** Its share of tongues touches that of the four codebooks, at about the same coverage and copying. It
-#   needs no symbols and no network.
+# - **One large codebook does.** It shows the tongue most often and covers most, and its samples lie nearer to the
+#   training frames than held-out frames do. Its 512 words are so many prototypes.
+# - **The mixture is no worse.** Its share of tongues touches that of the four codebooks, at about the same coverage
+#   and copying. It needs no symbols and no network.
 
 # %% mystnb={"figure": {"name": "fig-discrete-faces", "caption": "Faces drawn by each model of the table, seed 0. Four codebooks with a unigram prior put features together that do not belong to one face; spelled words do so less. FSQ draws smooth faces, one large codebook grainy ones."}, "image": {"alt": "Six rows of fourteen faces. Those of the mixture and of FSQ are smooth. Those of one codebook of 512 show many smiles. In the row of four codebooks with a unigram prior several faces are noisy or torn; with the autoregressive prior fewer are."}} tags=["hide-input"]
 rows = {
@@ -634,8 +640,8 @@ named_rows(rows, film.shape, 14)
 plt.show()
 
 # %% [markdown]
-# The bound says what the words cost, in bits per dimension of held-out frames ({term}`bits per dimension`); the Gaussian is made a probability of grey levels
-# first.
+# And the bound? Here it is in {term}`bits per dimension` of held-out frames, with the Gaussian made a probability of
+# 256 grey levels.
 
 # %%
 rows = {}
@@ -647,8 +653,9 @@ for (name, prior), group in writers.items():
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# Spelling gains about a hundredth of a bit, less than the seeds differ. The same step took coverage from a third to nine tenths. A bound in bits cannot see what is
-# rare; that is why this book judges samples as well.
+# Spelling gains about a hundredth of a bit, less than the seeds differ. For four codebooks the same step took
+# coverage from a third to nine tenths. A bound in bits cannot see what is rare; that is why this book judges samples
+# as well.
 #
 # ## What to remember
 #

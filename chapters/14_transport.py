@@ -18,11 +18,12 @@
 # (chapter-transport)=
 # # Learn to move noise
 #
-# Which {term}`prior` fits the {term}`codes <code>` of a trained VAE? {doc}`06_sampling` answered with a mixture of Gaussians. Here is
-# another answer: learn to *move* noise until it lies where the codes are. The method is called {term}`flow matching`. Large
-# image generators use it today, and its core takes a dozen lines. On Frey Faces its samples cover more of the film than those of
-# any other prior that we compare here, and it has an exact density. By that density, though, the mixture is the better prior. The
-# number of epochs is a dial between the two: turned too far, the flow learns the training codes by heart.
+# Which {term}`prior` fits the {term}`codes <code>` of a trained VAE? {doc}`06_sampling` answered with a mixture of
+# Gaussians. Here is another answer: learn to *move* noise until it lies where the codes are. The method is called
+# {term}`flow matching`. Large image generators use it today, and its core takes a dozen lines. On Frey Faces its
+# samples cover more of the film than those of any other prior that we compare here, and it has an exact density. By
+# that density, though, the mixture is the better prior. The number of epochs is a dial: with more of them samples
+# cover more, and in the end the flow learns the training codes by heart.
 #
 # :::{admonition} Before you begin
 # :class: note
@@ -103,9 +104,10 @@ page.banner(film, digits)
 # v(u, t) = \mathbb{E}\left[\, u_1 - u_0 \mid u_t = u \,\right].
 # $$ (eq-transport-velocity)
 #
-# In one dimension all of this can be drawn. Let the codes be three clouds of width $s$ about the centres $c_k$. A line
-# to cloud $k$ is at $u_t \sim \mathcal{N}(t c_k, \mathrm{var}_t)$ with $\mathrm{var}_t = (1-t)^2 + t^2 s^2$. Bayes' rule says which clouds the lines
-# through $u$ lead to, with shares $r_k$, and everything is Gaussian, so the mean velocity is a formula:
+# In one dimension all of this can be drawn. Let the codes be three clouds of width $s$ about the centres $c_k$. A
+# line to cloud $k$ is at $u_t \sim \mathcal{N}(t c_k, \mathrm{var}_t)$ with $\mathrm{var}_t = (1-t)^2 + t^2 s^2$.
+# Bayes' rule says which clouds the lines through $u$ lead to, with shares $r_k$. Within a cloud all is Gaussian, so
+# the mean is linear in $u$; its slope is covariance over variance:
 #
 # $$
 # v(u, t) = \sum_k r_k \left[ c_k + \frac{t s^2 - (1 - t)}{\mathrm{var}_t} (u - t c_k) \right],
@@ -212,8 +214,9 @@ def flow_matching_loss(velocity, u, generator=None):
 
 
 # %% [markdown]
-# Careful: the network gets the point *on* the line, `(1 - t) * noise + t * u`. Whoever passes `u` by mistake sees a lovely loss, and
-# samples nothing ([an exercise](ex-transport-end)). Our network has three linear layers, and the time comes in as cosines and sines:
+# Careful: the network gets the point *on* the line, `(1 - t) * noise + t * u`. Whoever passes `u` by mistake sees a
+# lower loss, and samples nothing like the data ([an exercise](ex-transport-end)). Our network has three linear
+# layers, and the time comes in as cosines and sines:
 
 
 # %%
@@ -285,8 +288,9 @@ plt.show()
 # \frac{d}{dt} \log p_t(u(t)) = - \nabla \cdot v(u(t), t) = - \sum_j \frac{\partial v_j}{\partial u_j} .
 # $$ (eq-transport-divergence)
 #
-# This is {eq}`eq-transport-continuity`, seen from a seat in the crowd. So start at a code, travel *back* to the
-# noise, and add up the divergence on the way:
+# For along the path $d \log p_t / dt = (\partial_t p_t + v \cdot \nabla p_t) / p_t$, and
+# {eq}`eq-transport-continuity` leaves the divergence alone. So start at a code, travel *back* to the noise, and add
+# up the divergence on the way:
 #
 # $$
 # \log p(u_1) = \log \mathcal{N}(u_0; 0, I) - \int_0^1 \nabla \cdot v(u(t), t)\, dt .
@@ -417,8 +421,9 @@ torch.equal(a, b)
 # ## What does it do for Frey Faces?
 #
 # One decoder, many priors. The VAE is the modern recipe with 20 latents, as in {doc}`06_sampling`. The priors are
-# $\mathcal{N}(0, I)$, the spline flow and the mixture of that chapter, and flow matching at several turns of the dial. (The mixture is
-# always the average of twenty with 40 components. Tongues are counted in 10,000 samples.)
+# $\mathcal{N}(0, I)$, a spline flow ({doc}`10_flows`), a mixture, and flow matching at several turns of the dial.
+# (The mixture is the average of twenty with 40 components each, which that chapter found a little better than one.
+# Tongues are counted in 10,000 samples.)
 #
 # What counts as a difference? Two priors differ in a figure if they do so in the same direction with every VAE. Each time it must be
 # by more than the noise of that figure: 1 nat, 0.5 points of tongues, 0.01 of coverage, 0.02 of copying. (We wrote these margins
@@ -519,18 +524,19 @@ for ax in axes[1]:
 plt.show()
 
 # %% [markdown]
-# The dial tells the story. At its left end the flow is still too smooth: it covers little and draws few tongues. With more epochs it
-# covers more of the film, and it copies more of it. At the right end it covers more than the mixture does, by our margin on every seed.
-# Its tongues are as frequent as the mixture's.
+# At the left end of the dial the flow is still too smooth: it covers little and draws few tongues. With
+# more epochs it covers more of the film, and it copies more of it. At the right end it covers more than the mixture
+# does, by our margin on every seed. In tongues the two differ by less than our margin.
 #
-# The bound tells another story. It is best early, and there it is still somewhat worse than the mixture's. At the right end it
-# has become worse than that of $\mathcal{N}(0, I)$, although the samples have never looked better. The flow then
-# keeps its density on thin threads through the training codes. A test code that lies beside a thread pays dearly. Samples cannot
-# show that; a held-out likelihood can. So look at both, and say which one you need. (The solver is not to blame. Its error grows with
-# the dial, as paths get sharper bends. Its mean stays far below these differences.)
+# The bound is best early, and there it is still somewhat worse than the mixture's. At the
+# right end it has become worse than that of $\mathcal{N}(0, I)$, although the samples have never looked better. A
+# likely reason is the perfect fit above: the flow then keeps its density close to the training codes, and a test code
+# that lies beside them pays dearly. Samples cannot show that; a held-out likelihood can. So look at both, and say
+# which one you need. (The solver is not to blame. Its error grows with the dial, as paths get sharper bends. Its mean
+# stays far below these differences.)
 #
-# Copying stays below one half, the value of new frames, as far as we turned the dial. Longer trainings go on in that direction, and
-# the exact minimum above says where they end.
+# Copying stays below one half, the value of new frames, as far as we turned the dial. The exact minimum above says
+# where longer trainings would end.
 
 # %% mystnb={"figure": {"name": "fig-transport-faces", "caption": "Faces drawn by one frozen decoder, seed 0, from each prior; two rows each. Flow matching starts from the same noise as N(0, I), so compare these faces place by place."}, "image": {"alt": "Rows of generated faces for each prior. Those from N(0, I) are partly distorted, those from the spline flow less so; those from the mixture and from flow matching look like frames of the film."}} tags=["hide-input"]
 from vaebook.experiments.transport import with_transport
@@ -575,10 +581,11 @@ Image(data=gif(sheets + sheets[-1:] * 12, 100), format="gif")
 # %% [markdown]
 # ## And for digits?
 #
-# The same steps, with estimates of $\log p(x)$. The VAE has 20 latents and one hidden layer of 300. It is trained for three epochs, which is
-# short: the classic protocol of {cite:t}`burda2016` has 3,280. Its priors learn from the codes of the same digits. What
-# counts as a difference: the same direction for every VAE, and each time by more than half a nat. (This margin, too, was written
-# after the first look.)
+# The same steps, with estimates of $\log p(x)$. The VAE has 20 latents and one hidden layer of 300. It is trained for
+# three epochs, which is short: the classic protocol of {cite:t}`burda2016` has 3,280. Pixels stay grey, so these nats
+# are not those of binarised digits. Its priors learn from the codes of the same digits. What counts as a difference:
+# the same direction for every VAE, and each time by more than half a nat. (This margin, too, was written after the
+# first look.)
 
 # %%
 from vaebook.experiments.recipes import digits_recipe
@@ -671,20 +678,23 @@ plt.show()
 #
 # ## Where have I seen this before?
 #
-# In most image generators of today. *Latent diffusion* {cite:p}`rombach2022` trains an autoencoder first, freezes it, and learns to
-# move noise to its codes. That is this chapter. At scale the codes are small images themselves, and the velocity is a large convolutional
-# network or a transformer. A text says which codes are wanted. {cite:t}`esser2024` use the loss {eq}`eq-transport-loss` with logit-normal times,
-# as we do. *Diffusion* proper {cite:p}`ho2020` differs in the line: noise enters along a curve, and the network predicts the
-# noise instead of the velocity ([an exercise](ex-transport-ddpm)).
+# In many image generators of today. *Latent diffusion* {cite:p}`rombach2022` trains an autoencoder first, freezes it,
+# and learns to move noise to its codes. That is this chapter. At scale the codes are small images themselves, and the
+# velocity is a large convolutional network or a transformer. A text says which codes are wanted. {cite:t}`esser2024`
+# use the loss {eq}`eq-transport-loss` with logit-normal times, as we do. *Diffusion* proper {cite:p}`ho2020` differs
+# in the line: noise enters along a curve, and the network predicts the noise instead of the velocity ([an
+# exercise](ex-transport-ddpm)).
 #
 # ## What to remember
 #
-# - A prior can be a journey. Lines join noise and codes, a network learns their mean velocity, and following it samples.
+# - A prior can be noise that is moved. Lines join noise and codes, a network learns their mean velocity, and
+#   following it samples.
 # - The loss is least squares on one line at a time. Nothing is simulated while it trains.
 # - The divergence along the way back gives the exact density, up to the solver's error, which can be measured.
-# - A perfect fit on the training codes is a copying machine. The number of epochs is a dial, so show it, with copying and a held-out
-#   likelihood beside coverage.
-# - Good samples and a good likelihood are two things. On Frey Faces flow matching wins the first, and a mixture that takes seconds the second.
+# - A perfect fit on the training codes is a copying machine. The number of epochs is a dial, so show it, with copying
+#   and a held-out likelihood beside coverage.
+# - Good samples and a good likelihood are two things. On Frey Faces flow matching covers most of the film, and a
+#   mixture that takes seconds has the better likelihood.
 #
 # ## Exercises
 #

@@ -163,8 +163,8 @@ diagnose(run)
 # The first line is the verdict; below it stand the measurements, and under them what is likely to be wrong and what to
 # try, if anything.
 #
-# For the published page the verdict is fair. A few hundred tiles are few: the samples below are plain or grainy patches of
-# colour, without a roof, a leaf or a petal. Take it at its word with your own pictures, and bring more of them.
+# For the published page the verdict is fair. 544 tiles are too few: the samples below are plain or grainy patches of
+# colour, without a roof, a leaf or a petal. With your own pictures, try what the verdict says, and bring more of them.
 #
 # ## Does it know its pictures?
 
@@ -176,7 +176,7 @@ plots.image_grid(pairs.numpy(), images.shape, columns=len(x), ax=ax)
 plt.show()
 
 # %% [markdown]
-# ## What does it dream up?
+# ## What new pictures does it draw?
 
 # %% mystnb={"figure": {"name": "fig-own-samples", "caption": "New images: codes drawn from the prior, decoded. What is shown is the mean of each pixel, without the decoder's noise."}, "image": {"alt": "A grid of images drawn by the model."}} tags=["hide-input"]
 made = run.model.sample(48, torch.Generator().manual_seed(seed))
