@@ -220,8 +220,8 @@ def share(condition):
 
 ink = x[x > 0]
 Markdown(
-    f"Of all training pixels of {digits_title}, {share(x == 0)} are black (exactly 0), {share(x == 1)} are white (exactly "
-    f"1) and {share((x > 0) & (x < 1))} are strictly between. Most are black because most of a picture is empty. Of "
+    f"Of all training pixels of {digits_title}, {share(x == 0)} are black (exactly 0) and {share(x == 1)} are white "
+    f"(exactly 1). The other {share((x > 0) & (x < 1))} are strictly between. Most are black because most of a picture is empty. Of "
     f"the pixels with any ink, {np.mean(ink > 0.9):.0%} are nearly white (above 0.9) and "
     f"{np.mean((ink > 0.1) & (ink < 0.9)):.0%} a proper grey (0.1 to 0.9). In {faces_title} "
     f"{np.mean((film.images > 0) & (film.images < 255)):.0%} of the pixels are strictly grey; of the levels 0 to 255, the "
@@ -278,8 +278,8 @@ plt.show()
 # %% tags=["hide-input"]
 coin, face_coin = (np.sum(m * (1 - m)) for m in (mean, face_mean))
 Markdown(
-    f"Added up over all pixels, {digits_title} has {variance.sum() / coin:.0%} of the variance that coins would have, "
-    f"{faces_title} {face_variance.sum() / face_coin:.0%}. Grey pixels in [0, 1] can never lie above the line (an exercise), "
+    f"Added up over all pixels, {digits_title} has {variance.sum() / coin:.0%} of the variance that coins would have, and "
+    f"{faces_title} has {face_variance.sum() / face_coin:.0%}. Grey pixels in [0, 1] can never lie above the line (an exercise), "
     "and only pixels that are always 0 or 1 lie on it."
 )
 
@@ -352,8 +352,8 @@ start, independent, best = losses.values()
 easiest = min(classes, key=lambda c: floor[labels[parts.test] == c].mean())
 easily = floor[labels[parts.test] == easiest].mean()
 Markdown(
-    f"So a loss starts near {start:.0f} nats, any model worth its name ends below {independent:.0f}, and none can end below "
-    f"**{best:.1f}**. A loss of, say, {best + 50:.1f} nats is 50 nats above the floor; it is these 50 nats that models "
+    f"So a loss starts near {start:.0f} nats. Any model worth its name ends below {independent:.0f}, and none can end below "
+    f"**{best:.1f}**. A loss of, say, {best + 50:.1f} nats is 50 nats above the floor. These 50 nats are what models "
     f"compete for. The floor differs from picture to picture, from {floor.min():.1f} to {floor.max():.1f} nats. It is mostly "
     "the border of the strokes that is grey: as a rule, the more outline, the higher. The cheapest class is "
     f"{easiest} with {easily:.1f} nats on average."
@@ -388,10 +388,10 @@ binary_loss = cross_entropy(binarise(x_test, seed), coins).mean()
 Markdown(
     "Binarising does not lower the floor. The cross-entropy is linear in the grey level, so a model whose answer does not depend on "
     "the tosses pays on average over them "
-    f"what it pays for the grey picture: the model of means above pays {binary_loss:.1f} nats for binarised test pictures and "
+    f"what it pays for the grey picture. The model of means above pays {binary_loss:.1f} nats for binarised test pictures and "
     f"{independent:.1f} for grey ones. Nobody can foresee the tosses, and their own uncertainty, the *entropy* of the coins, "
-    f"is the same {best:.1f} nats. (A model that sees the tosses, as an encoder does, can repeat them for nothing, but must then "
-    "pay for what its code tells of them: that is the KL, which the chapter on the model derives.)"
+    f"is the same {best:.1f} nats. (A model that sees the tosses, as an encoder does, can repeat them for nothing. But it must "
+    "then pay for what its code tells of them. That is the KL, which the chapter on the model derives.)"
 )
 
 # %% [markdown]

@@ -732,7 +732,7 @@ print(f"seeds of one recipe differ by at most {most:.2f} nats")
 # What this chapter found about the report's words goes to {doc}`07_scorecard`:
 
 # %%
-findings.save("03_training", [images, film], found_8)
+saved = findings.save("03_training", [images, film], found_8)
 
 # %% [markdown]
 # ## What to remember

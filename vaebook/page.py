@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from vaelib.config import ConfigError, unknown
@@ -41,6 +42,7 @@ def parameters(
 
     Parameters are the annotated names of the parameters cell (``epochs: int = 30  # passes over the data``).
     Values are brought to their annotated type where they mean the same (a list for a tuple), in `namespace` too.
+    From here on the chapter's tables show their words in full.
 
     Args:
         namespace: The chapter's `globals()`.
@@ -68,6 +70,7 @@ def parameters(
             if choices and name in choices and element not in choices[name]:
                 raise ParameterError(unknown(name, element, choices[name]))
         namespace[name] = checked
+    pd.set_option("display.max_colwidth", None, "display.max_rows", 200)
     return SimpleNamespace(**{name: namespace[name] for name in types})
 
 

@@ -120,7 +120,8 @@ def table(findings: Iterable[Finding]) -> pd.DataFrame:
     lines = [
         {
             "claim": one.claim,
-            "test": one.test + (f" ({one.given})" if one.given else ""),
+            "test": one.test,
+            "given": one.given,
             "effect": effect_text(one),
             "asked": asked_text(one),
             "seeds": one.seeds,
@@ -239,6 +240,6 @@ def _rounded(row: Mapping[str, object]) -> dict[str, object]:
 
 
 def _number(value: float) -> str:
-    """No decimals from 100 on, two from 0.1 on, two digits below; a true minus sign."""
-    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
+    """No decimals and commas from 100 on, two from 0.1 on, two digits below; a true minus sign."""
+    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
     return text.replace("-", "−")
