@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vaelib.cli import add, new_app, run_app
-from vaelib.config import ConfigError, amended, parse_axes, pick
+from vaelib.config import Config, ConfigError, amended, parse_axes, pick
 from vaelib.config import grid as combinations
 
 __all__ = ["app", "main"]
@@ -150,10 +150,18 @@ def sweep(
 def _settled(recipe: Any, config: Any) -> Any:
     """The settings that were typed, on top of the recipe."""
     from vaebook.experiments.recipes import digits_recipe, faces_recipe
-    from vaelib.cli.train import given
 
     make = faces_recipe if config.data.name in ("frey", "toyfaces") else digits_recipe
-    return amended(make(recipe, config.data), given(config))
+    return amended(make(recipe, config.data), _typed(config))
+
+
+def _typed(config: Config) -> dict[str, Any]:
+    """The settings that were typed, by their dotted names."""
+    typed: dict[str, Any] = {}
+    for name in config.model_fields_set:
+        value = getattr(config, name)
+        typed |= {f"{name}.{k}": v for k, v in _typed(value).items()} if isinstance(value, Config) else {name: value}
+    return typed
 
 
 def _chosen(paths: Sequence[Path]) -> list[Any]:

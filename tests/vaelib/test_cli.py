@@ -17,7 +17,7 @@ import pytest
 
 from vaelib import __version__
 from vaelib.cli import main
-from vaelib.cli.options import WORDS, _inner
+from vaelib.cli.train import WORDS, _inner
 from vaelib.data import DataConfig
 from vaelib.models import FAMILIES, VAEConfig
 from vaelib.runs import RunConfig, Store
@@ -88,7 +88,7 @@ def test_every_setting_has_a_description(family):
 
 def test_descriptions_reach_the_help():
     """In a process of its own, whose console is as wide as it is told."""
-    command = [sys.executable, "-m", "vaelib.cli", "train", "--help"]
+    command = [Path(sys.executable).with_name("vaelib"), "train", "--help"]
     out = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ | {"COLUMNS": "300"}).stdout
     assert [name for name in every_setting(RunConfig) if name in WORDS and WORDS[name] not in out] == []
 
@@ -262,7 +262,7 @@ def test_a_run_that_is_being_trained_is_not_deleted(vaelib, small, folder):
 
 
 def test_a_bug_is_one_line_with_a_way_to_its_traceback(vaelib, monkeypatch):
-    monkeypatch.setattr("vaelib.cli.runs.runs_folder", lambda: 1 / 0)
+    monkeypatch.setattr("vaelib.cli.stored.runs_folder", lambda: 1 / 0)
     status, _, err = vaelib("runs list")
     assert status == 1 and err == "vaelib: ZeroDivisionError: division by zero (VAELIB_TRACEBACK=1 shows where)\n"
     monkeypatch.setenv("VAELIB_TRACEBACK", "1")
