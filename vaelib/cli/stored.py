@@ -16,7 +16,7 @@ from vaelib.config import ConfigError, parse_axes, pick, unknown
 from vaelib.data import DataError, MissingDataError, binarise
 from vaelib.data.fetch import held
 from vaelib.data.sets import PUBLISHED
-from vaelib.figures import TITLES, metrics_in, signed
+from vaelib.progress import TITLES, metrics_in, signed
 from vaelib.store import MANIFEST, BrokenRunError, Directories, StoreError, runs_folder
 
 __all__ = ["duration", "metrics_table", "table"]
@@ -46,7 +46,7 @@ def duration(seconds: float) -> str:
 
 
 def metrics_table(metrics: Mapping[str, Any], family: str) -> str:
-    """The figures of a run, a row for each part of the data; see `figures.signed`."""
+    """The figures of a run, a row for each part of the data; see `progress.signed`."""
     parts = {part: found for part, found in metrics.items() if isinstance(found, dict)}
     rows = {
         part: {title: round(signed(key, found[key]), 4) for key, title in TITLES.items() if key in found}

@@ -19,7 +19,7 @@ from vaelib.models.base import family_of
 from vaelib.runs import RunConfig
 from vaelib.training import INTERRUPTED
 
-__all__ = ["choose_family", "sweep", "sweep_and_print", "train", "train_and_print"]
+__all__ = ["choose_family", "sweep", "train"]
 
 FAMILY = "--model.family"
 DEFAULTS: Any = RunConfig()
@@ -118,7 +118,13 @@ def train(*, config: Any = DEFAULTS, quiet: bool = False) -> None:
     quiet
         show no progress
     """
-    train_and_print(plain(config), quiet)
+    config, store = plain(config), runs.Store()
+    held = store.holds(store.path(config))
+    with stopping_at_an_epoch():
+        run = runs.train(config, progress=False if quiet else None)
+    print(run.path)
+    print(f"{'loaded: it was trained before,' if held else 'trained'} in {duration(run.environment['seconds'])}")
+    print(metrics_table(run.metrics, run.config.model.family))
 
 
 def sweep(
@@ -136,33 +142,15 @@ def sweep(
     together
         how many runs of one shape each process trains in one program; equal to separate ones but for rounding
     """
-    return sweep_and_print(combinations(plain(config), **parse_axes(grid)), jobs, scheduler, together)
+    result = sweeps.sweep(combinations(plain(config), **parse_axes(grid)), jobs, scheduler, together=together)
+    print(table(result.table()))
+    print(result.report(), file=sys.stderr)
+    return int(bool(result.failures))
 
 
 def plain(config: Any) -> RunConfig:
     """The `RunConfig` that the options describe."""
     return RunConfig(**{name: getattr(config, name) for name in RunConfig.model_fields})
-
-
-def train_and_print(config: RunConfig, quiet: bool = False) -> None:
-    """Trains or loads the run, and says where it is and what it reached."""
-    store = runs.Store()
-    held = store.holds(store.path(config))
-    with stopping_at_an_epoch():
-        run = runs.train(config, progress=False if quiet else None)
-    print(run.path)
-    print(f"{'loaded: it was trained before,' if held else 'trained'} in {duration(run.environment['seconds'])}")
-    print(metrics_table(run.metrics, run.config.model.family))
-
-
-def sweep_and_print(
-    configs: Sequence[RunConfig], jobs: int | None = None, scheduler: str | None = None, together: int = 1
-) -> int:
-    """Trains the runs and prints their table; returns the exit status."""
-    result = sweeps.sweep(configs, jobs, scheduler, together=together)
-    print(table(result.table()))
-    print(result.report(), file=sys.stderr)
-    return int(bool(result.failures))
 
 
 @contextmanager

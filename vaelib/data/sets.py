@@ -18,9 +18,18 @@ from pydantic import Field, field_validator
 
 from vaelib.config import Config, ConfigError, unknown
 from vaelib.data import own, toyfaces
-from vaelib.data.arrays import EXPECTED, parse_idx
 from vaelib.data.fetch import Source, read
-from vaelib.data.images import DataError, ImageData, Plan, Split, binarise, random_and_time, sha256_of, tenths
+from vaelib.data.images import (
+    DataError,
+    ImageData,
+    Plan,
+    Split,
+    binarise,
+    parse_idx,
+    random_and_time,
+    sha256_of,
+    tenths,
+)
 
 __all__ = ["FREY", "MNIST", "NAMES", "DataConfig", "Prepared", "identity", "load", "prepare"]
 
@@ -121,7 +130,7 @@ class DataConfig(Config):
 
 
 def load(name: str | os.PathLike[str], size: str | None = None, colour: str = "auto") -> ImageData:
-    """A data set: "mnist", "frey", "digits", "toyfaces", or the path to the user's own images (see `arrays.EXPECTED`).
+    """A data set: "mnist", "frey", "digits", "toyfaces", or the path to the user's own images (see `own.EXPECTED`).
 
     A plain name is that of the set; ``./mnist`` is a folder. Named sets are kept in memory, so asking again costs
     nothing. For `size` and `colour` see `DataConfig`.
@@ -143,8 +152,8 @@ def load(name: str | os.PathLike[str], size: str | None = None, colour: str = "a
         data = own.load(path, shape, colour)
         return replace(data, name=f"own-{data.name}") if data.name in LOADERS else data
     if path.suffix or "/" in name or os.sep in name:
-        raise DataError(f"there is no file or folder {name!r}: expected {EXPECTED}")
-    raise ConfigError(f"{unknown('data set', name, NAMES)}, or the path to {EXPECTED}")
+        raise DataError(f"there is no file or folder {name!r}: expected {own.EXPECTED}")
+    raise ConfigError(f"{unknown('data set', name, NAMES)}, or the path to {own.EXPECTED}")
 
 
 @cache
