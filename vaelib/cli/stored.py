@@ -13,9 +13,8 @@ import pandas as pd
 
 from vaelib import data
 from vaelib.config import ConfigError, parse_axes, pick, unknown
-from vaelib.data import DataError, MissingDataError, binarise
+from vaelib.data import PUBLISHED, DataError, MissingDataError, binarise
 from vaelib.data.fetch import held
-from vaelib.data.sets import PUBLISHED
 from vaelib.progress import TITLES, metrics_in, signed
 from vaelib.store import MANIFEST, BrokenRunError, Directories, StoreError, runs_folder
 
