@@ -232,9 +232,8 @@ def test_what_is_wrong_is_one_line_and_the_right_status(vaelib, monkeypatch, lin
     assert len(err.splitlines()) == 1 and "Traceback" not in err and err.startswith("vaelib: ")
 
 
-def test_nothing_is_deleted_unasked(vaelib, small, folder, monkeypatch):
+def test_nothing_is_deleted_unasked(vaelib, small, folder):
     vaelib(f"train {small}")
-    monkeypatch.setattr("sys.stdin", io.StringIO())
     status, _, err = vaelib("runs rm noise")
     assert status == 2 and "say --yes" in err and len(list(folder.glob("noise*"))) == 1
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -206,14 +205,14 @@ def remove(*runs: str, yes: bool = False) -> None:
     runs
         their names, or parts of them that no other run has
     yes
-        do not ask
+        delete them; else they are only named
     """
     if not runs:
         raise ConfigError("runs rm needs the name of a run (vaelib runs list)")
     store = Directories(runs_folder())
     names = [store.named(run).name for run in runs]
-    if not yes and not _agreed(names):
-        raise ConfigError("nothing was deleted: say --yes")
+    if not yes:
+        raise ConfigError(f"nothing was deleted: say --yes to delete {', '.join(names)}")
     for name in names:
         store.remove(name)
         print(f"deleted {name}")
@@ -273,10 +272,3 @@ def _row(store: Directories, name: str, files: dict[str, Any] | str) -> dict[str
         "seconds": files["environment"]["seconds"],
         "made": datetime.fromtimestamp((store.folder / name / MANIFEST).stat().st_mtime).strftime("%Y-%m-%d %H:%M"),
     }
-
-
-def _agreed(names: list[str]) -> bool:
-    if sys.stdin is None or not sys.stdin.isatty():
-        return False
-    print("\n".join(names))
-    return input(f"Delete {len(names)}? [y/N] ").strip().lower() in ("y", "yes")
