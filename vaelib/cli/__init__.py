@@ -59,8 +59,7 @@ app.command(App(name="data", help="The data sets: what there is, fetching and ve
 app.command(App(name="runs", help="The finished runs in the store."))
 for _path, _target, _help, *_examples in (
     ("data list", "stored:list_data", "What data sets there are, and where they lie.", ""),
-    ("data fetch", "stored:fetch", "Downloads and verifies data sets (all not bundled, unless named).", "mnist"),
-    ("data verify", "stored:verify", "Verifies the data sets that are here, and downloads nothing.", "", "frey"),
+    ("data fetch", "stored:fetch", "Verifies data sets, and downloads those that are not here.", "", "mnist"),
     (
         "train",
         "train:train",

@@ -12,7 +12,7 @@ import pandas as pd
 
 from vaelib import data
 from vaelib.config import ConfigError, parse_axes, pick, unknown
-from vaelib.data import PUBLISHED, DataError, MissingDataError, binarise
+from vaelib.data import PUBLISHED, DataError, binarise
 from vaelib.data.fetch import held
 from vaelib.progress import TITLES, metrics_in, signed
 from vaelib.store import MANIFEST, BrokenRunError, Directories, StoreError, runs_folder
@@ -78,19 +78,6 @@ def fetch(*names: str) -> None:
         print(f"{images.name}: {len(images.images):,} images of {'x'.join(map(str, images.shape))}, verified")
         for file, digest in images.sha256.items():
             print(f"  {digest}  {file}")
-
-
-def verify(*names: str) -> None:
-    """
-    Parameters
-    ----------
-    names
-        data sets; all that are here, if none is named
-    """
-    for name in names or filter(_place, CONTENT):
-        if not _place(pick("data set", name, CONTENT)):
-            raise MissingDataError(f"{name} is not on this machine: `vaelib data fetch {name}` downloads it")
-        fetch(name)
 
 
 def _place(name: str) -> str | None:
