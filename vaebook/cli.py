@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vaelib.cli import add, new_app, run_app
-from vaelib.config import ConfigError, amended, parse_axes, pick
-from vaelib.config import grid as combinations
+from vaelib.config import Config, ConfigError, amended, parse_axes, pick
 
 __all__ = ["app", "main"]
 
@@ -120,9 +119,9 @@ def train(*, recipe: str, config: Any = None, quiet: bool = False) -> None:
         recipe: report, kingma-welling or modern; made for faces where the data are; the options below change it
         quiet: show no progress
     """
-    from vaelib.cli.train import train_and_print
+    from vaelib.cli import train as library
 
-    train_and_print(_settled(recipe, config), quiet)
+    library.train(config=_settled(recipe, config), quiet=quiet)
 
 
 def sweep(
@@ -142,18 +141,27 @@ def sweep(
         scheduler: the address of a dask scheduler whose workers train instead; they must see the store (VAELIB_RUNS)
         together: how many runs of one shape each process trains in one program; equal to separate ones but for rounding
     """
-    from vaelib.cli.train import sweep_and_print
+    from vaelib.cli import train as library
 
-    return sweep_and_print(combinations(_settled(recipe, config), **parse_axes(grid)), jobs, scheduler, together)
+    chosen = _settled(recipe, config)
+    return library.sweep(grid=grid, config=chosen, jobs=jobs, scheduler=scheduler, together=together)
 
 
 def _settled(recipe: Any, config: Any) -> Any:
     """The settings that were typed, on top of the recipe."""
     from vaebook.experiments.recipes import digits_recipe, faces_recipe
-    from vaelib.cli.train import given
 
     make = faces_recipe if config.data.name in ("frey", "toyfaces") else digits_recipe
-    return amended(make(recipe, config.data), given(config))
+    return amended(make(recipe, config.data), _typed(config))
+
+
+def _typed(config: Config) -> dict[str, Any]:
+    """The settings that were typed, by their dotted names."""
+    typed: dict[str, Any] = {}
+    for name in config.model_fields_set:
+        value = getattr(config, name)
+        typed |= {f"{name}.{k}": v for k, v in _typed(value).items()} if isinstance(value, Config) else {name: value}
+    return typed
 
 
 def _chosen(paths: Sequence[Path]) -> list[Any]:

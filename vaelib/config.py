@@ -103,39 +103,28 @@ def amended(config: C, changes: Mapping[str, Any]) -> C:
     Raises:
         ConfigError: no setting has that name (the nearest one is named), or a value cannot be used.
     """
-    for name, value in changes.items():  # a new kind first: it decides which settings there are
-        owner, _, last = name.rpartition(".")
-        part = _part(config, owner)
-        if part is not None and last == type(part).kind and value != getattr(part, last):
-            config = _with_part(config, owner, {last: value})
-    names = _names(config)
+    changed = _changed(config, changes)
+    names = _names(changed)
     for name in changes:
         if name not in names:
             raise ConfigError(unknown("setting", name, names))
-    own: dict[str, Any] = {}
+    return changed
+
+
+def _changed(config: C, changes: Mapping[str, Any]) -> C:
+    """The same, where names that do not exist change nothing."""
     inner: dict[str, dict[str, Any]] = {}
     for name, value in changes.items():
-        head, _, rest = name.partition(".")
-        if rest:
+        head, dot, rest = name.partition(".")
+        if dot:
             inner.setdefault(head, {})[rest] = value
-        else:
-            own[head] = value
-    config = config.replace(**own)
-    return config.replace(**{head: amended(getattr(config, head), part) for head, part in inner.items()})
-
-
-def _part(config: Config, name: str) -> Config | None:
-    """The part of that dotted name; "" is the whole."""
-    part: Any = config
-    for step in name.split(".") if name else ():
-        part = getattr(part, step, None)
-    return part if isinstance(part, Config) else None
-
-
-def _with_part(config: C, name: str, settings: Mapping[str, Any]) -> C:
-    """A copy whose part of that dotted name is made anew from `settings`, of whatever kind they say."""
-    head, _, rest = name.partition(".")
-    return config.replace(**{head: _with_part(getattr(config, head), rest, settings) if rest else dict(settings)})
+    for head, part in inner.items():  # a new kind first: it decides which settings there are
+        kind = getattr(getattr(config, head, None), "kind", None)
+        if kind in part and part[kind] != getattr(getattr(config, head), kind):
+            config = config.replace(**{head: {kind: part[kind]}})
+    config = config.replace(**{name: changes[name] for name in type(config).model_fields if name in changes})
+    parts = {head: getattr(config, head) for head in inner if isinstance(getattr(config, head, None), Config)}
+    return config.replace(**{head: _changed(part, inner[head]) for head, part in parts.items()})
 
 
 def flat(config: Config) -> dict[str, Any]:

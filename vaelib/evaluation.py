@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from vaelib.config import ConfigError
-from vaelib.figures import TITLES, signed
 from vaelib.linear import eigenvalues
 from vaelib.models import VAE, LatentVariableModel, UnsupportedError
 from vaelib.objectives import bits_per_dim
 from vaelib.posteriors import gaussian_kl, reparameterise
-from vaelib.progress import bar
+from vaelib.progress import TITLES, bar, signed
 
 __all__ = ["TITLES", "Estimate", "active_units", "aggregate_posterior", "directions_in_use", "encode", "expected_error"]
 __all__ += ["kl_per_dim", "log_likelihood", "signed", "squared_error", "summary"]

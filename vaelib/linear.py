@@ -43,19 +43,14 @@ def predict(values: ArrayLike, latent_dim: int, sigma: float, beta: float = 1.0)
     """
     if not (sigma > 0 and beta > 0):
         raise ValueError(f"sigma={sigma:g}, beta={beta:g}: both must be positive")
-    kept, rest = _split(values, latent_dim)
+    values = np.sort(np.asarray(values, dtype=np.float64))[::-1]
+    if not 1 <= latent_dim <= len(values):
+        raise ValueError(f"latent_dim={latent_dim}: expected 1 to {len(values)}, the number of eigenvalues")
+    kept, rest = values[:latent_dim], values[latent_dim:]
     price = beta * sigma**2
     used = kept > price
     kl = np.where(used, 0.5 * np.log(kept / price, where=used, out=np.zeros_like(kept)), 0.0)
     expected = np.minimum(kept, price).sum() + rest.sum()
     at_mean = np.where(used, price**2 / np.maximum(kept, price), kept).sum() + rest.sum()
-    elbo = -0.5 * (expected / sigma**2 + np.size(values) * math.log(2 * math.pi * sigma**2)) - kl.sum()
+    elbo = -0.5 * (expected / sigma**2 + len(values) * math.log(2 * math.pi * sigma**2)) - kl.sum()
     return Prediction(int(used.sum()), kl, float(kl.sum()), float(expected), float(at_mean), float(elbo))
-
-
-def _split(values: ArrayLike, latent_dim: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Eigenvalues, largest first: those that `latent_dim` latents may take, and the rest."""
-    values = np.sort(np.asarray(values, dtype=np.float64))[::-1]
-    if not 1 <= latent_dim <= len(values):
-        raise ValueError(f"latent_dim={latent_dim}: expected 1 to {len(values)}, the number of eigenvalues")
-    return values[:latent_dim], values[latent_dim:]

@@ -21,7 +21,7 @@ from scipy.special import ndtri
 from vaelib.config import pick
 
 __all__ = ["CLASS_COLOURS", "COLOURS", "DATA_COLOURS", "INK", "PAPER", "STYLE_FILE", "band", "canvas", "image_grid",
-    "latent_grid", "loss_curves", "manifold_grid", "reconstructions", "scatter_latents", "use_style"]  # fmt: skip
+    "latent_grid", "loss_curves", "manifold_grid", "scatter_latents", "use_style"]  # fmt: skip
 
 Shape = tuple[int, ...]  # of an image: (H, W) or (H, W, 3)
 
@@ -65,17 +65,6 @@ def canvas(images: Any, shape: Shape | None = None, columns: int = 10) -> np.nda
 def image_grid(images: Any, shape: Shape | None = None, columns: int = 10, ax: Axes | None = None) -> Axes:
     """Draws images on one canvas; black is 0 and white is 1 (or 255)."""
     return _show(canvas(images, shape, columns), ax)
-
-
-def reconstructions(originals: Any, reconstructed: Any, shape: Shape | None = None, ax: Axes | None = None) -> Axes:
-    """Draws the originals in one row and what a model made of them in the row below."""
-    above, below = _as_images(originals, shape), _as_images(reconstructed, shape)
-    if above.shape != below.shape:
-        raise ValueError(f"originals {above.shape} and reconstructed {below.shape} must have the same shape")
-    n, height = above.shape[:2]
-    ax = _show(canvas(np.concatenate([above, below]), columns=n), ax, left=1.1)
-    ax.set_yticks([height / 2 - 0.5, height * 1.5 + GAP - 0.5], ["data", "reconstruction"])
-    return ax
 
 
 def latent_grid(cells: int = 20) -> np.ndarray:

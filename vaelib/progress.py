@@ -1,7 +1,11 @@
-"""Progress, for whoever looks: a bar in terminals and live notebooks, else lines in the log of a notebook's run."""
+"""What people are told of a run: how far it is, and what its figures are called. Needs no torch.
+
+Progress is a bar in terminals and live notebooks, else lines in the log of a notebook's run.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from contextlib import suppress
@@ -10,7 +14,18 @@ from typing import Any
 from tqdm.auto import tqdm as notebook_bar
 from tqdm.std import tqdm as terminal_bar
 
-__all__ = ["bar", "log", "unattended"]
+__all__ = ["TITLES", "bar", "log", "metrics_in", "signed", "unattended"]
+
+TITLES = {
+    "elbo": "−ELBO (nats)",
+    "bits_per_dim": "−ELBO (bits/dim)",
+    "reconstruction": "−reconstruction (nats)",
+    "kl": "KL (nats)",
+    **{f"kl_{level}": f"KL of level {level} (nats)" for level in range(1, 10)},  # of a hierarchy
+    "squared_error": "squared error",
+    "active_units": "active units",
+}
+"""What the figures of `evaluation.summary` are called in a table; see `signed`."""
 
 
 def bar(*args: Any, show: bool | None = None, **settings: Any) -> Any:
@@ -38,3 +53,17 @@ def unattended() -> bool:
     kernel: Any = getattr(ipython.get_ipython() if ipython else None, "kernel", None)
     parent = kernel.get_parent() if hasattr(kernel, "get_parent") else {}
     return not parent.get("content", {}).get("allow_stdin", True)
+
+
+def signed(name: str, value: float) -> float:
+    """A figure as tables show it: the ELBO and the reconstruction change their sign, so that less is better."""
+    return -value if name in ("elbo", "reconstruction") else value
+
+
+def metrics_in(content: bytes) -> dict[str, Any]:
+    """What the file metrics.json of a run says. Raises ValueError: it holds no figures of a run."""
+    metrics = json.loads(content)
+    kinds = {part: type(value) for part, value in metrics.items()} if isinstance(metrics, dict) else {}
+    if kinds.pop("epochs", None) is not int or set(kinds.values()) != {dict}:
+        raise ValueError("metrics.json holds no figures of a run")
+    return metrics

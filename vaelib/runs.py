@@ -26,10 +26,9 @@ import vaelib
 from vaelib.config import Config, ConfigError, flat
 from vaelib.data import NAMES, DataConfig, DataError, Prepared, binarise, identity, prepare
 from vaelib.evaluation import summary
-from vaelib.figures import metrics_in
 from vaelib.models import LatentVariableModel, ModelConfig, ObjectiveConfig, VAEConfig, new_model
 from vaelib.models.base import Objective, family_of
-from vaelib.progress import log
+from vaelib.progress import log, metrics_in
 from vaelib.store import FORMAT, MANIFEST, RUNS_DIR_VARIABLE, BrokenRunError, Directories, StoreError, runs_folder
 from vaelib.training import Checkpoint, NonFiniteLossError, TrainingConfig, fit
 

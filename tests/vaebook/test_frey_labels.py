@@ -16,7 +16,7 @@ from vaebook.experiments.tongue import (
     tongue,
 )
 from vaelib import data
-from vaelib.data.sets import FREY
+from vaelib.data import FREY
 
 
 @pytest.fixture(scope="module")

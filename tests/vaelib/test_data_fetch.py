@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from vaelib import data
-from vaelib.data import fetch, sets
+from vaelib.data import fetch
 from vaelib.data.fetch import Source, held, read
 
 CONTENT = {"one": bytes(range(256)) * 400, "two": b"the other file"}
@@ -280,7 +280,7 @@ def test_the_cache_lies_in_the_system_place_unless_told_otherwise(machine, monke
 # The published sets
 
 
-@pytest.mark.parametrize("published", [sets.MNIST, sets.FREY])
+@pytest.mark.parametrize("published", [data.MNIST, data.FREY])
 def test_each_published_file_has_more_than_one_mirror_and_a_full_hash(published):
     for name, expected in published.sha256.items():
         assert len(set(published.urls(name))) > 1
@@ -289,7 +289,7 @@ def test_each_published_file_has_more_than_one_mirror_and_a_full_hash(published)
     assert data.load(published.instead).stand_in_for == published.dataset
 
 
-@pytest.mark.parametrize("name, published", [("mnist", sets.MNIST), ("frey", sets.FREY)])
+@pytest.mark.parametrize("name, published", [("mnist", data.MNIST), ("frey", data.FREY)])
 def test_real_files_pass_and_swapped_or_damaged_ones_do_not(name, published, real_data, machine, monkeypatch):
     own = machine / "own"
     for file in (path for pattern in published.sha256 for path in real_data.glob(f"**/{pattern}*")):
@@ -300,6 +300,6 @@ def test_real_files_pass_and_swapped_or_damaged_ones_do_not(name, published, rea
     for wrong in [original[:-1000], damaged(original), *(other.read_bytes() for other in others)]:
         first.write_bytes(wrong)
         with pytest.raises(data.DataError, match=first.name):
-            sets.LOADERS[name]()
+            data.LOADERS[name]()
     first.write_bytes(original)
-    assert isinstance(sets.LOADERS[name]().images, np.ndarray)
+    assert isinstance(data.LOADERS[name]().images, np.ndarray)

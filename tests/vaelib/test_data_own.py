@@ -17,7 +17,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from vaelib import data
-from vaelib.data import arrays, own
+from vaelib.data import images as arrays
+from vaelib.data import own
 
 GREY = np.random.default_rng(0).integers(0, 256, (12, 5, 6), dtype=np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (12, 5, 6, 3), dtype=np.uint8)

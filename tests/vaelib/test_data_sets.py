@@ -14,8 +14,8 @@ from PIL import Image
 
 from vaelib import data
 from vaelib.config import ConfigError
+from vaelib.data import FREY, MNIST
 from vaelib.data.images import Plan, random_and_time, tenths
-from vaelib.data.sets import FREY, MNIST
 
 
 def made(count=30, height=4, width=3, **changes):

@@ -11,10 +11,9 @@ from torch import nn
 
 from vaelib.config import ConfigError
 from vaelib.data import DataConfig, DataError, prepare
-from vaelib.diagnosis import Diagnosis, Evidence, diagnose, diagnose_model
-from vaelib.diagnosis.causes import _sigma_remedy, kind_of_collapse, likely_causes
-from vaelib.diagnosis.evidence import Past, _course, collect
+from vaelib.diagnosis import Diagnosis, _sigma_remedy, diagnose, diagnose_model, kind_of_collapse, likely_causes
 from vaelib.evaluation import directions_in_use, kl_per_dim
+from vaelib.evidence import Evidence, Past, _course, collect
 from vaelib.likelihoods import Gaussian, LikelihoodConfig
 from vaelib.models import VAE, LatentVariableModel, ObjectiveConfig, VAEConfig, new_model
 from vaelib.objectives import elbo

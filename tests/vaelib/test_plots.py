@@ -95,19 +95,8 @@ def test_a_new_figure_gives_every_image_pixel_the_same_whole_number_of_page_pixe
     assert box.height / height == pytest.approx(zoom)
 
 
-def test_reconstructions_stand_under_their_originals():
-    originals, reconstructed = random_images(5, 6, 4), random_images(5, 6, 4, seed=1)
-    ax = plots.reconstructions(originals, reconstructed)
-    sheet = ax.get_images()[0].get_array()
-    np.testing.assert_array_equal(sheet[:6, 5:9], originals[1])
-    np.testing.assert_array_equal(sheet[7:, 5:9], reconstructed[1])
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["data", "reconstruction"]
-
-
-def test_reconstructions_and_manifolds_may_be_in_colour():
+def test_manifolds_may_be_in_colour():
     rows = np.random.default_rng(0).random((5, 24))
-    sheet = plots.reconstructions(rows, rows[::-1], shape=(4, 2, 3)).get_images()[0].get_array()
-    np.testing.assert_allclose(sheet[5:, 12:14], rows[0].reshape(4, 2, 3))
     ax = plots.manifold_grid(lambda z: rows[:4], (4, 2, 3), cells=2)
     assert ax.get_images()[0].get_array().shape == (9, 5, 3)
 
@@ -165,10 +154,6 @@ WRONG = {
     ),
     "not a number": (lambda: plots.image_grid(np.full((1, 2, 2), np.nan)), "not finite"),
     "no columns": (lambda: plots.image_grid(np.zeros((1, 2, 2)), columns=0), "columns must be"),
-    "pairs that differ": (
-        lambda: plots.reconstructions(np.zeros((2, 2, 2)), np.zeros((3, 2, 2))),
-        "must have the same shape",
-    ),
     "too few decoded": (
         lambda: plots.manifold_grid(lambda z: z[:5], (1, 2), cells=3),
         "one image for each of the 9 codes, not 5",

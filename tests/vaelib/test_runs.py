@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from vaelib import runs
+from vaelib import data, runs
 from vaelib.config import ConfigError, amended, grid
-from vaelib.data import NAMES, DataConfig, DataError, MissingDataError, binarise, prepare, sets
+from vaelib.data import NAMES, DataConfig, DataError, MissingDataError, binarise, prepare
 from vaelib.evaluation import summary
 from vaelib.models import VAE, ObjectiveConfig, VAEConfig
 from vaelib.models.base import family_of
@@ -188,8 +188,8 @@ def test_naming_a_run_of_published_data_loads_none(monkeypatch, name):
         raise AssertionError("data were loaded")
 
     for function in ("load", "load_mnist", "load_frey", "read"):
-        monkeypatch.setattr(f"vaelib.data.sets.{function}", fail)
-    monkeypatch.setattr("vaelib.data.sets.LOADERS", dict.fromkeys(NAMES, fail))
+        monkeypatch.setattr(f"vaelib.data.{function}", fail)
+    monkeypatch.setattr("vaelib.data.LOADERS", dict.fromkeys(NAMES, fail))
     wanted = config(data=DataConfig(name=name))
     assert Store().path(wanted).name.startswith(f"{name}-z2-")
     assert len({Store().path(one) for one in grid(wanted, **{"seed": [0, 1], "data.split_seed": [0, 1]})}) == 4
@@ -414,8 +414,8 @@ def test_missing_data_are_said_before_any_work(store, monkeypatch):
     def missing(*_):
         raise MissingDataError("frey needs the file frey_rawface.mat")
 
-    monkeypatch.setattr("vaelib.data.sets.read", missing)
-    sets._named.cache_clear()  # another test may have read them
+    monkeypatch.setattr("vaelib.data.read", missing)
+    data._named.cache_clear()  # another test may have read them
     with pytest.raises(MissingDataError, match="frey needs the file"):
         train(config(data=DataConfig(name="frey")))
     assert leftovers(store) == []

@@ -14,8 +14,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from vaebook.experiments.pictures import nearest
 from vaelib.config import ConfigError
-from vaelib.data import ImageData
-from vaelib.data.sets import FREY
+from vaelib.data import FREY, ImageData
 
 __all__ = [
     *("DOUBTFUL", "FIRST_READING", "IN", "OUT", "SECOND_READING", "TRANSITION", "Agreement", "TongueDetector"),

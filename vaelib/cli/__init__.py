@@ -58,9 +58,8 @@ app = new_app("vaelib", "Variational autoencoders to read, to run and to trust."
 app.command(App(name="data", help="The data sets: what there is, fetching and verifying them."))
 app.command(App(name="runs", help="The finished runs in the store."))
 for _path, _target, _help, *_examples in (
-    ("data list", "data:list_data", "What data sets there are, and where they lie.", ""),
-    ("data fetch", "data:fetch", "Downloads and verifies data sets (all not bundled, unless named).", "mnist"),
-    ("data verify", "data:verify", "Verifies the data sets that are here, and downloads nothing.", "", "frey"),
+    ("data list", "stored:list_data", "What data sets there are, and where they lie.", ""),
+    ("data fetch", "stored:fetch", "Verifies data sets, and downloads those that are not here.", "", "mnist"),
     (
         "train",
         "train:train",
@@ -76,19 +75,19 @@ for _path, _target, _help, *_examples in (
     ),
     (
         "evaluate",
-        "runs:evaluate",
+        "stored:evaluate",
         "What a finished run is worth: its figures, and log p(x) by importance sampling, with the Monte Carlo error.",
         "digits-z5 --samples 500",
     ),
     (
         "runs list",
-        "runs:list_runs",
+        "stored:list_runs",
         "One line for each run: what it is and what it reached.",
         "",
         "--where data.name=mnist --sort elbo",
     ),
-    ("runs show", "runs:show", "A run's settings, figures, and what it was made with.", "digits-z5"),
-    ("runs rm", "runs:remove", "Deletes runs, also unfinished and damaged ones.", "digits-z5-0123456789abcdef --yes"),
+    ("runs show", "stored:show", "A run's settings, figures, and what it was made with.", "digits-z5"),
+    ("runs rm", "stored:remove", "Deletes runs, also unfinished and damaged ones.", "digits-z5-0123456789abcdef --yes"),
 ):
     add(app, _path, f"vaelib.cli.{_target}", _help, *_examples)
 
@@ -100,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_app(app: App, arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit status; what goes wrong is one line on stderr."""
-    given = [_dashed(word) for word in (sys.argv[1:] if arguments is None else arguments)]
+    given = list(sys.argv[1:] if arguments is None else arguments)
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: _say(app, f"warning: {message}")
         for name in ("stdout", "stderr"):
@@ -126,12 +125,6 @@ def run_app(app: App, arguments: Sequence[str] | None = None) -> int:
             if os.environ.get(TRACEBACK_VARIABLE):
                 raise
             return _failure(app, error)
-
-
-def _dashed(word: str) -> str:
-    """An option may be written as the setting is in Python: --model.latent_dim."""
-    name, equals, value = word.partition("=")
-    return f"{name.replace('_', '-')}{equals}{value}" if word.startswith("--") else word
 
 
 def _failure(app: App, error: Exception) -> int:

@@ -6,24 +6,91 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from cyclopts import Parameter
-from pydantic import create_model
+from pydantic import BaseModel, create_model
 
 from vaelib import runs, sweeps
-from vaelib.cli.options import describe
-from vaelib.cli.text import duration, metrics_table, table
-from vaelib.config import Config, parse_axes
+from vaelib.cli.stored import duration, metrics_table, table
 from vaelib.config import grid as combinations
+from vaelib.config import parse_axes
 from vaelib.models.base import family_of
 from vaelib.runs import RunConfig
 from vaelib.training import INTERRUPTED
 
-__all__ = ["choose_family", "given", "sweep", "sweep_and_print", "train", "train_and_print"]
+__all__ = ["choose_family", "sweep", "train"]
 
 FAMILY = "--model.family"
 DEFAULTS: Any = RunConfig()
+WORDS = {
+    "data.name": "a data set's name (vaelib data list), or a path to your own images",
+    "data.split": "how the images are split into training, validation and test; by default the data set's first way",
+    "data.split_seed": "the seed of the random split, and of static binarisation",
+    "data.pixels": "grey: as they are; static: made black or white once; dynamic: anew in each batch",
+    "data.size": "height x width, such as 64x64: images are resized to cover that, and cropped about their centre",
+    "data.colour": "auto: images in colour stay so; grey and rgb convert all",
+    "model.family": "which kind of model; the other options of model and objective are that family's own",
+    "model.latent_dim": "the number of latents, Z",
+    "model.hidden": "the widths of the encoder's layers, such as 500 500; the decoder has the same, reversed",
+    "model.activation": "the function behind each hidden layer; identity makes a linear VAE",
+    "model.init": "first weights: framework: torch's own; normal: drawn from N(0, init-std^2)",
+    "model.init_std": "the standard deviation of first weights, with init normal",
+    "model.output_bias": "average: the decoder starts at the average training image",
+    "model.likelihood.name": "p(x|z): the distribution of a pixel",
+    "model.likelihood.mean": "what makes the decoder's output a pixel's mean",
+    "model.likelihood.sigma": "who sets the width: fixed: sigma-value; shared: one learned value; "
+    "per-pixel: the decoder; optimal: the closed form that fits the errors best",
+    "model.likelihood.sigma_value": "the width, or where the learned one starts",
+    "model.likelihood.sigma_floor": "no width goes below it; by default half a grey level",
+    "model.prior.name": "p(z); vamp and flow are learned, and need --objective.kl monte-carlo",
+    "model.prior.pseudo_inputs": "the number of learned images of a vamp prior",
+    "model.prior.transforms": "the number of steps of a flow prior",
+    "model.prior.flow": "the kind of step of a flow prior",
+    "model.prior.hidden": "the widths of an autoregressive prior's layers",
+    "model.prior.dropout": "the share of an autoregressive prior's units that each step leaves out",
+    "model.posterior.name": "q(z|x); planar and iaf need --objective.kl monte-carlo",
+    "model.posterior.steps": "the number of steps of a planar posterior",
+    "model.posterior.transforms": "the number of steps of an iaf posterior",
+    "model.latents": "how many latents each level has, that next to the pixels first",
+    "model.inference": "bottom-up: each level is drawn from the one below; ladder: from the top down, with the image",
+    "model.batch_norm": "normalise the activations of each layer over the batch",
+    "model.quantiser.name": "how codes are made: vq: the nearest vectors; fsq: rounded numbers",
+    "model.quantiser.groups": "symbols in a code",
+    "model.quantiser.codes": "vectors in each codebook",
+    "model.quantiser.code_dim": "numbers in each vector",
+    "model.quantiser.commitment": "the weight of the distance from an output to its vector",
+    "model.quantiser.decay": "the share of a codebook that stays as it was in each batch",
+    "model.quantiser.init": "first vectors: data: k-means of training images; random: without looking at images",
+    "model.quantiser.revive": "below which share of even use a vector moves; 0 never moves one",
+    "model.quantiser.levels": "how many levels each number of a code is rounded to",
+    "model.groups": "symbols in a code",
+    "model.codes": "values that each symbol can have",
+    "objective.estimator": "how the gradient reaches the encoder",
+    "objective.temperature": "the temperature of relaxed draws at the start",
+    "objective.final_temperature": "the temperature that they cool down to",
+    "objective.anneal_epochs": "epochs in which they cool",
+    "objective.loss": "the game of critic and generator",
+    "objective.gamma": "the weight of the two penalties on the gradients of the critic",
+    "objective.algorithm": "aevb: climb the bound in encoder and decoder; wake-sleep: teach the encoder on dreams",
+    "objective.bound": "what is maximised: the ELBO, or the importance-weighted bound",
+    "objective.samples": "draws of z for each image in each step",
+    "objective.kl": "analytic: the closed form; monte-carlo: estimated from the draws",
+    "objective.beta": "the weight of the KL term",
+    "objective.warmup_epochs": "epochs in which beta grows from 0 to its value",
+    "objective.free_bits": "nats of KL that each latent has for nothing",
+    "training.optimiser": "the rule by which weights change",
+    "training.learning_rate": "the size of a step",
+    "training.schedule": "cosine lowers the size of a step to zero over all epochs",
+    "training.batch_size": "images in each step",
+    "training.epochs": "passes over the training images",
+    "training.weight_decay": "the weight of an L2 penalty on all weights",
+    "training.clip_norm": "the largest norm of a gradient; longer ones are shortened; by default none is",
+    "training.patience": "stop after so many epochs without a better validation loss; by default never",
+    "training.device": "where to compute: auto, cpu, cuda or mps",
+    "seed": "of first weights, batches and draws; the data's split has its own",
+}
+"""What ``--help`` says of each setting, in a user's words. A family may say it itself, in its fields' descriptions."""
 
 
 def choose_family(arguments: Sequence[str], *commands: Any) -> None:
@@ -51,7 +118,13 @@ def train(*, config: Any = DEFAULTS, quiet: bool = False) -> None:
     quiet
         show no progress
     """
-    train_and_print(plain(config), quiet)
+    config, store = plain(config), runs.Store()
+    held = store.holds(store.path(config))
+    with stopping_at_an_epoch():
+        run = runs.train(config, progress=False if quiet else None)
+    print(run.path)
+    print(f"{'loaded: it was trained before,' if held else 'trained'} in {duration(run.environment['seconds'])}")
+    print(metrics_table(run.metrics, run.config.model.family))
 
 
 def sweep(
@@ -69,33 +142,15 @@ def sweep(
     together
         how many runs of one shape each process trains in one program; equal to separate ones but for rounding
     """
-    return sweep_and_print(combinations(plain(config), **parse_axes(grid)), jobs, scheduler, together)
+    result = sweeps.sweep(combinations(plain(config), **parse_axes(grid)), jobs, scheduler, together=together)
+    print(table(result.table()))
+    print(result.report(), file=sys.stderr)
+    return int(bool(result.failures))
 
 
 def plain(config: Any) -> RunConfig:
     """The `RunConfig` that the options describe."""
     return RunConfig(**{name: getattr(config, name) for name in RunConfig.model_fields})
-
-
-def train_and_print(config: RunConfig, quiet: bool = False) -> None:
-    """Trains or loads the run, and says where it is and what it reached."""
-    store = runs.Store()
-    held = store.holds(store.path(config))
-    with stopping_at_an_epoch():
-        run = runs.train(config, progress=False if quiet else None)
-    print(run.path)
-    print(f"{'loaded: it was trained before,' if held else 'trained'} in {duration(run.environment['seconds'])}")
-    print(metrics_table(run.metrics, run.config.model.family))
-
-
-def sweep_and_print(
-    configs: Sequence[RunConfig], jobs: int | None = None, scheduler: str | None = None, together: int = 1
-) -> int:
-    """Trains the runs and prints their table; returns the exit status."""
-    result = sweeps.sweep(configs, jobs, scheduler, together=together)
-    print(table(result.table()))
-    print(result.report(), file=sys.stderr)
-    return int(bool(result.failures))
 
 
 @contextmanager
@@ -116,10 +171,16 @@ def stopping_at_an_epoch() -> Iterator[None]:
         INTERRUPTED.clear()
 
 
-def given(config: Config) -> dict[str, Any]:
-    """The settings that were typed, by their dotted names."""
-    typed: dict[str, Any] = {}
-    for name in config.model_fields_set:
-        value = getattr(config, name)
-        typed |= {f"{name}.{k}": v for k, v in given(value).items()} if isinstance(value, Config) else {name: value}
-    return typed
+def describe(settings: type[BaseModel], owner: str = "") -> None:
+    """Gives each field without a description, also of inner settings, the words above."""
+    for name, field in settings.model_fields.items():
+        field.description = field.description or WORDS.get(owner + name)
+        for kind in _inner(field.annotation):
+            describe(kind, f"{owner}{name}.")
+
+
+def _inner(annotation: object) -> list[type[BaseModel]]:
+    """The settings in an annotation: itself, or each of a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [kind for part in get_args(annotation) for kind in _inner(part)]

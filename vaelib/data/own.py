@@ -16,8 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from vaelib.data.arrays import EXPECTED, Found, arrays_in, within
-from vaelib.data.images import DataError, ImageData, Plan, describe, in_unit_range, random_and_time, sha256_of, tenths
+from vaelib.data.images import (
+    EXPECTED,
+    DataError,
+    Found,
+    ImageData,
+    Plan,
+    arrays_in,
+    describe,
+    in_unit_range,
+    random_and_time,
+    sha256_of,
+    tenths,
+    within,
+)
 
 __all__ = ["load", "pictures_of", "title"]
 
@@ -31,13 +43,13 @@ def load(path: Path, size: Size = None, colour: str = "auto") -> ImageData:
     """Images from a folder, in natural order of the file names (2.png before 10.png), or from one file.
 
     Args:
-        path: see `arrays.EXPECTED`. A file's frames or pages are so many images; sub-folders name their images' class.
+        path: see `EXPECTED`. A file's frames or pages are so many images; sub-folders name their images' class.
         size: resizes each image to cover that height and width, then crops it about its centre.
         colour: "rgb"; "grey" (ITU-R 601 luma); "auto": in colour if any image is. See-through is laid on white.
 
     Raises:
         DataError: nothing usable is there, an image cannot be read, sizes differ, or an array has the wrong type,
-            shape or range; and, before it is read, what would take more than `arrays.LIMIT` bytes.
+            shape or range; and, before it is read, what would take more than `images.LIMIT` bytes.
     """
     path = path.resolve()
     classes: list[str] = []

@@ -57,15 +57,12 @@ def _wander(random: np.random.Generator, pace: float) -> Array:
 
 
 def draw(pose: ArrayLike, light: ArrayLike, gaze: ArrayLike, smile: ArrayLike, tongue: ArrayLike) -> Array:
-    """Faces without noise: (n, 28, 20) in [0, 1] from factors of shape (n,), or scalars to be held fixed."""
+    """Faces without noise: (n, 28, 20) in [0, 1] from factors of shape (n,), or scalars to be held fixed.
+
+    Flat shades of grey are painted over one another, back to front; the lamp lights the finished head.
+    """
     factors = np.broadcast_arrays(*(np.atleast_1d(np.asarray(f, float)) for f in (pose, light, gaze, smile, tongue)))
-    count = len(factors[0])
-    blocks = [[f[i : i + 128, None, None] for f in factors] for i in range(0, count, 128)]  # small enough for a cache
-    return np.concatenate([_draw(*block) for block in blocks])
-
-
-def _draw(pose: Array, light: Array, gaze: Array, smile: Array, tongue: Array) -> Array:
-    """Flat shades of grey painted over one another, back to front; the lamp lights the finished head."""
+    pose, light, gaze, smile, tongue = (factor[:, None, None] for factor in factors)
     y = np.arange(HEIGHT)[:, None] - (HEIGHT - 2.5) / 2  # (H, 1), pixels from the head's middle, down
     x = np.arange(WIDTH)[None, :] - (WIDTH - 1) / 2 - 0.6 * pose  # (n, 1, W), pixels from the head's axis
 

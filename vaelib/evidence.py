@@ -1,10 +1,10 @@
-"""What is measured of one model: the figures that a diagnosis rests on."""
+"""The figures of one model that a diagnosis rests on: `Evidence` of a VAE, `GameEvidence` of a GAN."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,19 +15,25 @@ from torch import Tensor
 from vaelib.evaluation import active_units, directions_in_use, encode, expected_error, squared_error
 from vaelib.likelihoods import Bernoulli
 from vaelib.linear import eigenvalues
-from vaelib.models import VAE, ObjectiveConfig
+from vaelib.models import GAN, VAE, GANObjective, ObjectiveConfig
+from vaelib.models.gan import losses_of_scores
 from vaelib.objectives import beta_at
 from vaelib.posteriors import DiagonalGaussian, gaussian_kl
 from vaelib.training import TrainingConfig
 
-__all__ = ["Evidence", "Past", "collect"]
+__all__ = ["Collapse", "Evidence", "GameEvidence", "Past", "collect", "examine"]
 
 Array = NDArray[np.float64]
+Collapse = Literal["none", "partial", "whole"]
 
-ENOUGH = 10_000  # training images looked at
+ENOUGH = 10_000  # training images of a VAE looked at,
+ENOUGH_OF_A_GAME = 2000  # and images and samples of a GAN
 MARGIN = 1.5  # a direction that varies by so many times its price clearly pays: by 0.2 nats
 NO_REACTION = 0.01  # of a hidden unit: the slope of its activation, averaged over images, and the range of its output
 LAST = 0.2  # share of the learning rate's sum over the epochs
+IDLE = 0.1  # nats
+BARS = "▁▂▃▄▅▆▇█"
+NARROW, WIDE, SHIFTED = 0.5, 2.0, 0.1  # samples beyond these are evidently not like the images
 
 
 class Past(NamedTuple):
@@ -73,9 +79,80 @@ class Evidence:
     def latents(self) -> int:
         return len(self.kl_per_dim)
 
+    def verdict(self, collapse: Collapse, causes: list[str]) -> str:
+        """All of it in one line, given what it was found to be and the names of the causes."""
+        if collapse == "whole":
+            same, cheap = "is the same for all images", f"of an image costs {self.kl:.2f} nats, less than one bit"
+            return f"collapsed: the code {cheap if self.directions else same}"
+        if collapse == "partial":
+            return f"partly collapsed: {self.directions} of {self.latents} latent directions are in use"
+        if not causes:
+            return f"healthy: the code of an image costs {self.kl:.1f} nats"
+        return f"no collapse, but there is something to improve: {', '.join(causes)}"
+
+    def facts(self, collapse: Collapse) -> dict[str, str]:
+        """What was measured, in words."""
+        kl = np.sort(self.kl_per_dim)[::-1]
+        shown = " ".join(f"{value:.2f}" for value in kl[:8]) + (" ..." if self.latents > 8 else "")
+        full = max(float(kl.max()), 1.0)  # nats
+        bars = "".join(BARS[min(int(8 * value / full), 7)] for value in kl[:40])
+        to = "" if self.closed_form else "  (to the codes' spread in each: to this prior it does not split)"
+        fair = f", {self.worth_fair} at a fair sigma and beta" if self.worth < self.worth_fair else ""
+        facts = {
+            "KL by dimension": f"{shown} nats  {bars}{to}",
+            "directions in use": f"{self.directions} of {self.latents}; worth a latent by linear theory: "
+            f"{self.worth}{fair}",
+            "active units": f"{int(self.active.sum())} of {self.latents}",
+            "squared error": f"{self.error:.3g} held out, {self.train_error:.3g} in training; the average image costs "
+            f"{self.average_image_error:.3g}",
+        }
+        if self.sigma is not None:
+            facts["sigma"] = f"{self.sigma:.3g}; the errors, with the noise of z, say {self.error_sigma:.3g}"
+        if not self.beta_known or self.beta != 1:
+            facts["beta"] = f"{self.beta:.3g}" if self.beta_known else "unknown, taken as 1"
+        if collapse == "none" and (idle := int((kl < IDLE).sum())):
+            facts["idle"] = f"{idle} of {self.latents} latents cost less than {IDLE} nats: no harm in itself"
+        return facts
+
+
+class GameEvidence(NamedTuple):
+    """Figures of one GAN. Variances and squared distances are summed over pixels.
+
+    `seen_through` is the share of pairs, an image and a sample, of which the critic scores the image higher. `signal`
+    is by how much the generator's loss would change, at the slope that samples meet, over the root mean squared
+    distance between two images. `variety` is the variance of samples over that of the images, `shift` the squared
+    distance of their means over the latter.
+    """
+
+    seen_through: float
+    signal: float
+    variety: float
+    shift: float
+
+    @property
+    def astray(self) -> bool:
+        """Whether samples are evidently unlike the images: a critic could say so."""
+        return not (NARROW <= self.variety <= WIDE and self.shift <= SHIFTED)
+
+    def verdict(self, collapse: Collapse, causes: list[str]) -> str:
+        """All of it in one line. No trouble found is no praise: how good samples are, only a judge of pictures says."""
+        if not causes:
+            return "no fault found: the critic teaches, and samples vary"
+        return f"the game has failed: {', '.join(causes)}"
+
+    def facts(self, collapse: Collapse) -> dict[str, str]:
+        """What was measured, in words."""
+        return {
+            "seen through": "the critic prefers an image to a sample in "
+            f"{self.seen_through:.0%} of pairs (a draw is 50%)",
+            "signal": f"{self.signal:.3g} nats of the generator's loss over the distance between two images",
+            "variety": f"samples have {self.variety:.0%} of the images' variance",
+            "shift": f"the mean sample lies {self.shift:.0%} of that variance away from the mean image",
+        }
+
 
 def collect(model: VAE, train: Tensor, held_out: Tensor, past: Past) -> Evidence:
-    """All the figures; `held_out` judges, `train` says what there was to learn."""
+    """All the figures of a VAE; `held_out` judges, `train` says what there was to learn."""
     images, pixels = train.shape
     train = train[torch.linspace(0, images - 1, min(images, ENOUGH)).long()]
     course, (_, objective, training), beta = _course(past), past, 1.0
@@ -194,3 +271,20 @@ def _last_fifth(maximised: Array, training: TrainingConfig | None) -> float:
     start = max(0, int((spent <= (1 - LAST) * spent[-1] + 1e-9).sum()) - 1)
     total = maximised[-1] - maximised[0]
     return float((maximised[-1] - maximised[start]) / total) if total > 0 else 0.0
+
+
+def examine(model: GAN, x: Tensor, objective: GANObjective, seed: int = 0) -> GameEvidence:
+    """All the figures of a GAN beside images x (N, D), two or more, and as many samples."""
+    x = x[:ENOUGH_OF_A_GAME]
+    samples = model.sample(len(x), torch.Generator().manual_seed(seed)).requires_grad_()
+    real, fake = model.critic(x), model.critic(samples)
+    loss = losses_of_scores(objective.loss, real.detach(), fake)[1]
+    (slope,) = torch.autograd.grad(loss.sum(), samples)
+    drawn, variance = samples.detach(), x.var(0).sum().clamp(min=1e-12)
+    above = (real[:, None] > fake).double() + 0.5 * (real[:, None] == fake)
+    return GameEvidence(
+        seen_through=above.mean().item(),
+        signal=slope.square().sum(-1).mean().sqrt().item() * math.sqrt(2 * variance.item()),
+        variety=(drawn.var(0).sum() / variance).item(),
+        shift=((x.mean(0) - drawn.mean(0)).square().sum() / variance).item(),
+    )

@@ -1,19 +1,32 @@
-"""Why latents lie idle, or what else went wrong, and what to try: what the evidence says."""
+"""What ails a trained model: does a VAE use its latents, does a GAN's critic still teach; if not why, and what to try.
+
+>>> diagnose(run)                                   # a finished run of the store
+>>> diagnose_model(model, train, held_out)          # or a model and images, with as much of its past as there is
+"""
 
 from __future__ import annotations
 
+import copy
+import html
 import math
+import re
 from collections.abc import Iterator
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from vaelib.diagnosis.evidence import Evidence, Past
+import pandas as pd
+import torch
+from torch import Tensor
+
+from vaelib.config import ConfigError
+from vaelib.evidence import NARROW, Collapse, Evidence, GameEvidence, Past, collect, examine
 from vaelib.likelihoods import LikelihoodConfig
-from vaelib.reports import Cause, CauseName
+from vaelib.models import GAN, VAE, GANObjective, ObjectiveConfig
+from vaelib.runs import Run, RunConfig, data_of
 
-__all__ = ["Collapse", "kind_of_collapse", "likely_causes"]
+__all__ = ["Cause", "Diagnosis", "diagnose", "diagnose_model"]
 
-Collapse = Literal["none", "partial", "whole"]
-EXPLAINS: set[CauseName] = {"scale", "KL weight", "dead units", "variance", "optimiser"}
+EXPLAINS = {"scale", "KL weight", "dead units", "variance", "optimiser"}
 
 SILENT = 0.9  # share of a layer's units; tanh networks do well with half of theirs stuck
 ONE_BIT = 0.693  # nats
@@ -23,6 +36,137 @@ OVERFITS = 1.5  # held-out error over training error
 FELL = 0.01  # share of the held-out loss's gain that was lost again, and at least a nat
 UNFINISHED = {"constant": 0.02, "cosine": 0.15}  # share of the gain that the last fifth of the learning brought. A
 # falling rate takes the noise of the steps away, too: up to 0.12 in runs that are over (0.2 is undiminished progress).
+NO_SIGNAL = 0.01  # nats: a critic that changes the generator's loss by less teaches nothing
+WON = 0.99  # share of pairs
+CALMER = "optimiser='adam-no-momentum', a smaller learning_rate"
+
+
+class Cause(NamedTuple):
+    """A likely cause of trouble, the `evidence` for it, and what to try."""
+
+    name: str
+    evidence: str
+    remedy: str
+
+
+@dataclass(frozen=True, repr=False)
+class Diagnosis:
+    """The `collapse`, the likely `causes` of it or of other trouble, and the `evidence`.
+
+    Shown as Markdown by a notebook, and as text by `print`, `repr` and everything else.
+    """
+
+    name: str
+    collapse: Collapse
+    causes: tuple[Cause, ...]
+    evidence: Evidence | GameEvidence
+
+    @property
+    def healthy(self) -> bool:
+        return self.collapse == "none" and not self.causes
+
+    @property
+    def verdict(self) -> str:
+        """All of it in one line."""
+        return self.evidence.verdict(self.collapse, [cause.name for cause in self.causes])
+
+    def facts(self) -> dict[str, str]:
+        """What was measured, in words."""
+        return self.evidence.facts(self.collapse)
+
+    def __repr__(self) -> str:
+        facts = self.facts()
+        width = max(map(len, facts)) + 2
+        lines = [f"{self.name}: {self.verdict}", *(f"  {key:<{width}}{value}" for key, value in facts.items())]
+        for number, (cause, evidence, remedy) in enumerate(self.causes, start=1):
+            lines += [f"  {number}. {cause}: {evidence}", f"     try: {remedy}"]
+        return "\n".join(lines)
+
+    def _repr_markdown_(self) -> str:
+        lines = [f"**{_escaped(self.name)}: {self.verdict}**", "", "| | |", "| --- | --- |"]
+        lines += [*(f"| {key} | {value} |" for key, value in self.facts().items()), ""]
+        for number, (cause, evidence, remedy) in enumerate(self.causes, start=1):
+            lines += [f"{number}. **{cause}**: {evidence}. *Try:* {remedy}."]
+        return "\n".join(lines)
+
+
+def _escaped(text: str) -> str:
+    """A text as Markdown that shows it and does nothing: no HTML, no links, no emphasis, no mathematics."""
+    return re.sub(r"([\\`*_~$|!()\[\]])", r"\\\1", html.escape(" ".join(text.split()), quote=False))
+
+
+def diagnose(run: Run, name: str | None = None) -> Diagnosis:
+    """Examines a finished run of a VAE or a GAN on the data that it learned from, read again.
+
+    Its test images judge, or where there are fewer than two of them its training images.
+
+    Raises:
+        ConfigError: a model of another family. DataError: the data have gone, or are others now.
+    """
+    _check_family(run.model)
+    prepared = data_of(run)
+    train, test = torch.from_numpy(prepared.train), torch.from_numpy(prepared.test)
+    if run.config.data.pixels == "dynamic":
+        generator = torch.Generator().manual_seed(0)
+        train, test = torch.bernoulli(train, generator=generator), torch.bernoulli(test, generator=generator)
+    name = name or f"{prepared.data.name}, z = {run.config.model.latent_dim}"
+    return diagnose_model(run.model, train, test if len(test) > 1 else None, run.history, run.config, name=name)
+
+
+def diagnose_model(
+    model: VAE | GAN,
+    train: Any,
+    held_out: Any = None,
+    history: pd.DataFrame | None = None,
+    config: RunConfig | None = None,
+    *,
+    objective: ObjectiveConfig | GANObjective | None = None,
+    name: str = "model",
+) -> Diagnosis:
+    """Examines a VAE or GAN with the images (N, D) in [0, 1] that it learned from, and others that it did not see.
+
+    Without `held_out` the training images judge; without `history` nothing is said of the course of the training.
+    `objective` is that of the training, by default that of `config`; with neither, beta is taken as 1, and latents that
+    lie idle are put down to an unknown cause. The model is left as it is, on whichever device that may be.
+
+    Raises:
+        ConfigError: the model is neither. ValueError: images that it could not have learned, or fewer than two.
+    """
+    _check_family(model)
+    model = copy.deepcopy(model).cpu().float().eval()
+    train = _images("train", train, model)
+    held_out = train if held_out is None else _images("held_out", held_out, model)
+    played: Any = objective or getattr(config, "objective", None)
+    if isinstance(model, GAN):
+        game = examine(model, held_out, played or GANObjective())
+        return Diagnosis(name, "none", tuple(causes_in_a_game(game)), game)
+    past = Past(history, played, getattr(config, "training", None))
+    evidence = collect(model, train, held_out, past)
+    likelihood = getattr(model.likelihood, "config", LikelihoodConfig())  # Bernoulli pixels have no settings
+    causes = likely_causes(evidence, likelihood, past)
+    return Diagnosis(name, kind_of_collapse(evidence, causes), tuple(causes), evidence)
+
+
+def _check_family(model: Any) -> None:
+    if not isinstance(model, VAE | GAN):
+        family = getattr(model, "family", type(model).__name__)
+        known = "diagnosis examines a VAE, with a Gaussian q(z|x), or a GAN only"
+        raise ConfigError(f"a model of the family {family!r}: {known}")
+
+
+def _images(name: str, x: Any, model: VAE | GAN) -> Tensor:
+    x = torch.as_tensor(x)
+    if x.dim() != 2 or x.shape[1] != model.pixels or len(x) < 2 or not x.is_floating_point():
+        raise ValueError(f"{name} is {x.dtype} {tuple(x.shape)}: expected floats (images, {model.pixels}), two or more")
+    x = x.float().cpu()
+    try:
+        model.check(x)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+    return x
+
+
+# What the evidence says
 
 
 def kind_of_collapse(e: Evidence, causes: list[Cause]) -> Collapse:
@@ -129,3 +273,21 @@ def _sigma_remedy(e: Evidence, likelihood: LikelihoodConfig) -> str:
 
 def _paying(number: int) -> str:
     return {0: "no direction pays", 1: "one direction pays"}.get(number, f"{number} directions pay")
+
+
+def causes_in_a_game(e: GameEvidence) -> list[Cause]:
+    """Why the critic no longer teaches the generator, or samples do not vary."""
+    found = []
+    if e.signal < NO_SIGNAL and e.astray:
+        steady = f"loss='relativistic' with a gamma of 0.1 or more, {CALMER}"
+        what = f"it teaches the generator nothing ({e.signal:.2g} nats)"
+        if e.seen_through > WON:
+            told = f"the critic has won: it tells {e.seen_through:.0%} of samples from images, and {what}"
+            found.append(Cause("critic", told, f"{steady}, or loss='non-saturating'"))
+        else:
+            dead = f"the critic is dead: it says the same of images and of samples that are unlike them, and {what}"
+            found.append(Cause("critic", dead, f"{steady}, another gamma or seed, activation='silu'"))
+    if e.variety < NARROW:
+        few = f"samples have {e.variety:.0%} of the variance of the images: many z give one picture"
+        found.append(Cause("mode collapse", few, f"loss='relativistic' with a larger gamma, {CALMER}"))
+    return found

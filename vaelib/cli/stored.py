@@ -1,25 +1,94 @@
-"""``vaelib evaluate`` and ``vaelib runs``: what a finished run is worth; the store's list, one run, deleting."""
+"""What is stored: ``vaelib data``, ``vaelib runs`` and ``vaelib evaluate``; and the tables that commands print."""
 
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from vaelib.cli.text import duration, metrics_table, table
+from vaelib import data
 from vaelib.config import ConfigError, parse_axes, pick, unknown
-from vaelib.data import DataError, binarise
-from vaelib.figures import TITLES, metrics_in
+from vaelib.data import PUBLISHED, DataError, binarise
+from vaelib.data.fetch import held
+from vaelib.progress import TITLES, metrics_in, signed
 from vaelib.store import MANIFEST, BrokenRunError, Directories, StoreError, runs_folder
 
+__all__ = ["duration", "metrics_table", "table"]
+
+CONTENT = {
+    "mnist": "70,000 handwritten digits, 28x28, labelled",
+    "frey": "1,965 frames of a face, 28x20",
+    "digits": "1,797 small digits, 8x8, labelled",
+    "toyfaces": "1,965 drawn faces, 28x20, with their factors",
+}
 PARTS = ("train", "validation", "test")
 ELBO = TITLES["elbo"] + ", test"
 SHOWN = ("model.family", "training.optimiser", "seed", "seconds")  # what every finished run has
 SORTS = {"run": "run", "data": "data", "family": "family", "elbo": ELBO, "seconds": "seconds", "made": "made"}
+
+
+def table(rows: pd.DataFrame) -> str:
+    """One line for each row below the names of all columns; what a row lacks is left empty."""
+    if rows.empty:
+        return ""
+    return rows.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.6g}")
+
+
+def duration(seconds: float) -> str:
+    """Below a minute in seconds: "3.2 s", else "12.5 min"."""
+    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
+
+
+def metrics_table(metrics: Mapping[str, Any], family: str) -> str:
+    """The figures of a run, a row for each part of the data; see `progress.signed`."""
+    parts = {part: found for part, found in metrics.items() if isinstance(found, dict)}
+    rows = {
+        part: {title: round(signed(key, found[key]), 4) for key, title in TITLES.items() if key in found}
+        for part, found in parts.items()
+    }
+    if not any(rows.values()):
+        return f"no figures: the family {family!r} has no likelihood, no reconstruction and no codes"
+    return pd.DataFrame.from_dict(rows, orient="index").to_string()
+
+
+# Data sets
+
+
+def list_data() -> None:
+    rows = [
+        {"name": name, "content": content, "where": _place(name) or f"not here: vaelib data fetch {name}"}
+        for name, content in CONTENT.items()
+    ]
+    print(pd.DataFrame(rows).to_string(index=False, justify="left"))
+
+
+def fetch(*names: str) -> None:
+    """
+    Parameters
+    ----------
+    names
+        data sets; all that are not bundled, if none is named
+    """
+    for name in names or PUBLISHED:
+        images = data.load(name)  # believes nothing whose SHA-256 is not the published one
+        print(f"{images.name}: {len(images.images):,} images of {'x'.join(map(str, images.shape))}, verified")
+        for file, digest in images.sha256.items():
+            print(f"  {digest}  {file}")
+
+
+def _place(name: str) -> str | None:
+    """Where a data set lies; None: not on this machine, or not all of it."""
+    if name not in PUBLISHED:
+        return "bundled"
+    files = [held(PUBLISHED[name], file) for file in PUBLISHED[name].sha256]
+    return str(files[0].parent) if files[0] and all(files) else None
+
+
+# Runs
 
 
 def evaluate(run: str, *, samples: int = 5000, part: str = "test", images: int | None = None, seed: int = 0) -> None:
@@ -74,12 +143,17 @@ def list_runs(*, where: list[str] | None = None, sort: str = "run") -> None:
     """
     pick("order", sort, SORTS)
     wanted, store = parse_axes(where or ()), Directories(runs_folder())
-    found = [(name, _files(store, name)) for name in store.names()]
-    settings = {key for _, files in found if isinstance(files, dict) for key in files["settings"]}
+    found = {name: _files(store, name) for name in store.names()}
+    settings = {key for files in found.values() if isinstance(files, dict) for key in files["settings"]}
     for name in wanted:
         if found and name not in settings:
             raise ConfigError(unknown("setting", name, settings))
-    rows = [_row(store, name, files) for name, files in found if not wanted or _has(files, wanted)]
+    rows = [
+        _row(store, name, files)
+        for name, files in found.items()
+        if not wanted
+        or (isinstance(files, dict) and all(_is_one_of(files["settings"].get(key), wanted[key]) for key in wanted))
+    ]
     if not rows:
         print(f"no {'such ' if wanted else ''}runs in {store.folder}")
         return
@@ -118,14 +192,14 @@ def remove(*runs: str, yes: bool = False) -> None:
     runs
         their names, or parts of them that no other run has
     yes
-        do not ask
+        delete them; else they are only named
     """
     if not runs:
         raise ConfigError("runs rm needs the name of a run (vaelib runs list)")
     store = Directories(runs_folder())
     names = [store.named(run).name for run in runs]
-    if not yes and not _agreed(names):
-        raise ConfigError("nothing was deleted: say --yes")
+    if not yes:
+        raise ConfigError(f"nothing was deleted: say --yes to delete {', '.join(names)}")
     for name in names:
         store.remove(name)
         print(f"deleted {name}")
@@ -162,16 +236,9 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     return {f"{name}.{key}".rstrip("."): value for name, part in inner.items() for key, value in part.items()}
 
 
-def _has(files: dict[str, Any] | str, wanted: dict[str, list[Any]]) -> bool:
-    if isinstance(files, str):
-        return False
-    found = files["settings"]
-    return all(found.get(name) in values or _last(found.get(name)) in values for name, values in wanted.items())
-
-
-def _last(value: Any) -> Any:
-    """Of a path, its last part, which the list shows."""
-    return Path(value).name if isinstance(value, str) else value
+def _is_one_of(value: Any, wanted: list[Any]) -> bool:
+    """Of a path, its last part, which the list shows, will do."""
+    return value in wanted or (isinstance(value, str) and Path(value).name in wanted)
 
 
 def _row(store: Directories, name: str, files: dict[str, Any] | str) -> dict[str, Any]:
@@ -181,7 +248,7 @@ def _row(store: Directories, name: str, files: dict[str, Any] | str) -> dict[str
     return {
         "run": name,
         "state": "finished",
-        "data": _last(settings["data.name"]),
+        "data": Path(settings["data.name"]).name,
         "family": settings["model.family"],
         "likelihood": settings.get("model.likelihood.name", ""),
         "hidden": "+".join(map(str, settings.get("model.hidden", ()))),
@@ -192,10 +259,3 @@ def _row(store: Directories, name: str, files: dict[str, Any] | str) -> dict[str
         "seconds": files["environment"]["seconds"],
         "made": datetime.fromtimestamp((store.folder / name / MANIFEST).stat().st_mtime).strftime("%Y-%m-%d %H:%M"),
     }
-
-
-def _agreed(names: list[str]) -> bool:
-    if sys.stdin is None or not sys.stdin.isatty():
-        return False
-    print("\n".join(names))
-    return input(f"Delete {len(names)}? [y/N] ").strip().lower() in ("y", "yes")
