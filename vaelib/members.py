@@ -1,4 +1,4 @@
-"""Models of one shape, trained in one loop: what is computed for one of them is computed for all members at once.
+"""Runs of one shape in one program: a step of their training is computed for all of them at once.
 
 The weights of all lie in stacks, (M, ...), and `torch.func.vmap` takes the models' own loss over them. All else is each
 member's own, as in `training.fit`: optimiser, noise, order of the images, patience and history.
@@ -6,10 +6,14 @@ member's own, as in `training.fit`: optimiser, noise, order of the images, patie
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,9 +21,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.overrides import TorchFunctionMode
 
-from vaelib.models import LatentVariableModel
+from vaelib.config import ConfigError, flat
+from vaelib.data import Prepared, prepare
+from vaelib.models import LatentVariableModel, new_model
 from vaelib.models.base import Objective
 from vaelib.progress import bar
+from vaelib.runs import RunConfig, Store, files_of, parts_of
 from vaelib.training import (
     BAR,
     Checkpoint,
@@ -32,10 +39,137 @@ from vaelib.training import (
     shuffled,
 )
 
-__all__ = ["NUMBERS", "Member", "fit_members", "refusal"]
+__all__ = ["Group", "Member", "fit_members", "grouped", "suited", "train_group"]
 
-NUMBERS = ("beta", "warmup_epochs")
-"""The settings of an objective that may differ between members."""
+Group = tuple[RunConfig, ...]
+NUMBERS = ("beta", "warmup_epochs")  # the settings of an objective that may differ between members
+FREE = {"seed", "model.likelihood.sigma_value", *(f"objective.{name}" for name in NUMBERS)}
+FREE |= {f"training.{name}" for name in TrainingConfig.model_fields if name not in ("batch_size", "device")}
+TRIED = 8  # images
+
+
+def grouped(configs: Iterable[RunConfig], together: int) -> list[Group]:
+    """`configs`, each once and in order, in groups of one shape with at most `together` members.
+
+    Runs of one shape differ in seed, sigma_value, beta, warm-up and training at most, and there not in batch size and
+    device. Groups depend on the request alone, not on what the store holds: the same request gives the same bits.
+
+    Raises:
+        ConfigError: `together` cannot be used.
+    """
+    if together < 1:
+        raise ConfigError(f"together={together}: expected 1 or more")
+    groups: list[list[RunConfig]] = []
+    open_groups: dict[str, list[RunConfig]] = {}
+    for config in dict.fromkeys(configs):
+        shape = repr({name: value for name, value in flat(config).items() if name not in FREE})
+        if len(open_groups.get(shape, ())) in (0, together):
+            groups.append([])
+            open_groups[shape] = groups[-1]
+        open_groups[shape].append(config)
+    return [tuple(group) for group in groups]
+
+
+def suited(groups: Iterable[Group]) -> list[Group]:
+    """The groups that can be trained together, and the members of all others alone, with one warning."""
+    found: list[Group] = []
+    refused: dict[str, str] = {}
+    for group in groups:
+        why = _refusal(group) if len(group) > 1 else None
+        if why:
+            refused[group[0].model.family] = why
+        found += [group] if why is None else [(config,) for config in group]
+    if refused:
+        what = "; ".join(f"{family} ({why})" for family, why in refused.items())
+        warnings.warn(f"not every family can be trained together; these runs are trained alone: {what}", stacklevel=3)
+    return found
+
+
+def _refusal(group: Group) -> str | None:
+    """Why runs cannot be trained together, or None: a step on a few images is tried, by each alone, then together.
+
+    What fails alone is no matter of this: "" lets the run itself say so.
+    """
+    pair, prepared = (group[0], group[-1]), prepare(group[0].data)
+    x = torch.from_numpy(prepared.train[:TRIED])
+    try:
+        if len(new_model(pair[0].model, prepared.data.shape).losses(pair[0].objective)) > 1:
+            return "losses that take turns"
+        alone, joint = _members(pair, prepared), _members(pair, prepared)
+        x = x.to(joint[0].generator.device)
+        expected = [one.losses[0][1](x, 0.5, one.generator) for one in alone]
+        for figures in expected:
+            figures["loss"].mean().backward()
+    except Exception:
+        return ""
+    stack = _Stack(joint)
+    try:
+        together = stack.figures(x.expand(len(joint), *x.shape), 0.5)
+        stack.backward(together["loss"].reshape(len(joint), -1).mean(1))
+    except RuntimeError as error:  # vmap cannot do something that the loss asks for
+        return " ".join(str(error).split())[:100]
+    try:
+        for index, (one, twin) in enumerate(zip(alone, joint, strict=True)):
+            _must_be_close({key: value[index] for key, value in together.items()}, dict(expected[index]))
+            _must_be_close(list(twin.model.buffers()), list(one.model.buffers()))
+            for weight, memory in zip(one.model.parameters(), twin.memory.values(), strict=True):
+                _must_be_close(memory.grad, None if weight.grad is None else _turned(weight.grad))
+    except AssertionError:
+        return "a step of all at once is another than their own"
+    return None
+
+
+_must_be_close = partial(torch.testing.assert_close, rtol=1e-3, atol=1e-5)
+
+
+def train_group(
+    configs: Group, *, progress: bool | None = None, checkpoint_seconds: float = 30.0, wait: bool = True
+) -> list[Path | NonFiniteLossError]:
+    """Trains runs of one shape together and stores those that are missing; says where each is, or why it failed.
+
+    Runs that the store has are trained along, or the bits of the others would depend on which those are. A group that
+    was killed goes on from its last checkpoint, to the same bits.
+
+    Raises:
+        BusyError: another process is at work on one of them, with `wait` False.
+        ConfigError, DataError, StoreError: as of `runs.train`.
+    """
+    store = Store()
+    paths = [store.path(config) for config in configs]
+    digest = hashlib.sha256("\n".join(path.name for path in paths).encode()).hexdigest()[:16]
+    checkpoint = store.checkpoint(store.folder / f"group-of-{len(paths)}-{digest}", checkpoint_seconds)
+    found: list[Path | NonFiniteLossError] = list(paths)
+    with ExitStack() as locks:
+        for path in sorted(set(paths)):  # in one order: no two processes then wait for each other
+            locks.enter_context(store.exclusive(path, wait))
+        missing = [path for path in paths if not store.holds(path, set_aside=True)]
+        if missing:
+            prepared = prepare(configs[0].data)
+            parts, *_ = (parts_of(config, prepared) for config in configs)  # of one data set; each sees to its patience
+            members = _members(configs, prepared, parts["train"])
+            held_out = {name: x for name, x in parts.items() if name != "train"}
+            fit_members(members, parts["train"], held_out=held_out, checkpoint=checkpoint, progress=progress)
+            made = {"together": len(configs)}
+            for index, (config, path, member) in enumerate(zip(configs, paths, members, strict=True)):
+                try:
+                    if member.error:
+                        raise member.error
+                    if path in missing:
+                        history = member.session.history()
+                        store.write(path, files_of(config, prepared, member.model.cpu(), history, parts, made))
+                except NonFiniteLossError as error:
+                    found[index] = error
+    checkpoint.clear()
+    return found
+
+
+def _members(configs: Sequence[RunConfig], prepared: Prepared, train: Tensor | None = None) -> list[Member]:
+    models = [new_model(config.model, prepared.data.shape, config.seed) for config in configs]
+    if train is not None:
+        for model in models:
+            model.start(train)
+    binarise = configs[0].data.pixels == "dynamic"
+    return [Member(m, c.objective, c.training, c.seed, binarise) for m, c in zip(models, configs, strict=True)]
 
 
 class Member:
@@ -52,9 +186,7 @@ class Member:
         device = pick_device(training.device)
         self.model, self.objective, self.seed, self.binarise = model.to(device), objective, seed, binarise
         self.losses = model.losses(objective, binarise=binarise)
-        if len(self.losses) > 1:
-            raise ValueError("losses that take turns")
-        ((parameters, loss),) = self.losses
+        ((parameters, loss),) = self.losses  # those that take turns cannot be trained together
         self.memory = {weight: _turned(weight.detach()).contiguous() for weight in model.parameters()}
         self.read_memory()
         moved: Any = [self.memory[weight] for weight in parameters]
@@ -140,33 +272,6 @@ def fit_members(
                 checkpoint.save(*_state(members))
     for member in members:
         member.leave()
-
-
-def refusal(new: Callable[[], Sequence[Member]], x: Tensor) -> str | None:
-    """Why models cannot be trained together, or None: a step on images x (B, D) is tried, together and with each alone.
-
-    `new` makes the same members each time that it is called.
-    """
-    try:
-        alone, joint = new(), new()
-        stack, x = _Stack(joint), x.to(joint[0].generator.device)
-        figures = stack.figures(x.expand(len(joint), *x.shape), 0.5)
-        stack.backward(figures["loss"].reshape(len(joint), -1).mean(1))
-        for index, (one, twin) in enumerate(zip(alone, joint, strict=True)):
-            expected = one.losses[0][1](x, 0.5, one.generator)
-            expected["loss"].mean().backward()
-            _must_be_close({key: value[index] for key, value in figures.items()}, dict(expected))
-            _must_be_close(list(twin.model.buffers()), list(one.model.buffers()))
-            for weight, memory in zip(one.model.parameters(), twin.memory.values(), strict=True):
-                _must_be_close(memory.grad, None if weight.grad is None else _turned(weight.grad))
-    except AssertionError:
-        return "a step of all at once is another than their own"
-    except Exception as error:  # whatever vmap cannot do; and what is wrong by itself, a run alone will say
-        return " ".join(str(error).split())[:100]
-    return None
-
-
-_must_be_close = partial(torch.testing.assert_close, rtol=1e-3, atol=1e-5)
 
 
 def _epoch(
@@ -276,7 +381,7 @@ class _Draws(TorchFunctionMode):
         if kwargs.get("generator") is not self.any_generator:
             return function(*args, **kwargs)
         if any(isinstance(value, Tensor) for value in args):
-            raise TypeError(f"{function.__name__} draws what depends on weights")
+            raise RuntimeError(f"{function.__name__} draws what depends on weights")
         return _Drawn.apply(lambda own: function(*args, **{**kwargs, "generator": own}), self.own, self.member)
 
 

@@ -22,7 +22,7 @@ import torch
 from vaelib.config import ConfigError, differing, flat
 from vaelib.data import prepare
 from vaelib.evaluation import TITLES, signed
-from vaelib.groups import Group, grouped, suited, train_group
+from vaelib.members import Group, grouped, suited, train_group
 from vaelib.progress import bar, log
 from vaelib.runs import RUNS_DIR_VARIABLE, Run, RunConfig, Store, train
 from vaelib.store import BusyError, StoreError
@@ -82,8 +82,8 @@ def sweep(
     store: the folder in their VAELIB_RUNS, else this process's. Each run trains with one thread, so that a run's bits
     do not depend on how many run beside it; two one-thread processes also do more work than one with two threads.
 
-    With `together`, each process or worker trains up to so many runs of one shape in one program, see `groups.grouped`.
-    Leave a group for each process. A run so trained equals its separate training but for rounding, and has the same
+    With `together`, each process or worker trains up to so many runs of one shape in one program, as
+    `members.grouped` has them. Leave a group for each process. A run so trained equals its separate training but for rounding, and has the same
     bits whenever the same `configs` are asked for with the same `together`; one that is in the store stays as it is.
     Those whose family does not allow it are trained alone, with a warning.
 

@@ -9,8 +9,7 @@ import torch
 
 from vaelib.config import ConfigError, amended, grid
 from vaelib.data import DataConfig, prepare
-from vaelib.groups import grouped, train_group
-from vaelib.members import Member, fit_members
+from vaelib.members import Member, fit_members, grouped, train_group
 from vaelib.models import VAEConfig, new_model
 from vaelib.runs import RunConfig, Store, train
 from vaelib.store import BusyError
@@ -166,6 +165,15 @@ def test_what_cannot_be_trained_together_is_trained_alone_and_said_once(changes,
     with pytest.warns(UserWarning, match=f"trained alone: {why}") as said:
         runs = train_all(configs, jobs=1, together=2)
     assert len(said) == 1 and all("together" not in run.environment for run in runs)
+
+
+def test_what_fails_alone_says_so_itself_and_a_fault_of_ours_is_no_refusal(store, monkeypatch, recwarn):
+    wrong = grid(config(**{"model.posterior.name": "planar"}), seed=[0, 1])  # whose KL has no closed form
+    result = sweep(wrong, jobs=1, together=2)
+    assert not recwarn and [str(error).count("use kl='monte-carlo'") for error in result.failures.values()] == [1, 1]
+    monkeypatch.setattr("vaelib.members._Stack.backward", lambda stack, loss: {}["a bug"])
+    with pytest.raises(KeyError, match="a bug"):
+        sweep(grid(config(), seed=[0, 1]), jobs=1, together=2)
 
 
 def test_a_group_is_stored_as_its_runs_and_says_so(store):
