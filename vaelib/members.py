@@ -27,17 +27,7 @@ from vaelib.models import LatentVariableModel, new_model
 from vaelib.models.base import Objective
 from vaelib.progress import bar
 from vaelib.runs import RunConfig, Store, files_of, parts_of
-from vaelib.training import (
-    BAR,
-    Checkpoint,
-    NonFiniteLossError,
-    Session,
-    TrainingConfig,
-    averages,
-    check_data,
-    pick_device,
-    shuffled,
-)
+from vaelib.training import BAR, Checkpoint, NonFiniteLossError, Session, TrainingConfig, checked, pick_device, shuffled
 
 __all__ = ["Group", "Member", "fit_members", "grouped", "suited", "train_group"]
 
@@ -97,7 +87,7 @@ def _refusal(group: Group) -> str | None:
             return "losses that take turns"
         alone, joint = _members(pair, prepared), _members(pair, prepared)
         x = x.to(joint[0].generator.device)
-        expected = [one.losses[0][1](x, 0.5, one.generator) for one in alone]
+        expected = [one.session.pairs[0][1](x, 0.5, one.generator) for one in alone]
         for figures in expected:
             figures["loss"].mean().backward()
     except Exception:
@@ -183,15 +173,14 @@ class Member:
         seed: int,
         binarise: bool = False,
     ) -> None:
-        device = pick_device(training.device)
-        self.model, self.objective, self.seed, self.binarise = model.to(device), objective, seed, binarise
-        self.losses = model.losses(objective, binarise=binarise)
-        ((parameters, loss),) = self.losses  # those that take turns cannot be trained together
+        self.model, self.objective, self.binarise = model, objective, binarise
+        model.to(pick_device(training.device))
+        ((parameters, loss),) = model.losses(objective, binarise=binarise)  # of those that take turns there are more
         self.memory = {weight: _turned(weight.detach()).contiguous() for weight in model.parameters()}
         self.read_memory()
         moved: Any = [self.memory[weight] for weight in parameters]
-        self.generator = torch.Generator(device).manual_seed(seed)
-        self.session = Session(model, [(moved, loss)], training, self.generator, objective.settled_epochs)
+        self.session = Session(model, [(moved, loss)], training, seed, objective.settled_epochs)
+        self.generator = self.session.generator
         self.error: NonFiniteLossError | None = None
 
     @property
@@ -210,10 +199,7 @@ class Member:
         try:
             if not torch.isfinite(losses).all():
                 raise self.session.diverged(list(losses), len(losses))
-            for name, x in held_out.items():
-                means = averages(self.model, self.losses, x, len(self.session.rows) + 1, seed=self.seed)
-                row |= {f"{name}_{key}": value for key, value in means.items()}
-            self.session.finish_epoch(row, examples, 0.0)
+            self.session.finish_epoch(row, examples, held_out)
         except NonFiniteLossError as error:
             self.error = error
 
@@ -247,10 +233,7 @@ def fit_members(
     ]
     if any(shape != shapes[0] for shape in shapes):
         raise ValueError("members must have networks of the same shape and batches of the same size")
-    device = members[0].generator.device
-    data = {name: x.to(device) for name, x in {"train": train, **(held_out or {})}.items()}
-    for name, x in data.items():
-        check_data(name, x, members[0].model)
+    data = checked(members[0].model, {"train": train, **(held_out or {})})
     train = data.pop("train")
     if checkpoint and (saved := checkpoint.load()):
         _restore(members, *saved)
