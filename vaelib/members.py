@@ -87,7 +87,7 @@ def _refusal(group: Group) -> str | None:
             return "losses that take turns"
         alone, joint = _members(pair, prepared), _members(pair, prepared)
         x = x.to(joint[0].generator.device)
-        expected = [one.session.pairs[0][1](x, 0.5, one.generator) for one in alone]
+        expected = [one.pairs[0][1](x, 0.5, one.generator) for one in alone]
         for figures in expected:
             figures["loss"].mean().backward()
     except Exception:
@@ -145,7 +145,7 @@ def train_group(
                     if member.error:
                         raise member.error
                     if path in missing:
-                        history = member.session.history()
+                        history = member.history()
                         store.write(path, files_of(config, prepared, member.model.cpu(), history, parts, made))
                 except NonFiniteLossError as error:
                     found[index] = error
@@ -162,8 +162,10 @@ def _members(configs: Sequence[RunConfig], prepared: Prepared, train: Tensor | N
     return [Member(m, c.objective, c.training, c.seed, binarise) for m, c in zip(models, configs, strict=True)]
 
 
-class Member:
+class Member(Session):
     """One of the models that are trained together, as `training.fit` would train it; `error` says how it diverged."""
+
+    model: LatentVariableModel
 
     def __init__(
         self,
@@ -173,40 +175,37 @@ class Member:
         seed: int,
         binarise: bool = False,
     ) -> None:
-        self.model, self.objective, self.binarise = model, objective, binarise
         model.to(pick_device(training.device))
         ((parameters, loss),) = model.losses(objective, binarise=binarise)  # of those that take turns there are more
         self.memory = {weight: _turned(weight.detach()).contiguous() for weight in model.parameters()}
         self.read_memory()
         moved: Any = [self.memory[weight] for weight in parameters]
-        self.session = Session(model, [(moved, loss)], training, seed, objective.settled_epochs)
-        self.generator = self.session.generator
+        super().__init__(model, [(moved, loss)], training, seed, objective.settled_epochs)
+        self.objective, self.binarise = objective, binarise
         self.error: NonFiniteLossError | None = None
 
     @property
     def over(self) -> bool:
-        return self.error is not None or self.session.over
+        return self.error is not None or super().over
 
     def read_memory(self) -> None:
         """Lets the model's weights be what lies in `memory`, which the optimiser moves."""
         for weight, memory in self.memory.items():
             weight.data = _turned(memory)
 
-    def finish_epoch(
-        self, row: dict[str, float], losses: Tensor, examples: int, held_out: Mapping[str, Tensor]
-    ) -> None:
-        """Looks at the losses of an epoch's steps (steps,), and at what is held out."""
+    def end(self, row: dict[str, float], losses: Tensor, examples: int, held_out: Mapping[str, Tensor]) -> None:
+        """Ends an epoch, of whose steps these are the losses, (steps,)."""
         try:
             if not torch.isfinite(losses).all():
-                raise self.session.diverged(list(losses), len(losses))
-            self.session.finish_epoch(row, examples, held_out)
+                raise self.diverged(list(losses), len(losses))
+            self.finish_epoch(row, examples, held_out)
         except NonFiniteLossError as error:
             self.error = error
 
     def leave(self) -> None:
         """Gives the model the weights that are kept, in memory of its own."""
-        if self.error is None and self.session.config.patience:
-            self.model.load_state_dict(self.session.best)
+        if self.error is None and self.config.patience:
+            self.model.load_state_dict(self.best)
         for values in (*self.model.parameters(), *self.model.buffers()):
             values.data = values.data.clone(memory_format=torch.contiguous_format)
         self.model.eval()
@@ -220,7 +219,7 @@ def fit_members(
     checkpoint: Checkpoint | None = None,
     progress: bool | None = None,
 ) -> None:
-    """`training.fit` for models of one shape at once, with batches of one size; their sessions have the histories.
+    """`training.fit` for models of one shape at once, with batches of one size; each has a `history` then.
 
     A member equals its separate training but for the rounding of float32, which training amplifies. It leaves when its
     own epochs or patience are over, or when it diverges; the others go on. A history's "seconds" are a member's share.
@@ -228,18 +227,16 @@ def fit_members(
     Raises:
         ValueError: for members of several shapes or batch sizes, and for data as `fit` does.
     """
-    shapes = [
-        ({name: x.shape for name, x in m.model.state_dict().items()}, m.session.config.batch_size) for m in members
-    ]
+    shapes = [({name: x.shape for name, x in m.model.state_dict().items()}, m.config.batch_size) for m in members]
     if any(shape != shapes[0] for shape in shapes):
         raise ValueError("members must have networks of the same shape and batches of the same size")
     data = checked(members[0].model, {"train": train, **(held_out or {})})
     train = data.pop("train")
     if checkpoint and (saved := checkpoint.load()):
         _restore(members, *saved)
-    steps = math.ceil(len(train) / members[0].session.config.batch_size)
-    total = max(member.session.config.epochs for member in members)
-    done = max(len(member.session.rows) for member in members)
+    steps = math.ceil(len(train) / members[0].config.batch_size)
+    total = max(member.config.epochs for member in members)
+    done = max(len(member.rows) for member in members)
     active: list[Member] = []
     with bar(total=total * steps, initial=done * steps, unit="step", bar_format=BAR, show=progress) as shown:
         while left := [member for member in members if not member.over]:
@@ -248,9 +245,9 @@ def fit_members(
                 active, stack = left, _Stack(left)
             rows, losses = _epoch(active, stack, train, shown.update)
             for member, row, own in zip(active, rows, losses, strict=True):
-                member.finish_epoch(row, own, len(train), data)
+                member.end(row, own, len(train), data)
             for member in active:
-                member.session.seconds += (time.perf_counter() - start) / len(active)
+                member.seconds += (time.perf_counter() - start) / len(active)
             if checkpoint and checkpoint.due() and not all(member.over for member in members):
                 checkpoint.save(*_state(members))
     for member in members:
@@ -261,7 +258,7 @@ def _epoch(
     members: Sequence[Member], stack: _Stack, train: Tensor, tick: Callable[[], object]
 ) -> tuple[list[dict[str, float]], Tensor]:
     """One pass of each member over the data in its own order: a row of history each, and their losses (M, steps)."""
-    count, size, done = len(members), members[0].session.config.batch_size, len(members[0].session.rows)
+    count, size, done = len(members), members[0].config.batch_size, len(members[0].rows)
     steps = math.ceil(len(train) / size)
     for member in members:
         member.model.train()
@@ -278,7 +275,7 @@ def _epoch(
             recorded.setdefault(key, []).append(own.expand(-1, len(batches[0])))
         stack.backward(mean_loss)
         for member in members:
-            member.session.step(0, progress)
+            member.step(0, progress)
         tick()
     means = {f"train_{key}": torch.cat(values, 1).cpu().double().mean(1).tolist() for key, values in recorded.items()}
     return [{key: values[m] for key, values in means.items()} for m in range(count)], torch.stack(losses, 1)
@@ -385,11 +382,11 @@ class _Drawn(torch.autograd.Function):
 
 
 def _state(members: Sequence[Member]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The sessions of all members as tensors and facts, as `Session.state` has them of one."""
+    """All members as tensors and facts, as `Session.state` has one of them."""
     tensors: dict[str, Tensor] = {}
     facts: list[dict[str, Any]] = []
     for number, member in enumerate(members):
-        own, known = member.session.state()
+        own, known = member.state()
         tensors |= {f"{number}/{key}": value for key, value in own.items()}
         facts.append({"failed": str(member.error) if member.error else None, **known})
     return tensors, {"members": facts}
@@ -399,6 +396,6 @@ def _restore(members: Sequence[Member], tensors: Mapping[str, Tensor], facts: Ma
     """The opposite of `_state`."""
     for number, (member, known) in enumerate(zip(members, facts["members"], strict=True)):
         start, failed = f"{number}/", known.pop("failed")
-        member.session.restore({key[len(start) :]: x for key, x in tensors.items() if key.startswith(start)}, known)
+        member.restore({key[len(start) :]: x for key, x in tensors.items() if key.startswith(start)}, known)
         if failed:
-            member.error = NonFiniteLossError(failed, member.model, member.session.history())
+            member.error = NonFiniteLossError(failed, member.model, member.history())

@@ -80,7 +80,7 @@ def alone(one, prepared, x, held_out):
 
 
 def assert_same(member, model, history, **tolerance):
-    found = member.session.history()
+    found = member.history()
     assert list(found.columns) == list(history.columns) and list(found["kept"]) == list(history["kept"])
     torch.testing.assert_close(
         torch.tensor(found.values.astype(float)), torch.tensor(history.values.astype(float)), **tolerance
@@ -103,7 +103,7 @@ def test_over_epochs_the_members_are_those_of_other_seeds_at_most():
     prepared, x, held_out = parts(configs[0].data, 1000)
     trained = members(configs, prepared)
     fit_members(trained, x, held_out=held_out)
-    together = torch.tensor([member.session.history()["test_elbo"].iloc[-1] for member in trained])
+    together = torch.tensor([member.history()["test_elbo"].iloc[-1] for member in trained])
     apart = torch.tensor([alone(one, prepared, x, held_out)[1]["test_elbo"].iloc[-1] for one in configs])
     assert abs(together.mean() - apart.mean()) < apart.std() / math.sqrt(len(configs))
 
@@ -115,7 +115,7 @@ def test_each_member_has_its_own_patience():
     prepared, x, held_out = parts(configs[0].data)
     trained = members(configs, prepared)
     fit_members(trained, x, held_out=held_out)
-    lengths = [len(member.session.history()) for member in trained]
+    lengths = [len(member.history()) for member in trained]
     assert len(set(lengths)) > 1
     for member, one in zip(trained, configs, strict=True):
         assert_same(member, *alone(one, prepared, x, held_out), rtol=1e-3, atol=1e-4)

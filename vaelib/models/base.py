@@ -1,8 +1,9 @@
 """What every family of models offers, what its networks are made of, and how it becomes known.
 
 A new family is one file: its settings (a `ModelConfig`), its objective's settings (an `Objective`), and a subclass of
-`LatentVariableModel` that has them; and one line of registration in `vaelib/models/__init__.py` (or a call of
-`register`). Runs, sweeps, evaluation and the command line then know it.
+`LatentVariableModel` that has them, or of `Autoencoder` where a likelihood reads what a decoder says; and one line of
+registration in `vaelib/models/__init__.py` (or a call of `register`). Runs, sweeps, evaluation and the command line
+then know it.
 """
 
 from __future__ import annotations

@@ -141,9 +141,9 @@ class UnigramCodes(CodePrior):
         return self.normalised(self.logits).expand_as(one_hot)
 
     @torch.no_grad()
-    def start(self, z: Tensor, smoothing: float = 1.0) -> None:
-        """p(z_g = k) = (count + smoothing) / (N + smoothing * entries): the frequencies in codes z (N, G)."""
-        self.logits.copy_((self.one_hot(z).sum(0) + smoothing).log())
+    def start(self, z: Tensor) -> None:
+        """p(z_g = k) = (count + 1) / (N + entries): the frequencies in codes z (N, G)."""
+        self.logits.copy_((self.one_hot(z).sum(0) + 1).log())
 
 
 class AutoregressiveCodes(CodePrior):
@@ -171,9 +171,9 @@ class AutoregressiveCodes(CodePrior):
         return self.normalised(self.last(self.body(one_hot)))
 
     @torch.no_grad()
-    def start(self, z: Tensor, smoothing: float = 1.0) -> None:
-        """Starts at the frequencies in codes z (N, G), `smoothing` added to each count."""
-        self.last.bias.copy_((self.one_hot(z).sum(0) + smoothing).log())
+    def start(self, z: Tensor) -> None:
+        """Starts where `UnigramCodes` does, at the frequencies in codes z (N, G)."""
+        self.last.bias.copy_((self.one_hot(z).sum(0) + 1).log())
 
 
 class MaskedLinear(nn.Linear):
