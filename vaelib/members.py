@@ -1,4 +1,4 @@
-"""Models of one shape, trained in one loop: what is computed for one of them is computed for all members at once.
+"""Runs of one shape in one program: a step of their training is computed for all of them at once.
 
 The weights of all lie in stacks, (M, ...), and `torch.func.vmap` takes the models' own loss over them. All else is each
 member's own, as in `training.fit`: optimiser, noise, order of the images, patience and history.
@@ -6,10 +6,14 @@ member's own, as in `training.fit`: optimiser, noise, order of the images, patie
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,29 +21,151 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.overrides import TorchFunctionMode
 
-from vaelib.models import LatentVariableModel
+from vaelib.config import ConfigError, flat
+from vaelib.data import Prepared, prepare
+from vaelib.models import LatentVariableModel, new_model
 from vaelib.models.base import Objective
 from vaelib.progress import bar
-from vaelib.training import (
-    BAR,
-    Checkpoint,
-    NonFiniteLossError,
-    Session,
-    TrainingConfig,
-    averages,
-    check_data,
-    pick_device,
-    shuffled,
-)
+from vaelib.runs import RunConfig, Store, files_of, parts_of
+from vaelib.training import BAR, Checkpoint, NonFiniteLossError, Session, TrainingConfig, checked, pick_device, shuffled
 
-__all__ = ["NUMBERS", "Member", "fit_members", "refusal"]
+__all__ = ["Group", "Member", "fit_members", "grouped", "suited", "train_group"]
 
-NUMBERS = ("beta", "warmup_epochs")
-"""The settings of an objective that may differ between members."""
+Group = tuple[RunConfig, ...]
+NUMBERS = ("beta", "warmup_epochs")  # the settings of an objective that may differ between members
+FREE = {"seed", "model.likelihood.sigma_value", *(f"objective.{name}" for name in NUMBERS)}
+FREE |= {f"training.{name}" for name in TrainingConfig.model_fields if name not in ("batch_size", "device")}
+TRIED = 8  # images
 
 
-class Member:
+def grouped(configs: Iterable[RunConfig], together: int) -> list[Group]:
+    """`configs`, each once and in order, in groups of one shape with at most `together` members.
+
+    Runs of one shape differ in seed, sigma_value, beta, warm-up and training at most, and there not in batch size and
+    device. Groups depend on the request alone, not on what the store holds: the same request gives the same bits.
+
+    Raises:
+        ConfigError: `together` cannot be used.
+    """
+    if together < 1:
+        raise ConfigError(f"together={together}: expected 1 or more")
+    groups: list[list[RunConfig]] = []
+    open_groups: dict[str, list[RunConfig]] = {}
+    for config in dict.fromkeys(configs):
+        shape = repr({name: value for name, value in flat(config).items() if name not in FREE})
+        if len(open_groups.get(shape, ())) in (0, together):
+            groups.append([])
+            open_groups[shape] = groups[-1]
+        open_groups[shape].append(config)
+    return [tuple(group) for group in groups]
+
+
+def suited(groups: Iterable[Group]) -> list[Group]:
+    """The groups that can be trained together, and the members of all others alone, with one warning."""
+    found: list[Group] = []
+    refused: dict[str, str] = {}
+    for group in groups:
+        why = _refusal(group) if len(group) > 1 else None
+        if why:
+            refused[group[0].model.family] = why
+        found += [group] if why is None else [(config,) for config in group]
+    if refused:
+        what = "; ".join(f"{family} ({why})" for family, why in refused.items())
+        warnings.warn(f"not every family can be trained together; these runs are trained alone: {what}", stacklevel=3)
+    return found
+
+
+def _refusal(group: Group) -> str | None:
+    """Why runs cannot be trained together, or None: a step on a few images is tried, by each alone, then together.
+
+    What fails alone is no matter of this: "" lets the run itself say so.
+    """
+    pair, prepared = (group[0], group[-1]), prepare(group[0].data)
+    x = torch.from_numpy(prepared.train[:TRIED])
+    try:
+        if len(new_model(pair[0].model, prepared.data.shape).losses(pair[0].objective)) > 1:
+            return "losses that take turns"
+        alone, joint = _members(pair, prepared), _members(pair, prepared)
+        x = x.to(joint[0].generator.device)
+        expected = [one.pairs[0][1](x, 0.5, one.generator) for one in alone]
+        for figures in expected:
+            figures["loss"].mean().backward()
+    except Exception:
+        return ""
+    stack = _Stack(joint)
+    try:
+        together = stack.figures(x.expand(len(joint), *x.shape), 0.5)
+        stack.backward(together["loss"].reshape(len(joint), -1).mean(1))
+    except RuntimeError as error:  # vmap cannot do something that the loss asks for
+        return " ".join(str(error).split())[:100]
+    try:
+        for index, (one, twin) in enumerate(zip(alone, joint, strict=True)):
+            _must_be_close({key: value[index] for key, value in together.items()}, dict(expected[index]))
+            _must_be_close(list(twin.model.buffers()), list(one.model.buffers()))
+            for weight, memory in zip(one.model.parameters(), twin.memory.values(), strict=True):
+                _must_be_close(memory.grad, None if weight.grad is None else _turned(weight.grad))
+    except AssertionError:
+        return "a step of all at once is another than their own"
+    return None
+
+
+_must_be_close = partial(torch.testing.assert_close, rtol=1e-3, atol=1e-5)
+
+
+def train_group(
+    configs: Group, *, progress: bool | None = None, checkpoint_seconds: float = 30.0, wait: bool = True
+) -> list[Path | NonFiniteLossError]:
+    """Trains runs of one shape together and stores those that are missing; says where each is, or why it failed.
+
+    Runs that the store has are trained along, or the bits of the others would depend on which those are. A group that
+    was killed goes on from its last checkpoint, to the same bits.
+
+    Raises:
+        BusyError: another process is at work on one of them, with `wait` False.
+        ConfigError, DataError, StoreError: as of `runs.train`.
+    """
+    store = Store()
+    paths = [store.path(config) for config in configs]
+    digest = hashlib.sha256("\n".join(path.name for path in paths).encode()).hexdigest()[:16]
+    checkpoint = store.checkpoint(store.folder / f"group-of-{len(paths)}-{digest}", checkpoint_seconds)
+    found: list[Path | NonFiniteLossError] = list(paths)
+    with ExitStack() as locks:
+        for path in sorted(set(paths)):  # in one order: no two processes then wait for each other
+            locks.enter_context(store.exclusive(path, wait))
+        missing = [path for path in paths if not store.holds(path, set_aside=True)]
+        if missing:
+            prepared = prepare(configs[0].data)
+            parts, *_ = (parts_of(config, prepared) for config in configs)  # of one data set; each sees to its patience
+            members = _members(configs, prepared, parts["train"])
+            held_out = {name: x for name, x in parts.items() if name != "train"}
+            fit_members(members, parts["train"], held_out=held_out, checkpoint=checkpoint, progress=progress)
+            made = {"together": len(configs)}
+            for index, (config, path, member) in enumerate(zip(configs, paths, members, strict=True)):
+                try:
+                    if member.error:
+                        raise member.error
+                    if path in missing:
+                        history = member.history()
+                        store.write(path, files_of(config, prepared, member.model.cpu(), history, parts, made))
+                except NonFiniteLossError as error:
+                    found[index] = error
+    checkpoint.clear()
+    return found
+
+
+def _members(configs: Sequence[RunConfig], prepared: Prepared, train: Tensor | None = None) -> list[Member]:
+    models = [new_model(config.model, prepared.data.shape, config.seed) for config in configs]
+    if train is not None:
+        for model in models:
+            model.start(train)
+    binarise = configs[0].data.pixels == "dynamic"
+    return [Member(m, c.objective, c.training, c.seed, binarise) for m, c in zip(models, configs, strict=True)]
+
+
+class Member(Session):
     """One of the models that are trained together, as `training.fit` would train it; `error` says how it diverged."""
+
+    model: LatentVariableModel
 
     def __init__(
         self,
@@ -49,46 +175,37 @@ class Member:
         seed: int,
         binarise: bool = False,
     ) -> None:
-        device = pick_device(training.device)
-        self.model, self.objective, self.seed, self.binarise = model.to(device), objective, seed, binarise
-        self.losses = model.losses(objective, binarise=binarise)
-        if len(self.losses) > 1:
-            raise ValueError("losses that take turns")
-        ((parameters, loss),) = self.losses
+        model.to(pick_device(training.device))
+        ((parameters, loss),) = model.losses(objective, binarise=binarise)  # of those that take turns there are more
         self.memory = {weight: _turned(weight.detach()).contiguous() for weight in model.parameters()}
         self.read_memory()
         moved: Any = [self.memory[weight] for weight in parameters]
-        self.generator = torch.Generator(device).manual_seed(seed)
-        self.session = Session(model, [(moved, loss)], training, self.generator, objective.settled_epochs)
+        super().__init__(model, [(moved, loss)], training, seed, objective.settled_epochs)
+        self.objective, self.binarise = objective, binarise
         self.error: NonFiniteLossError | None = None
 
     @property
     def over(self) -> bool:
-        return self.error is not None or self.session.over
+        return self.error is not None or super().over
 
     def read_memory(self) -> None:
         """Lets the model's weights be what lies in `memory`, which the optimiser moves."""
         for weight, memory in self.memory.items():
             weight.data = _turned(memory)
 
-    def finish_epoch(
-        self, row: dict[str, float], losses: Tensor, examples: int, held_out: Mapping[str, Tensor]
-    ) -> None:
-        """Looks at the losses of an epoch's steps (steps,), and at what is held out."""
+    def end(self, row: dict[str, float], losses: Tensor, examples: int, held_out: Mapping[str, Tensor]) -> None:
+        """Ends an epoch, of whose steps these are the losses, (steps,)."""
         try:
             if not torch.isfinite(losses).all():
-                raise self.session.diverged(list(losses), len(losses))
-            for name, x in held_out.items():
-                means = averages(self.model, self.losses, x, len(self.session.rows) + 1, seed=self.seed)
-                row |= {f"{name}_{key}": value for key, value in means.items()}
-            self.session.finish_epoch(row, examples, 0.0)
+                raise self.diverged(list(losses), len(losses))
+            self.finish_epoch(row, examples, held_out)
         except NonFiniteLossError as error:
             self.error = error
 
     def leave(self) -> None:
         """Gives the model the weights that are kept, in memory of its own."""
-        if self.error is None and self.session.config.patience:
-            self.model.load_state_dict(self.session.best)
+        if self.error is None and self.config.patience:
+            self.model.load_state_dict(self.best)
         for values in (*self.model.parameters(), *self.model.buffers()):
             values.data = values.data.clone(memory_format=torch.contiguous_format)
         self.model.eval()
@@ -102,7 +219,7 @@ def fit_members(
     checkpoint: Checkpoint | None = None,
     progress: bool | None = None,
 ) -> None:
-    """`training.fit` for models of one shape at once, with batches of one size; their sessions have the histories.
+    """`training.fit` for models of one shape at once, with batches of one size; each has a `history` then.
 
     A member equals its separate training but for the rounding of float32, which training amplifies. It leaves when its
     own epochs or patience are over, or when it diverges; the others go on. A history's "seconds" are a member's share.
@@ -110,21 +227,16 @@ def fit_members(
     Raises:
         ValueError: for members of several shapes or batch sizes, and for data as `fit` does.
     """
-    shapes = [
-        ({name: x.shape for name, x in m.model.state_dict().items()}, m.session.config.batch_size) for m in members
-    ]
+    shapes = [({name: x.shape for name, x in m.model.state_dict().items()}, m.config.batch_size) for m in members]
     if any(shape != shapes[0] for shape in shapes):
         raise ValueError("members must have networks of the same shape and batches of the same size")
-    device = members[0].generator.device
-    data = {name: x.to(device) for name, x in {"train": train, **(held_out or {})}.items()}
-    for name, x in data.items():
-        check_data(name, x, members[0].model)
+    data = checked(members[0].model, {"train": train, **(held_out or {})})
     train = data.pop("train")
     if checkpoint and (saved := checkpoint.load()):
         _restore(members, *saved)
-    steps = math.ceil(len(train) / members[0].session.config.batch_size)
-    total = max(member.session.config.epochs for member in members)
-    done = max(len(member.session.rows) for member in members)
+    steps = math.ceil(len(train) / members[0].config.batch_size)
+    total = max(member.config.epochs for member in members)
+    done = max(len(member.rows) for member in members)
     active: list[Member] = []
     with bar(total=total * steps, initial=done * steps, unit="step", bar_format=BAR, show=progress) as shown:
         while left := [member for member in members if not member.over]:
@@ -133,47 +245,20 @@ def fit_members(
                 active, stack = left, _Stack(left)
             rows, losses = _epoch(active, stack, train, shown.update)
             for member, row, own in zip(active, rows, losses, strict=True):
-                member.finish_epoch(row, own, len(train), data)
+                member.end(row, own, len(train), data)
             for member in active:
-                member.session.seconds += (time.perf_counter() - start) / len(active)
+                member.seconds += (time.perf_counter() - start) / len(active)
             if checkpoint and checkpoint.due() and not all(member.over for member in members):
                 checkpoint.save(*_state(members))
     for member in members:
         member.leave()
 
 
-def refusal(new: Callable[[], Sequence[Member]], x: Tensor) -> str | None:
-    """Why models cannot be trained together, or None: a step on images x (B, D) is tried, together and with each alone.
-
-    `new` makes the same members each time that it is called.
-    """
-    try:
-        alone, joint = new(), new()
-        stack, x = _Stack(joint), x.to(joint[0].generator.device)
-        figures = stack.figures(x.expand(len(joint), *x.shape), 0.5)
-        stack.backward(figures["loss"].reshape(len(joint), -1).mean(1))
-        for index, (one, twin) in enumerate(zip(alone, joint, strict=True)):
-            expected = one.losses[0][1](x, 0.5, one.generator)
-            expected["loss"].mean().backward()
-            _must_be_close({key: value[index] for key, value in figures.items()}, dict(expected))
-            _must_be_close(list(twin.model.buffers()), list(one.model.buffers()))
-            for weight, memory in zip(one.model.parameters(), twin.memory.values(), strict=True):
-                _must_be_close(memory.grad, None if weight.grad is None else _turned(weight.grad))
-    except AssertionError:
-        return "a step of all at once is another than their own"
-    except Exception as error:  # whatever vmap cannot do; and what is wrong by itself, a run alone will say
-        return " ".join(str(error).split())[:100]
-    return None
-
-
-_must_be_close = partial(torch.testing.assert_close, rtol=1e-3, atol=1e-5)
-
-
 def _epoch(
     members: Sequence[Member], stack: _Stack, train: Tensor, tick: Callable[[], object]
 ) -> tuple[list[dict[str, float]], Tensor]:
     """One pass of each member over the data in its own order: a row of history each, and their losses (M, steps)."""
-    count, size, done = len(members), members[0].session.config.batch_size, len(members[0].session.rows)
+    count, size, done = len(members), members[0].config.batch_size, len(members[0].rows)
     steps = math.ceil(len(train) / size)
     for member in members:
         member.model.train()
@@ -190,7 +275,7 @@ def _epoch(
             recorded.setdefault(key, []).append(own.expand(-1, len(batches[0])))
         stack.backward(mean_loss)
         for member in members:
-            member.session.step(0, progress)
+            member.step(0, progress)
         tick()
     means = {f"train_{key}": torch.cat(values, 1).cpu().double().mean(1).tolist() for key, values in recorded.items()}
     return [{key: values[m] for key, values in means.items()} for m in range(count)], torch.stack(losses, 1)
@@ -276,7 +361,7 @@ class _Draws(TorchFunctionMode):
         if kwargs.get("generator") is not self.any_generator:
             return function(*args, **kwargs)
         if any(isinstance(value, Tensor) for value in args):
-            raise TypeError(f"{function.__name__} draws what depends on weights")
+            raise RuntimeError(f"{function.__name__} draws what depends on weights")
         return _Drawn.apply(lambda own: function(*args, **{**kwargs, "generator": own}), self.own, self.member)
 
 
@@ -297,11 +382,11 @@ class _Drawn(torch.autograd.Function):
 
 
 def _state(members: Sequence[Member]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The sessions of all members as tensors and facts, as `Session.state` has them of one."""
+    """All members as tensors and facts, as `Session.state` has one of them."""
     tensors: dict[str, Tensor] = {}
     facts: list[dict[str, Any]] = []
     for number, member in enumerate(members):
-        own, known = member.session.state()
+        own, known = member.state()
         tensors |= {f"{number}/{key}": value for key, value in own.items()}
         facts.append({"failed": str(member.error) if member.error else None, **known})
     return tensors, {"members": facts}
@@ -311,6 +396,6 @@ def _restore(members: Sequence[Member], tensors: Mapping[str, Tensor], facts: Ma
     """The opposite of `_state`."""
     for number, (member, known) in enumerate(zip(members, facts["members"], strict=True)):
         start, failed = f"{number}/", known.pop("failed")
-        member.session.restore({key[len(start) :]: x for key, x in tensors.items() if key.startswith(start)}, known)
+        member.restore({key[len(start) :]: x for key, x in tensors.items() if key.startswith(start)}, known)
         if failed:
-            member.error = NonFiniteLossError(failed, member.model, member.session.history())
+            member.error = NonFiniteLossError(failed, member.model, member.history())

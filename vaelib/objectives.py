@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from vaelib.models.base import LatentVariableModel
     from vaelib.models.vae import VAE
 
-__all__ = ["KL", "Loss", "Terms", "analytic_kl", "beta_at", "bits_per_dim", "elbo", "elbo_of", "free_bits_kl"]
-__all__ += ["Estimator", "Pathwise", "dream", "importance_weighted_bound", "importance_weighted_bound_of"]
+__all__ = ["KL", "Estimator", "Loss", "Pathwise", "Terms", "analytic_kl", "beta_at", "bits_per_dim", "dream", "elbo"]
+__all__ += ["free_bits_kl", "importance_weighted_bound"]
 
 KL = Literal["analytic", "monte-carlo"]
 Estimator = Literal["plain", "stl", "dreg"]
@@ -40,29 +40,25 @@ class Terms(NamedTuple):
 
 
 def elbo(
-    model: VAE, x: Tensor, *, samples: int = 1, kl: KL = "analytic", generator: torch.Generator | None = None
-) -> Terms:
-    """The evidence lower bound of each image, x (B, D) -> Terms of (B,), estimated with `samples` draws of z.
-
-    With the KL in closed form this is estimator B of Kingma & Welling 2013 (equation 7), else estimator A (equation 6).
-
-    Raises:
-        ValueError: for images that the model cannot learn, and for kl="analytic" where it has no closed form.
-    """
-    model.check(x)
-    return elbo_of(model, x, model.posterior(x), samples=samples, kl=kl, generator=generator)
-
-
-def elbo_of(
     model: VAE,
     x: Tensor,
-    posterior: Posterior,
     *,
     samples: int = 1,
     kl: KL = "analytic",
     generator: torch.Generator | None = None,
+    posterior: Posterior | None = None,
 ) -> Terms:
-    """`elbo`, where q(z|x) is known already."""
+    """The evidence lower bound of each image, x (B, D) -> Terms of (B,), estimated with `samples` draws of z.
+
+    With the KL in closed form this is estimator B of Kingma & Welling 2013 (equation 7), else estimator A (equation 6).
+    With a `posterior`, the q(z|x) of images that are known already, they are not checked again.
+
+    Raises:
+        ValueError: for images that the model cannot learn, and for kl="analytic" where it has no closed form.
+    """
+    if posterior is None:
+        model.check(x)
+        posterior = model.posterior(x)
     pick("kl", kl, ("analytic", "monte-carlo"))
     z = posterior.sample(samples, generator)  # (S, B, Z)
     reconstruction = model.likelihood.log_prob(x, model.decode(z)).mean(0)
@@ -93,6 +89,7 @@ def importance_weighted_bound(
     generator: torch.Generator | None = None,
     *,
     estimator: Estimator = "plain",
+    posterior: Posterior | None = None,
 ) -> Tensor:
     """E[log 1/K sum_k p(x, z_k) / q(z_k|x)] with K = `samples`, nats: (B, D) -> (B,). Burda et al. 2016, equation 8.
 
@@ -105,27 +102,18 @@ def importance_weighted_bound(
     - "dreg": each draw's part of "stl" once more times its normalised weight, which makes it unbiased for every K
       ("doubly reparameterised", Tucker et al. 2019).
 
+    With a `posterior`, the q(z|x) of images that are known already, they are not checked again.
+
     Raises:
         ValueError: for images that the model cannot learn, and for a posterior that "stl" and "dreg" cannot take apart.
     """
-    model.check(x)
-    return importance_weighted_bound_of(model, x, samples, generator, estimator=estimator)
-
-
-def importance_weighted_bound_of(
-    model: LatentVariableModel,
-    x: Tensor,
-    samples: int,
-    generator: torch.Generator | None = None,
-    *,
-    estimator: Estimator = "plain",
-) -> Tensor:
-    """`importance_weighted_bound` of images that have been checked already."""
     pick("estimator", estimator, get_args(Estimator))
-    q = None if estimator == "plain" else Pathwise(model.posterior(x))
-    log_w = model.log_weights(x, samples, generator, q)
-    if q and estimator == "dreg":
-        q.factors = torch.softmax(log_w.detach(), 0)
+    if posterior is None:
+        model.check(x)
+    drawn = None if estimator == "plain" else Pathwise(posterior or model.posterior(x))
+    log_w = model.log_weights(x, samples, generator, drawn or posterior)
+    if drawn and estimator == "dreg":
+        drawn.factors = torch.softmax(log_w.detach(), 0)
     return torch.logsumexp(log_w, 0) - math.log(samples)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal, Protocol
 
 import torch
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from vaelib.config import Config, ConfigError
 
 __all__ = ["DiagonalGaussian", "FlowPosterior", "GaussianConfig", "IAFConfig", "PlanarConfig", "Posterior"]
-__all__ += ["PosteriorConfig", "constrained", "gaussian_kl", "gaussian_log_prob", "make_flow", "planar"]
+__all__ += ["PosteriorConfig", "constrained", "gaussian_kl", "gaussian_log_prob", "make_flow", "normal", "planar"]
 __all__ += ["reparameterise"]
 
 
@@ -45,11 +45,14 @@ PosteriorConfig = Annotated[GaussianConfig | PlanarConfig | IAFConfig, Field(dis
 """Which q(z|x) a model is trained with: the settings of one of the kinds."""
 
 
+def normal(shape: Sequence[int], like: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Draws from N(0, I) of that shape, with the type of `like` and where it is."""
+    return torch.randn(*shape, generator=generator, dtype=like.dtype, device=like.device)
+
+
 def reparameterise(mean: Tensor, log_var: Tensor, samples: int = 1, generator: torch.Generator | None = None) -> Tensor:
     """z = mean + sigma * epsilon, epsilon ~ N(0, I): (B, Z), (B, Z) -> (samples, B, Z). K&W 2013, section 2.4."""
-    shape = (samples, *mean.shape)
-    epsilon = torch.randn(shape, generator=generator, dtype=mean.dtype, device=mean.device)
-    return mean + torch.exp(0.5 * log_var) * epsilon
+    return mean + torch.exp(0.5 * log_var) * normal((samples, *mean.shape), mean, generator)
 
 
 def gaussian_kl(mean: Tensor, log_var: Tensor) -> Tensor:
@@ -95,11 +98,6 @@ class DiagonalGaussian:
 
     def log_prob(self, z: Tensor) -> Tensor:
         return gaussian_log_prob(z, self.mean, self.log_var)
-
-    def sample_with_log_prob(self, samples: int = 1, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """The draws of `sample` and their log q(z|x), nats: (samples, B, Z), (samples, B)."""
-        z = self.sample(samples, generator)
-        return z, self.log_prob(z)
 
     def kl(self, prior: HasKL) -> Tensor | None:
         return prior.kl(self.mean, self.log_var)

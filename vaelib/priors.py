@@ -20,22 +20,13 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from vaelib.config import Config, ConfigError
-from vaelib.posteriors import gaussian_kl, gaussian_log_prob, reparameterise
+from vaelib.posteriors import gaussian_kl, gaussian_log_prob, normal, reparameterise
 
 if TYPE_CHECKING:
     from vaelib.models.base import LatentVariableModel
 
-__all__ = [
-    "Flow",
-    "FlowConfig",
-    "Mixture",
-    "MixtureFit",
-    "Prior",
-    "PriorConfig",
-    "StandardNormal",
-    "StandardNormalConfig",
-]
-__all__ += ["Tempered", "Vamp", "VampConfig", "fit_mixture", "make_prior", "one_standard_error", "with_prior"]
+__all__ = ["Flow", "FlowConfig", "Mixture", "MixtureFit", "Prior", "PriorConfig", "StandardNormal", "Tempered", "Vamp"]
+__all__ += ["StandardNormalConfig", "VampConfig", "fit_mixture", "make_prior", "one_standard_error", "with_prior"]
 
 Model = TypeVar("Model", bound="LatentVariableModel")
 
@@ -134,7 +125,7 @@ class StandardNormal(Prior):
         return gaussian_log_prob(z, torch.zeros_like(z), torch.zeros_like(z))
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        return torch.randn(n, self.latent_dim, generator=generator, dtype=self._like.dtype, device=self._like.device)
+        return normal((n, self.latent_dim), self._like, generator)
 
     def kl(self, mean: Tensor, log_var: Tensor) -> Tensor:
         return gaussian_kl(mean, log_var)
@@ -216,8 +207,7 @@ class Flow(Prior):
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        like = next(self.parameters())
-        base = torch.randn(n, self.latent_dim, generator=generator, dtype=like.dtype, device=like.device)
+        base = normal((n, self.latent_dim), next(self.parameters()), generator)
         inverse = self.flow().transform.inv
         return torch.cat([inverse(part) for part in base.split(CODES_AT_ONCE)])
 
@@ -278,9 +268,7 @@ class Mixture(Prior):
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         k = torch.multinomial(self.log_weights.exp(), n, replacement=True, generator=generator)
-        shape, like = (n, self.latent_dim, 1), self.means
-        epsilon = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
-        return self.means[k] + (self.factors[k] @ epsilon).squeeze(-1)
+        return self.means[k] + (self.factors[k] @ normal((n, self.latent_dim, 1), self.means, generator)).squeeze(-1)
 
 
 class MixtureFit(NamedTuple):

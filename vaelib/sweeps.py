@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -22,7 +22,7 @@ import torch
 from vaelib.config import ConfigError, differing, flat
 from vaelib.data import prepare
 from vaelib.evaluation import TITLES, signed
-from vaelib.groups import Group, grouped, suited, train_group
+from vaelib.members import Group, grouped, suited, train_group
 from vaelib.progress import bar, log
 from vaelib.runs import RUNS_DIR_VARIABLE, Run, RunConfig, Store, train
 from vaelib.store import BusyError, StoreError
@@ -48,12 +48,17 @@ class SweepResult:
     runs: list[Run]
     failures: dict[RunConfig, Exception]
 
+    def _chosen(self) -> dict[RunConfig, dict[str, Any]]:
+        """Of each run, finished or not, the settings that differ between them, by their dotted names."""
+        settings = {config: flat(config) for config in [*(run.config for run in self.runs), *self.failures]}
+        names = differing(settings)
+        return {config: {name: own[name] for name in names if name in own} for config, own in settings.items()}
+
     def report(self) -> str:
         """One line on the whole, and one for each failure."""
-        lines = [f"runs: {len(self.runs)} finished, {len(self.failures)} failed"]
-        names = differing([*(run.config for run in self.runs), *self.failures])
+        lines, chosen = [f"runs: {len(self.runs)} finished, {len(self.failures)} failed"], self._chosen()
         for config, error in self.failures.items():
-            title = " ".join(f"{name}={value}" for name, value in _chosen(config, names).items()) or "the run"
+            title = " ".join(f"{name}={value}" for name, value in chosen[config].items()) or "the run"
             lines.append(f"  {title}: {type(error).__name__}: {error}")
         return "\n".join(lines)
 
@@ -62,13 +67,13 @@ class SweepResult:
 
         What a row lacks is nan.
         """
-        names = differing([*(run.config for run in self.runs), *self.failures])
         rows: list[dict[str, Any]] = []
+        chosen = self._chosen()
         for run in self.runs:
             figures = run.metrics[part]
             found = {title: signed(key, figures[key]) for key, title in TITLES.items() if key in figures}
-            rows.append({**_chosen(run.config, names), **found, "epochs": run.metrics["epochs"]})
-        rows += [_chosen(config, names) | {"failed": type(error).__name__} for config, error in self.failures.items()]
+            rows.append({**chosen[run.config], **found, "epochs": run.metrics["epochs"]})
+        rows += [chosen[config] | {"failed": type(error).__name__} for config, error in self.failures.items()]
         return pd.DataFrame(rows)
 
 
@@ -82,10 +87,10 @@ def sweep(
     store: the folder in their VAELIB_RUNS, else this process's. Each run trains with one thread, so that a run's bits
     do not depend on how many run beside it; two one-thread processes also do more work than one with two threads.
 
-    With `together`, each process or worker trains up to so many runs of one shape in one program, see `groups.grouped`.
-    Leave a group for each process. A run so trained equals its separate training but for rounding, and has the same
-    bits whenever the same `configs` are asked for with the same `together`; one that is in the store stays as it is.
-    Those whose family does not allow it are trained alone, with a warning.
+    With `together`, each process or worker trains up to so many runs of one shape in one program, as
+    `members.grouped` has them. Leave a group for each process. A run so trained equals its separate training but for
+    rounding, and has the same bits whenever the same `configs` are asked for with the same `together`; one that is in
+    the store stays as it is. Those whose family does not allow it are trained alone, with a warning.
 
     Raises:
         ConfigError, DataError: for data or settings that cannot be used, before any work.
@@ -102,7 +107,7 @@ def sweep(
     groups = [group for group in suited(groups) if any(config not in runs for config in group)]
     failures: dict[RunConfig, Exception] = {}
     made: dict[RunConfig, str] = {}
-    task = _Training(str(store.folder.absolute()), workers_choose=scheduler is not None)
+    task = partial(_trained, str(store.folder.absolute()), scheduler is not None)
     with bar(total=len(missing), desc="runs", unit="run") as shown:
         for index, result in each(task, groups, jobs, scheduler):
             outcomes = [result] * len(groups[index]) if isinstance(result, Exception) else result
@@ -186,28 +191,17 @@ def at_work(store: str) -> Iterator[None]:
         os.environ.update({RUNS_DIR_VARIABLE: own} if own else {})
 
 
-@dataclass(frozen=True)
-class _Training:
+def _trained(store: str, workers_choose: bool, group: Group) -> list[str | Exception]:
     """Trains one run, or several of one shape, with one thread into `store`: their directories, or why they failed.
 
     Where `workers_choose`, a store that the worker's own environment names comes first.
     """
-
-    store: str
-    workers_choose: bool
-
-    def __call__(self, group: Group) -> list[str | Exception]:
-        own = os.environ.get(RUNS_DIR_VARIABLE)
-        with at_work(own if own and self.workers_choose else self.store):
-            if len(group) == 1:
-                return [str(train(group[0], progress=False, wait=False).path)]
-            found = train_group(group, progress=False, wait=False)
-            return [outcome if isinstance(outcome, Exception) else str(outcome) for outcome in found]
-
-
-def _chosen(config: RunConfig, names: Iterable[str]) -> dict[str, Any]:
-    settings = flat(config)
-    return {name: settings[name] for name in names if name in settings}
+    own = os.environ.get(RUNS_DIR_VARIABLE)
+    with at_work(own if own and workers_choose else store):
+        if len(group) == 1:
+            return [str(train(group[0], progress=False, wait=False).path)]
+        found = train_group(group, progress=False, wait=False)
+        return [outcome if isinstance(outcome, Exception) else str(outcome) for outcome in found]
 
 
 def _on_this_machine(task: Callable[[Item], Any], items: Sequence[Item], jobs: int | None) -> Iterator[tuple[int, Any]]:

@@ -130,18 +130,14 @@ def fit(
         ValueError: for data that is empty, not float32 (N, D) or not finite, or that the model's own `check` refuses.
         NonFiniteLossError: at the first loss that is nan or infinite.
     """
-    held_out = dict(held_out or {})
-    for name, x in {"train": train, **held_out}.items():
-        check_data(name, x, model)
     if config.patience and not held_out:
         raise ValueError(
             f"patience={config.patience} needs held-out data to watch: pass held_out={{'validation': ...}}"
         )
-    device = pick_device(config.device)
-    model.to(device)
-    train = train.to(device)
-    held_out = {name: x.to(device) for name, x in held_out.items()}
-    session = Session(model, loss, config, torch.Generator(device).manual_seed(seed), settled)
+    model.to(pick_device(config.device))
+    data = checked(model, {"train": train, **(held_out or {})})
+    train = data.pop("train")
+    session = Session(model, loss, config, seed, settled)
     if checkpoint and (saved := checkpoint.load()):
         session.restore(*saved)
     steps = math.ceil(len(train) / config.batch_size)
@@ -150,15 +146,13 @@ def fit(
         while not session.over:
             shown.set_description_str(f"epoch {len(session.rows) + 1}/{config.epochs}")
             start = time.perf_counter()
-            row = _epoch(session, train, shown.update)
-            for name, x in held_out.items():
-                means = averages(model, loss, x, len(session.rows) + 1, seed=seed)
-                row |= {f"{name}_{key}": value for key, value in means.items()}
-            session.finish_epoch(row, len(train), time.perf_counter() - start)
+            session.finish_epoch(_epoch(session, train, shown.update), len(train), data)
+            session.seconds += time.perf_counter() - start
+            row = session.rows[-1]
             losses = {key.removesuffix("_loss"): value for key, value in row.items() if key.endswith("_loss")}
             shown.set_postfix_str(" ".join(f"{name} {value:.2f}" for name, value in losses.items()))
             if on_epoch:
-                on_epoch(dict(session.rows[-1]))
+                on_epoch(dict(row))
             if checkpoint and checkpoint.due() and not session.over:
                 checkpoint.save(*session.state())
     if config.patience:
@@ -253,10 +247,9 @@ class _Means:
 class Session:
     """Everything that changes during training, so that it can be saved and taken up again."""
 
-    def __init__(
-        self, model: nn.Module, loss: Losses, config: TrainingConfig, generator: torch.Generator, settled: float
-    ) -> None:
-        self.model, self.config, self.generator, self.settled = model, config, generator, settled
+    def __init__(self, model: nn.Module, loss: Losses, config: TrainingConfig, seed: int, settled: float) -> None:
+        self.model, self.config, self.seed, self.settled = model, config, seed, settled
+        self.generator = torch.Generator(next(model.parameters()).device).manual_seed(seed)
         self.pairs = _pairs(model, loss)
         self.optimisers = [_optimiser(parameters, config) for parameters, _ in self.pairs]
         self.rows: list[dict[str, float]] = []
@@ -280,8 +273,12 @@ class Session:
             nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
         optimiser.step()
 
-    def finish_epoch(self, row: dict[str, float], examples: int, seconds: float) -> None:
+    def finish_epoch(self, row: dict[str, float], examples: int, held_out: Mapping[str, Tensor]) -> None:
+        """Looks at `held_out`, and adds its figures to those of the epoch that is over."""
         epoch = len(self.rows) + 1
+        for name, x in held_out.items():
+            means = averages(self.model, self.pairs, x, epoch, seed=self.seed)
+            row |= {f"{name}_{key}": value for key, value in means.items()}
         for name, value in row.items():  # the last step of an epoch shows in what is held out, or in the weights
             if name.endswith("_loss") and not math.isfinite(value):
                 raise self.failure(f"{name} became {value} at the end of epoch {epoch}")
@@ -289,7 +286,6 @@ class Session:
             raise self.failure(f"weights became nan or infinite at the end of epoch {epoch}")
         self.rows.append({"epoch": epoch, "samples_seen": epoch * examples, **row})
         self.last = self._weights()
-        self.seconds += seconds
         if epoch <= self.settled or not self.config.patience:
             self.best, self.best_epoch = self.last, epoch
             return
@@ -356,7 +352,14 @@ class Session:
         self.generator.set_state(tensors["generator"])
 
 
-def check_data(name: str, x: Tensor, model: nn.Module) -> None:
+def checked(model: nn.Module, data: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`data` where the model is, if it can learn from them."""
+    for name, x in data.items():
+        _check(name, x, model)
+    return {name: x.to(next(model.parameters()).device) for name, x in data.items()}
+
+
+def _check(name: str, x: Tensor, model: nn.Module) -> None:
     dtype = next(model.parameters()).dtype
     if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype != dtype:
         what = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__

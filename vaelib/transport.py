@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaelib.config import ConfigError
-from vaelib.posteriors import DiagonalGaussian, gaussian_log_prob, reparameterise
+from vaelib.posteriors import DiagonalGaussian, gaussian_log_prob, normal, reparameterise
 from vaelib.priors import CODES_AT_ONCE, Prior
 from vaelib.training import TrainingConfig, fit
 
@@ -75,8 +75,8 @@ def flow_matching_loss(velocity: Velocity, u: Tensor, generator: torch.Generator
     Lipman et al. 2023, with sigma_min = 0; Liu et al. 2023. The time is logit-normal, half-way
     more often than near the ends (Esser et al. 2024). The loss at the best v is not zero: lines cross.
     """
-    noise = torch.randn(u.shape, generator=generator, dtype=u.dtype, device=u.device)
-    t = torch.sigmoid(torch.randn(len(u), 1, generator=generator, dtype=u.dtype, device=u.device))
+    noise = normal(u.shape, u, generator)
+    t = torch.sigmoid(normal((len(u), 1), u, generator))
     return (velocity((1 - t) * noise + t * u, t) - (u - noise)).square().sum(-1)
 
 
@@ -157,8 +157,7 @@ class FlowMatching(Prior):
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        shape, like = (n, self.latent_dim), self.mean
-        noise = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+        noise = normal((n, self.latent_dim), self.mean, generator)
         return torch.cat([self.paths(part)[-1] for part in noise.split(CODES_AT_ONCE)])
 
 

@@ -9,8 +9,7 @@ import torch
 
 from vaelib.config import ConfigError, amended, grid
 from vaelib.data import DataConfig, prepare
-from vaelib.groups import grouped, train_group
-from vaelib.members import Member, fit_members
+from vaelib.members import Member, fit_members, grouped, train_group
 from vaelib.models import VAEConfig, new_model
 from vaelib.runs import RunConfig, Store, train
 from vaelib.store import BusyError
@@ -81,7 +80,7 @@ def alone(one, prepared, x, held_out):
 
 
 def assert_same(member, model, history, **tolerance):
-    found = member.session.history()
+    found = member.history()
     assert list(found.columns) == list(history.columns) and list(found["kept"]) == list(history["kept"])
     torch.testing.assert_close(
         torch.tensor(found.values.astype(float)), torch.tensor(history.values.astype(float)), **tolerance
@@ -104,7 +103,7 @@ def test_over_epochs_the_members_are_those_of_other_seeds_at_most():
     prepared, x, held_out = parts(configs[0].data, 1000)
     trained = members(configs, prepared)
     fit_members(trained, x, held_out=held_out)
-    together = torch.tensor([member.session.history()["test_elbo"].iloc[-1] for member in trained])
+    together = torch.tensor([member.history()["test_elbo"].iloc[-1] for member in trained])
     apart = torch.tensor([alone(one, prepared, x, held_out)[1]["test_elbo"].iloc[-1] for one in configs])
     assert abs(together.mean() - apart.mean()) < apart.std() / math.sqrt(len(configs))
 
@@ -116,7 +115,7 @@ def test_each_member_has_its_own_patience():
     prepared, x, held_out = parts(configs[0].data)
     trained = members(configs, prepared)
     fit_members(trained, x, held_out=held_out)
-    lengths = [len(member.session.history()) for member in trained]
+    lengths = [len(member.history()) for member in trained]
     assert len(set(lengths)) > 1
     for member, one in zip(trained, configs, strict=True):
         assert_same(member, *alone(one, prepared, x, held_out), rtol=1e-3, atol=1e-4)
@@ -166,6 +165,15 @@ def test_what_cannot_be_trained_together_is_trained_alone_and_said_once(changes,
     with pytest.warns(UserWarning, match=f"trained alone: {why}") as said:
         runs = train_all(configs, jobs=1, together=2)
     assert len(said) == 1 and all("together" not in run.environment for run in runs)
+
+
+def test_what_fails_alone_says_so_itself_and_a_fault_of_ours_is_no_refusal(store, monkeypatch, recwarn):
+    wrong = grid(config(**{"model.posterior.name": "planar"}), seed=[0, 1])  # whose KL has no closed form
+    result = sweep(wrong, jobs=1, together=2)
+    assert not recwarn and [str(error).count("use kl='monte-carlo'") for error in result.failures.values()] == [1, 1]
+    monkeypatch.setattr("vaelib.members._Stack.backward", lambda stack, loss: {}["a bug"])
+    with pytest.raises(KeyError, match="a bug"):
+        sweep(grid(config(), seed=[0, 1]), jobs=1, together=2)
 
 
 def test_a_group_is_stored_as_its_runs_and_says_so(store):

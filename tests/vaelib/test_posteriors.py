@@ -182,10 +182,9 @@ def test_a_flow_set_to_the_identity_is_the_gaussian(config):
         made.parts.bias.data = unit.repeat(config.steps)
     h, base = random(5, CONTEXT), DiagonalGaussian(random(5, 2, seed=1), random(5, 2, seed=2))
     q = FlowPosterior(base, lambda z: made(h, z))
-    for found, expected in zip(
-        q.sample_with_log_prob(7, generator()), base.sample_with_log_prob(7, generator()), strict=True
-    ):
-        torch.testing.assert_close(found, expected)
+    (z, log_q), expected = q.sample_with_log_prob(7, generator()), base.sample(7, generator())
+    torch.testing.assert_close(z, expected)
+    torch.testing.assert_close(log_q, base.log_prob(expected))
     torch.testing.assert_close(q.centre, base.centre)
 
 
@@ -216,9 +215,3 @@ def test_a_flow_needs_the_latents_that_its_kind_needs():
     assert make_flow(PlanarConfig(), 1, CONTEXT) is not None
     with pytest.raises(ConfigError, match=r"an autoregressive flow needs latent_dim=2 or more"):
         make_flow(IAFConfig(), 1, CONTEXT)
-
-
-def test_a_gaussian_scores_its_draws():
-    q = DiagonalGaussian(random(4, 3), random(4, 3, seed=1))
-    z, log_q = q.sample_with_log_prob(5, generator())
-    assert torch.equal(z, q.sample(5, generator())) and torch.equal(log_q, q.log_prob(z)) and q.centre is q.mean

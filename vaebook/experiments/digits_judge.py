@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 from vaebook.experiments.pictures import coverage
 from vaebook.tables import mean_and_range
 from vaelib.data import DataError, Prepared
-from vaelib.models.networks import mlp
+from vaelib.models.base import mlp
 from vaelib.runs import Store
 from vaelib.training import TrainingConfig, fit
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vaelib.config import ConfigError
-from vaelib.models.networks import ACTIVATIONS
+from vaelib.models.base import ACTIVATIONS
 from vaelib.models.vae import VAE
 
 __all__ = ["decoder_spec", "encoder_layers", "pack", "rounded"]

@@ -1,8 +1,9 @@
-"""What every family of models offers, and how it becomes known.
+"""What every family of models offers, what its networks are made of, and how it becomes known.
 
 A new family is one file: its settings (a `ModelConfig`), its objective's settings (an `Objective`), and a subclass of
-`LatentVariableModel` that has them; and one line of registration in `vaelib/models/__init__.py` (or a call of
-`register`). Runs, sweeps, evaluation and the command line then know it.
+`LatentVariableModel` that has them, or of `Autoencoder` where a likelihood reads what a decoder says; and one line of
+registration in `vaelib/models/__init__.py` (or a call of `register`). Runs, sweeps, evaluation and the command line
+then know it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vaelib.config import Config, ConfigError, pick
+from vaelib.likelihoods import Likelihood
 from vaelib.objectives import Loss
 from vaelib.posteriors import Posterior
 from vaelib.priors import Prior
@@ -24,8 +28,10 @@ from vaelib.priors import Prior
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["FAMILIES", "LatentVariableModel", "ModelConfig", "Objective", "UnsupportedError", "family_of"]
-__all__ += ["must_fit", "new_model", "register"]
+__all__ = ["ACTIVATIONS", "FAMILIES", "Autoencoder", "BatchNorm", "LatentVariableModel", "ModelConfig", "Objective"]
+__all__ += ["UnsupportedError", "binarised", "family_of", "mlp", "must_fit", "new_model", "register"]
+
+ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "silu": nn.SiLU, "identity": nn.Identity}
 
 
 class UnsupportedError(NotImplementedError):
@@ -82,6 +88,10 @@ class LatentVariableModel(nn.Module, ABC):
 
     def check(self, x: Tensor) -> None:
         """Raises a ValueError if `x` is no batch of images (N, D) that this model can learn."""
+        self.must_be_images(x)
+
+    def must_be_images(self, x: Tensor) -> None:
+        """Raises a ValueError if `x` has not the shape (N, D) and the type of this model's images."""
         dtype = next(self.parameters()).dtype
         if x.dim() != 2 or x.shape[1] != self.pixels or x.dtype != dtype:
             raise ValueError(
@@ -124,21 +134,90 @@ class LatentVariableModel(nn.Module, ABC):
         Raises:
             UnsupportedError: the family has no likelihood. ConfigError: it is no density of grey pixels.
         """
-        likelihood = getattr(self, "likelihood", None)
-        if likelihood is None:
-            self._cannot("likelihood of grey levels")
-        twin: Any = copy.deepcopy(self)
-        twin.likelihood = likelihood.discretised()
-        if twin.likelihood is not likelihood:
-            twin.config = self.config.replace(likelihood=twin.likelihood.config)
-        return twin.eval()
+        self._cannot("likelihood of grey levels")
 
     def _cannot(self, what: str) -> NoReturn:
         raise UnsupportedError(f"a model of the family {self.family!r} has no {what}")
 
 
-def must_fit(weights: int, what: str) -> None:
-    """Refuses networks whose weights cannot be trained in this machine's memory, before any is made.
+class Autoencoder(LatentVariableModel):
+    """p(z) p(x|z): a `decoder` reads a code, a `likelihood` what it says; and a q(z|x) finds an image's code."""
+
+    likelihood: Likelihood
+    decoder: Any
+
+    def check(self, x: Tensor) -> None:
+        super().check(x)
+        self.likelihood.check(x)
+
+    def vectors(self, z: Tensor) -> Tensor:
+        """What the decoder reads of codes z (..., Z): the codes, where they are made of real numbers."""
+        return z
+
+    def decode(self, vectors: Tensor) -> Tensor:
+        """The decoder's raw outputs, which `likelihood` reads: (..., W) -> (..., heads * D)."""
+        outputs: Tensor = self.decoder(vectors)
+        return outputs
+
+    def log_weights(
+        self, x: Tensor, samples: int, generator: torch.Generator | None = None, posterior: Posterior | None = None
+    ) -> Tensor:
+        q = posterior or self.posterior(x)
+        z = q.sample(samples, generator)
+        log_p_x_given_z = self.likelihood.log_prob(x, self.decode(self.vectors(z)))
+        return log_p_x_given_z + self.prior.log_prob(z) - q.log_prob(z)
+
+    @torch.no_grad()
+    def mean_image(self, z: Tensor) -> Tensor:
+        """E[x|z], the picture that is usually shown: (..., Z) -> (..., D)."""
+        return self.likelihood.mean(self.decode(self.vectors(z)))
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: torch.Generator | None = None, *, noise: bool = False) -> Tensor:
+        """n images from the prior, (n, D): their means E[x|z], or with `noise` a draw from p(x|z) itself."""
+        outputs = self.decode(self.vectors(self.prior.sample(n, generator)))
+        return self.likelihood.sample(outputs, generator) if noise else self.likelihood.mean(outputs)
+
+    def discretised(self) -> Self:
+        twin: Any = copy.deepcopy(self)
+        twin.likelihood = self.likelihood.discretised()
+        if twin.likelihood is not self.likelihood:
+            twin.config = self.config.replace(likelihood=twin.likelihood.config)
+        return twin.eval()
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation of each unit over all leading dimensions: (..., H) -> (..., H). Ioffe & Szegedy 2015.
+
+    A single row has no spread of its own: in training, too, it is normalised by the averages so far.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        if len(rows) > 1:
+            return super().forward(rows).reshape(x.shape)
+        return F.batch_norm(rows, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps).view_as(x)
+
+
+def mlp(inputs: int, hidden: Sequence[int], activation: str, *, batch_norm: bool = False) -> tuple[nn.Sequential, int]:
+    """Linear layers with an activation behind each, and the width that comes out.
+
+    With `batch_norm` what a linear layer gives is normalised before it is bent.
+    """
+    layers: list[nn.Module] = []
+    for a, b in pairwise((inputs, *hidden)):
+        layers += [nn.Linear(a, b), *([BatchNorm(b)] if batch_norm else []), ACTIVATIONS[activation]()]
+    return nn.Sequential(*layers), (inputs, *hidden)[-1]
+
+
+def binarised(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Binary pixels, each 1 with the probability that its grey value is."""
+    noise = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+    return (noise < x).to(x.dtype)  # as torch.bernoulli, in a third of the time
+
+
+def must_fit(what: str, *networks: Sequence[int]) -> None:
+    """Refuses networks, given by the widths of their layers, that this machine's memory cannot train; before they are.
 
     Training holds each weight five times: itself, its gradient, two moments, and a copy of the last epoch's.
 
@@ -147,6 +226,7 @@ def must_fit(weights: int, what: str) -> None:
     """
     import psutil
 
+    weights = sum(a * b for widths in networks for a, b in pairwise(widths))
     needed, there = 5 * 4 * weights, psutil.virtual_memory().total
     if needed > there:
         raise ConfigError(

@@ -16,12 +16,10 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from vaelib.config import ConfigError
-from vaelib.models.base import Objective
-from vaelib.models.code_priors import CodePrior
-from vaelib.models.discrete import DiscreteConfig, DiscreteModel
-from vaelib.models.networks import binarised
+from vaelib.models.base import Objective, binarised
+from vaelib.models.code_priors import CodePrior, DiscreteConfig, DiscreteModel
 from vaelib.objectives import Loss
-from vaelib.posteriors import HasKL, Posterior
+from vaelib.posteriors import HasKL
 
 __all__ = ["Categorical", "CategoricalConfig", "CategoricalObjective", "Symbols"]
 
@@ -108,8 +106,8 @@ class Categorical(DiscreteModel):
     spread = 2.0  # log-odds that already prefer some symbols
 
     def __init__(self, config: CategoricalConfig, image_shape: Sequence[int]) -> None:
-        entries, width = (config.codes,) * config.groups, config.groups * config.codes
-        super().__init__(config, image_shape, entries=entries, outputs=width, width=width)
+        entries = (config.codes,) * config.groups
+        super().__init__(config, image_shape, entries=entries, width=sum(entries))
 
     def posterior(self, x: Tensor) -> Symbols:
         return Symbols(self.prior.normalised(self.encode(x)), self.prior)
@@ -120,14 +118,6 @@ class Categorical(DiscreteModel):
 
     def vectors(self, z: Tensor) -> Tensor:
         return self.prior.one_hot(z)
-
-    def log_weights(
-        self, x: Tensor, samples: int, generator: torch.Generator | None = None, posterior: Posterior | None = None
-    ) -> Tensor:
-        q = posterior or self.posterior(x)
-        z = q.sample(samples, generator)
-        log_p_x_given_z = self.likelihood.log_prob(x, self.decode(self.vectors(z)))
-        return log_p_x_given_z + self.prior.log_prob(z) - q.log_prob(z)
 
     def terms(self, x: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """The ELBO of codes, with one draw of them, and its terms: nats."""

@@ -1,4 +1,4 @@
-"""p(code) for codes made of symbols: uniform, by the symbols' own frequencies, or one symbol after the other.
+"""Codes made of symbols: p(code), uniform, by the symbols' frequencies or one after the other; and what models share.
 
 A code has G symbols; symbol g is a whole number from 0 to entries[g] - 1. One-hot, a code is a row of S = sum(entries)
 zeros with G ones, a block for each symbol. A prior is learned with its model (`prior` in the model's settings), or from
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, PositiveInt
@@ -21,10 +21,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vaelib.config import Config, ConfigError
+from vaelib.likelihoods import LikelihoodConfig, make_likelihood
+from vaelib.models.base import Autoencoder, ModelConfig, mlp, must_fit
 from vaelib.priors import Prior
 
-__all__ = ["AutoregressiveCodes", "AutoregressiveCodesConfig", "CodePrior", "CodePriorConfig", "UniformCodes"]
-__all__ += ["UniformCodesConfig", "UnigramCodes", "UnigramCodesConfig", "make_code_prior"]
+__all__ = ["AutoregressiveCodes", "AutoregressiveCodesConfig", "CodePrior", "CodePriorConfig", "DiscreteConfig"]
+__all__ += ["DiscreteModel", "UniformCodes", "UniformCodesConfig", "UnigramCodes", "UnigramCodesConfig"]
+
+SMALLEST = 1e-3  # deviation that is scaled to 1: what is smaller hardly comes from the images
 
 
 class UniformCodesConfig(Config):
@@ -54,13 +58,6 @@ CodePriorConfig = Annotated[
     UniformCodesConfig | UnigramCodesConfig | AutoregressiveCodesConfig, Field(discriminator="name")
 ]
 """Which p(code) a model of discrete codes is trained with."""
-
-
-def make_code_prior(config: Config, entries: Sequence[int]) -> CodePrior:
-    """The prior that `config` describes, over codes whose symbols have so many `entries`."""
-    if isinstance(config, AutoregressiveCodesConfig):
-        return AutoregressiveCodes(entries, config.hidden, config.dropout)
-    return UnigramCodes(entries) if isinstance(config, UnigramCodesConfig) else UniformCodes(entries)
 
 
 class CodePrior(Prior):
@@ -144,9 +141,9 @@ class UnigramCodes(CodePrior):
         return self.normalised(self.logits).expand_as(one_hot)
 
     @torch.no_grad()
-    def start(self, z: Tensor, smoothing: float = 1.0) -> None:
-        """p(z_g = k) = (count + smoothing) / (N + smoothing * entries): the frequencies in codes z (N, G)."""
-        self.logits.copy_((self.one_hot(z).sum(0) + smoothing).log())
+    def start(self, z: Tensor) -> None:
+        """p(z_g = k) = (count + 1) / (N + entries): the frequencies in codes z (N, G)."""
+        self.logits.copy_((self.one_hot(z).sum(0) + 1).log())
 
 
 class AutoregressiveCodes(CodePrior):
@@ -174,9 +171,9 @@ class AutoregressiveCodes(CodePrior):
         return self.normalised(self.last(self.body(one_hot)))
 
     @torch.no_grad()
-    def start(self, z: Tensor, smoothing: float = 1.0) -> None:
-        """Starts at the frequencies in codes z (N, G), `smoothing` added to each count."""
-        self.last.bias.copy_((self.one_hot(z).sum(0) + smoothing).log())
+    def start(self, z: Tensor) -> None:
+        """Starts where `UnigramCodes` does, at the frequencies in codes z (N, G)."""
+        self.last.bias.copy_((self.one_hot(z).sum(0) + 1).log())
 
 
 class MaskedLinear(nn.Linear):
@@ -190,3 +187,93 @@ class MaskedLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.linear(x, self.weight * self.mask, self.bias)
+
+
+class DiscreteConfig(ModelConfig):
+    """The networks' shape, and p(code). `hidden` lists the encoder's layers; the decoder mirrors them."""
+
+    hidden: tuple[PositiveInt, ...] = (500, 500)
+    activation: Literal["tanh", "relu", "silu", "identity"] = "silu"
+    likelihood: LikelihoodConfig = LikelihoodConfig()
+    prior: CodePriorConfig = UniformCodesConfig()
+
+
+class DiscreteModel(Autoencoder):
+    """p(z) p(x|z) where z is a code of symbols with so many `entries`.
+
+    The decoder reads `width` numbers, the `vectors` of a code. The encoder returns as many, of deviation `spread`.
+    """
+
+    config: DiscreteConfig
+    prior: CodePrior
+    average: Tensor
+    spread = 1.0
+
+    def __init__(
+        self, config: DiscreteConfig, image_shape: Sequence[int], *, entries: Sequence[int], width: int
+    ) -> None:
+        super().__init__(config, image_shape)
+        self.likelihood = make_likelihood(config.likelihood)
+        encoder = (self.pixels, *config.hidden, width)
+        decoder = (width, *config.hidden[::-1], self.likelihood.heads * self.pixels)
+        must_fit(f"{self.pixels:,} pixels, hidden={config.hidden} and codes of {width} numbers", encoder, decoder)
+        self.register_buffer("average", torch.zeros(self.pixels))
+        self.encoder: Any = _network(encoder, config.activation)
+        self.decoder = _network(decoder, config.activation)
+        self.prior = UniformCodes(entries)
+        if isinstance(config.prior, UnigramCodesConfig):
+            self.prior = UnigramCodes(entries)
+        elif isinstance(config.prior, AutoregressiveCodesConfig):
+            self.prior = AutoregressiveCodes(entries, config.prior.hidden, config.prior.dropout)
+
+    @abstractmethod
+    def indices(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """The code of each image, whole numbers: (B, D) -> (B, G). Where it is random: a draw, if given a generator."""
+
+    @torch.no_grad()
+    def start(self, x: Tensor) -> None:
+        """Starts at the average of x (N, D), and with encoder's outputs of mean 0 and deviation `spread` each.
+
+        Untrained, outputs hardly differ, and all images would begin with one code (after Salimans & Kingma 2016).
+        """
+        self.start_at_average(x)
+        outputs, last = self.encoded(x), self.encoder[-1]
+        deviation = outputs.std(0, correction=0).clamp(min=SMALLEST) / self.spread
+        last.weight.div_(deviation[:, None])
+        last.bias.sub_(outputs.mean(0)).div_(deviation)
+
+    @torch.no_grad()
+    def start_at_average(self, x: Tensor) -> None:
+        """The encoder sees how images differ from the average of x (N, D), which the decoder starts by drawing.
+
+        Otherwise the first steps, which look for that average, push the codes of all images the same way, and rounded
+        ones up to where they stay.
+        """
+        self.average.copy_(x.mean(0))
+        self.decoder[-1].bias[: self.pixels] = self.likelihood.outputs_for(self.average)
+
+    @torch.no_grad()
+    def encoded(self, x: Tensor) -> Tensor:
+        """`encode` for all of x, in batches: (N, D) -> (N, W)."""
+        return torch.cat([self.encode(batch) for batch in x.split(1000)])
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The encoder's outputs, before they become a code: (B, D) -> (B, W)."""
+        self.must_be_images(x)
+        outputs: Tensor = self.encoder(x - self.average)
+        return outputs
+
+    @torch.no_grad()
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """E[x|z] at the image's code, the most probable one where it is random: (B, D) -> (B, D)."""
+        return self.mean_image(self.indices(x))
+
+    @torch.no_grad()
+    def codes(self, x: Tensor) -> Tensor:
+        """The vectors of the images' codes: (B, D) -> (B, W)."""
+        return self.vectors(self.indices(x))
+
+
+def _network(widths: Sequence[int], activation: str) -> nn.Sequential:
+    body, width = mlp(widths[0], widths[1:-1], activation)
+    return body.append(nn.Linear(width, widths[-1]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -14,8 +13,7 @@ from torch.func import functional_call
 from torch.nn.functional import softplus
 
 from vaelib.config import ConfigError
-from vaelib.models.base import LatentVariableModel, ModelConfig, Objective, must_fit
-from vaelib.models.networks import binarised, mlp
+from vaelib.models.base import LatentVariableModel, ModelConfig, Objective, binarised, mlp, must_fit
 from vaelib.objectives import Loss
 from vaelib.priors import StandardNormal
 
@@ -110,9 +108,8 @@ class GAN(LatentVariableModel):
 
     def __init__(self, config: GANConfig, image_shape: Sequence[int]) -> None:
         super().__init__(config, image_shape)
-        layers = pairwise((config.latent_dim, *config.hidden, self.pixels))
-        weights = 2 * sum(a * b for a, b in layers)  # the critic has about as many as the generator
-        must_fit(weights, f"{self.pixels:,} pixels, hidden={config.hidden} and latent_dim={config.latent_dim}")
+        layers = (config.latent_dim, *config.hidden, self.pixels)  # the critic has about as many
+        must_fit(f"{self.pixels:,} pixels, hidden={config.hidden} and latent_dim={config.latent_dim}", layers, layers)
         self.prior = StandardNormal(config.latent_dim)
         self.generator, self.critic = Generator(self.pixels, config), Critic(self.pixels, config)
 

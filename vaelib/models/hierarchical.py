@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from vaelib import objectives
 from vaelib.config import ConfigError
 from vaelib.likelihoods import LikelihoodConfig, make_likelihood
-from vaelib.models.base import LatentVariableModel, ModelConfig, Objective, must_fit
-from vaelib.models.networks import binarised, mlp
+from vaelib.models.base import Autoencoder, ModelConfig, Objective, binarised, mlp, must_fit
 from vaelib.objectives import Loss
 from vaelib.posteriors import DiagonalGaussian, Posterior, gaussian_kl, gaussian_log_prob, reparameterise
 from vaelib.priors import Prior, PriorConfig, StandardNormalConfig, make_prior
@@ -102,12 +101,12 @@ def merged(evidence: DiagonalGaussian, prior: LevelPrior) -> DiagonalGaussian:
 
 
 class Conditional(nn.Module):
-    """A Gaussian given what lies before it: (..., inputs) -> mean (..., Z), log_var (..., Z)."""
+    """A Gaussian given what lies before it, by layers of those `widths`: (..., inputs) -> mean, log_var (..., Z)."""
 
-    def __init__(self, inputs: int, hidden: Sequence[int], latents: int, config: HierarchicalConfig) -> None:
+    def __init__(self, widths: Sequence[int], config: HierarchicalConfig) -> None:
         super().__init__()
-        self.body, width = mlp(inputs, hidden, config.activation, batch_norm=config.batch_norm)
-        self.outputs = nn.Linear(width, 2 * latents)
+        self.body, width = mlp(widths[0], widths[1:-1], config.activation, batch_norm=config.batch_norm)
+        self.outputs = nn.Linear(width, widths[-1])
 
     def read(self, h: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance from what the body gives."""
@@ -208,7 +207,7 @@ class Ladder(LevelsPosterior):
         return Levels(z[::-1], q[::-1], p[::-1])
 
 
-class HierarchicalVAE(LatentVariableModel):
+class HierarchicalVAE(Autoencoder):
     """p(z_L) p(z_{L-1}|z_L) ... p(z_1|z_2) p(x|z_1), with its approximate posterior; `prior` is p(z_L)."""
 
     family, Settings, Objective = "hierarchical", HierarchicalConfig, HierarchicalObjective
@@ -220,21 +219,17 @@ class HierarchicalVAE(LatentVariableModel):
         hidden, z = config.hidden, config.latents
         width = (hidden or (self.pixels,))[-1]
         below = [self.pixels, *(z[:-1] if config.inference == "bottom-up" else [width] * (len(z) - 1))]
-        ups = [(a, hidden, b) for a, b in zip(below, z, strict=True)]
-        downs = [(above, hidden[::-1], level) for level, above in pairwise(z)]
-        ends = (z[0], *hidden[::-1], self.likelihood.heads * self.pixels)
-        every = [*((a, *between, 2 * b) for a, between, b in (*ups, *downs)), ends]
-        weights = sum(a * b for widths in every for a, b in pairwise(widths))
-        must_fit(weights, f"{self.pixels:,} pixels, hidden={hidden} and latents={z}")
-        self.up = nn.ModuleList(Conditional(*widths, config) for widths in ups)
-        self.down = nn.ModuleList(Conditional(*widths, config) for widths in downs)
+        ups = [(before, *hidden, 2 * level) for before, level in zip(below, z, strict=True)]
+        downs = [(above, *hidden[::-1], 2 * level) for level, above in pairwise(z)]
+        outputs = self.likelihood.heads * self.pixels
+        must_fit(
+            f"{self.pixels:,} pixels, hidden={hidden} and latents={z}", *ups, *downs, (z[0], *hidden[::-1], outputs)
+        )
+        self.up = nn.ModuleList(Conditional(widths, config) for widths in ups)
+        self.down = nn.ModuleList(Conditional(widths, config) for widths in downs)
         body, width = mlp(z[0], hidden[::-1], config.activation, batch_norm=config.batch_norm)
-        self.decoder = nn.Sequential(body, nn.Linear(width, ends[-1]))
+        self.decoder = nn.Sequential(body, nn.Linear(width, outputs))
         self.prior = make_prior(config.prior, z[-1], self.pixels, self.up[-1])
-
-    def check(self, x: Tensor) -> None:
-        super().check(x)
-        self.likelihood.check(x)
 
     def split(self, codes: Tensor) -> list[Tensor]:
         """The codes of each level: (..., Z_1 + ... + Z_L) -> (..., Z_1), ..., (..., Z_L)."""
@@ -243,10 +238,7 @@ class HierarchicalVAE(LatentVariableModel):
         return list(codes.split(self.config.latents, dim=-1))
 
     def posterior(self, x: Tensor) -> LevelsPosterior:
-        if x.dim() != 2 or x.shape[1] != self.pixels:
-            raise ValueError(
-                f"x has shape {tuple(x.shape)}: expected (batch, {self.pixels}), images {self.image_shape} flattened"
-            )
+        self.must_be_images(x)
         return Ladder(self, x) if self.config.inference == "ladder" else BottomUp(self, x)
 
     def log_weights(
@@ -254,20 +246,20 @@ class HierarchicalVAE(LatentVariableModel):
     ) -> Tensor:
         q = cast(LevelsPosterior, posterior or self.posterior(x))
         found = q.draw(samples, generator)
-        return self.likelihood.log_prob(x, self.decoder(found.z[0])) - self._divergences(found, "monte-carlo").sum(0)
+        return self.likelihood.log_prob(x, self.decode(found.z[0])) - self._divergences(found, "monte-carlo").sum(0)
 
     def _divergences(self, found: Levels, kl: objectives.KL) -> Tensor:
-        """log q - log p of each level at its draws, or where asked for and known its mean: (L, S, B)."""
+        """log q - log p of each level at its draws, or where asked for and known its mean: (L, S, B).
+
+        Bottom-up, z_l and the p that it is held against are drawn together: only the top's mean is known.
+        """
         parts = []
         for z, q, p in zip(*found, strict=True):
-            known = q.kl(p) if kl == "analytic" and self._in_closed_form(p) else None
+            closed = kl == "analytic" and (self.config.inference == "ladder" or isinstance(p, Prior))
+            known = q.kl(p) if closed else None
             part = q.log_prob(z) - p.log_prob(z) if known is None else known.sum(-1)
             parts.append(part.expand(z.shape[:-1]))
         return torch.stack(parts)
-
-    def _in_closed_form(self, p: LevelPrior | Prior) -> bool:
-        """Bottom-up, z_l and the p that it is held against are drawn together: only the top's is known."""
-        return self.config.inference == "ladder" or isinstance(p, Prior)
 
     def terms(self, x: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         """ "elbo", "reconstruction" and "kl", and its parts by level, "kl_1" to "kl_L".
@@ -282,7 +274,7 @@ class HierarchicalVAE(LatentVariableModel):
     ) -> tuple[dict[str, Tensor], Tensor]:
         """The terms, and those by level once more, (B, L)."""
         found = self.posterior(x).draw(objective.samples, generator)
-        reconstruction = self.likelihood.log_prob(x, self.decoder(found.z[0])).mean(0)
+        reconstruction = self.likelihood.log_prob(x, self.decode(found.z[0])).mean(0)
         levels = self._divergences(found, objective.kl).mean(1).T
         kl = levels.sum(-1)
         by_level = {f"kl_{number}": part for number, part in enumerate(levels.unbind(-1), start=1)}
@@ -305,7 +297,7 @@ class HierarchicalVAE(LatentVariableModel):
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
         """E[x|z_1] at the posterior's mean: (B, D) -> (B, D)."""
-        return self.likelihood.mean(self.decoder(self.posterior(x).means()[0]))
+        return self.mean_image(self.posterior(x).means()[0])
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
@@ -334,5 +326,5 @@ class HierarchicalVAE(LatentVariableModel):
         for network in reversed(self.down[: level - 1]):
             mean, log_var = network(z)
             z = reparameterise(mean, log_var, 1, generator).squeeze(0)
-        outputs = self.decoder(z)
+        outputs = self.decode(z)
         return self.likelihood.sample(outputs, generator) if noise else self.likelihood.mean(outputs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -15,10 +14,9 @@ from torch import Tensor, nn
 from vaelib import objectives
 from vaelib.config import ConfigError
 from vaelib.likelihoods import Likelihood, LikelihoodConfig, make_likelihood
-from vaelib.models.base import LatentVariableModel, ModelConfig, Objective, must_fit
-from vaelib.models.networks import binarised, mlp
-from vaelib.objectives import Loss, Terms
-from vaelib.posteriors import DiagonalGaussian, FlowPosterior, GaussianConfig, Posterior, PosteriorConfig, make_flow
+from vaelib.models.base import Autoencoder, ModelConfig, Objective, binarised, mlp, must_fit
+from vaelib.objectives import Loss
+from vaelib.posteriors import DiagonalGaussian, FlowPosterior, GaussianConfig, PosteriorConfig, make_flow
 from vaelib.priors import Prior, PriorConfig, StandardNormalConfig, VampConfig, make_prior
 
 __all__ = ["VAE", "Decoder", "Encoder", "ObjectiveConfig", "VAEConfig"]
@@ -127,7 +125,7 @@ class Decoder(nn.Module):
         return self.outputs(self.body(z))
 
 
-class VAE(LatentVariableModel):
+class VAE(Autoencoder):
     """p(z) p(x|z) with its approximate posterior q(z|x). A `prior` or `likelihood` may be passed, not only set."""
 
     family, Settings, Objective = "vae", VAEConfig, ObjectiveConfig
@@ -143,21 +141,18 @@ class VAE(LatentVariableModel):
     ) -> None:
         super().__init__(config, image_shape)
         self.likelihood = likelihood or make_likelihood(config.likelihood)
-        encoder, decoder = (self.pixels, *config.hidden), (config.latent_dim, *config.hidden[::-1])
-        ends = encoder[-1] * 2 * config.latent_dim + decoder[-1] * self.likelihood.heads * self.pixels
-        weights = ends + sum(a * b for widths in (encoder, decoder) for a, b in pairwise(widths))
-        must_fit(weights, f"{self.pixels:,} pixels, hidden={config.hidden} and latent_dim={config.latent_dim}")
-        self.encoder = Encoder(self.pixels, config)
-        self.decoder = Decoder(self.likelihood.heads * self.pixels, config)
+        outputs = self.likelihood.heads * self.pixels
+        must_fit(
+            f"{self.pixels:,} pixels, hidden={config.hidden} and latent_dim={config.latent_dim}",
+            (self.pixels, *config.hidden, 2 * config.latent_dim),
+            (config.latent_dim, *config.hidden[::-1], outputs),
+        )
+        self.encoder, self.decoder = Encoder(self.pixels, config), Decoder(outputs, config)
         self.prior = prior or make_prior(config.prior, config.latent_dim, self.pixels, self.encoder)
         self.flow = make_flow(config.posterior, config.latent_dim, self.encoder.mean.in_features)
         if config.init == "normal":
             for parameter in [*self.encoder.parameters(), *self.decoder.parameters()]:
                 nn.init.normal_(parameter, std=config.init_std)
-
-    def check(self, x: Tensor) -> None:
-        super().check(x)
-        self.likelihood.check(x)
 
     @torch.no_grad()
     def start(self, x: Tensor) -> None:
@@ -173,45 +168,26 @@ class VAE(LatentVariableModel):
         """
         if self.flow is not None:
             self._cannot(f"mean and log-variance of q(z|x), as posterior={self.config.posterior.name!r} is no Gaussian")
-        self._must_be_images(x)
+        self.must_be_images(x)
         return self.encoder(x)
 
-    def _must_be_images(self, x: Tensor) -> None:
-        if x.dim() != 2 or x.shape[1] != self.pixels:
-            raise ValueError(
-                f"x has shape {tuple(x.shape)}: expected (batch, {self.pixels}), images {self.image_shape} flattened"
-            )
-
     def decode(self, z: Tensor) -> Tensor:
-        """The decoder's raw outputs, which `likelihood` reads: (..., Z) -> (..., heads * D)."""
         if z.shape[-1] != self.config.latent_dim:
             raise ValueError(f"z has shape {tuple(z.shape)}: expected (..., {self.config.latent_dim})")
-        return self.decoder(z)
+        return super().decode(z)
 
     def posterior(self, x: Tensor) -> DiagonalGaussian | FlowPosterior:
         if self.flow is None:
             return DiagonalGaussian(*self.encode(x))
-        self._must_be_images(x)
+        self.must_be_images(x)
         h = self.encoder.body(x)
         base = DiagonalGaussian(self.encoder.mean(h), self.encoder.log_var(h))
         return FlowPosterior(base, partial(self.flow, h))
 
-    def log_weights(
-        self, x: Tensor, samples: int, generator: torch.Generator | None = None, posterior: Posterior | None = None
-    ) -> Tensor:
-        q = posterior or self.posterior(x)
-        z = q.sample(samples, generator)
-        return self.likelihood.log_prob(x, self.decode(z)) + self.prior.log_prob(z) - q.log_prob(z)
-
     def terms(self, x: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
         q = self.posterior(x)
         kl: objectives.KL = "monte-carlo" if q.kl(self.prior) is None else "analytic"
-        return objectives.elbo_of(self, x, q, kl=kl, generator=generator)._asdict()
-
-    @torch.no_grad()
-    def mean_image(self, z: Tensor) -> Tensor:
-        """E[x|z], the picture that is usually shown: (..., Z) -> (..., D)."""
-        return self.likelihood.mean(self.decode(z))
+        return objectives.elbo(self, x, kl=kl, generator=generator, posterior=q)._asdict()
 
     @torch.no_grad()
     def reconstruct(self, x: Tensor) -> Tensor:
@@ -223,12 +199,6 @@ class VAE(LatentVariableModel):
         """The posterior's means; of a flow, where it takes the mean of its Gaussian: (B, D) -> (B, Z)."""
         return self.posterior(x).centre
 
-    @torch.no_grad()
-    def sample(self, n: int, generator: torch.Generator | None = None, *, noise: bool = False) -> Tensor:
-        """n images from the prior, (n, D): their means E[x|z], or with `noise` a draw from p(x|z) itself."""
-        outputs = self.decode(self.prior.sample(n, generator))
-        return self.likelihood.sample(outputs, generator) if noise else self.likelihood.mean(outputs)
-
     def losses(self, objective: ObjectiveConfig, *, binarise: bool = False) -> list[tuple[list[nn.Parameter], Loss]]:
         """One pair; for wake-sleep two: the generative model learns awake, the encoder asleep.
 
@@ -238,17 +208,18 @@ class VAE(LatentVariableModel):
             ConfigError: the objective asks a flow posterior for what it cannot give.
         """
         self._must_suit(objective)
+        terms_of = partial(objectives.elbo, self, samples=objective.samples, kl=objective.kl)
 
         def bounds(x: Tensor, epoch: float, generator: torch.Generator | None) -> dict[str, Tensor]:
             x = binarised(x, generator) if binarise else x
+            q = self.posterior(x)
             if objective.bound == "importance-weighted":
-                bound = objectives.importance_weighted_bound_of(
-                    self, x, objective.samples, generator, estimator=objective.estimator
+                bound = objectives.importance_weighted_bound(
+                    self, x, objective.samples, generator, estimator=objective.estimator, posterior=q
                 )
                 return {"loss": -bound, "elbo": bound}
-            q = self.posterior(x)
             drawn = objectives.Pathwise(q) if objective.estimator == "stl" else q
-            terms = self._terms_of(x, drawn, objective, generator)
+            terms = terms_of(x, generator=generator, posterior=drawn)
             penalty = terms.kl
             if objective.free_bits:
                 penalty = objectives.free_bits_kl(objectives.analytic_kl(self, q), objective.free_bits)
@@ -257,7 +228,7 @@ class VAE(LatentVariableModel):
 
         def wake(x: Tensor, epoch: float, generator: torch.Generator | None) -> dict[str, Tensor]:
             x = binarised(x, generator) if binarise else x
-            terms = self._terms_of(x, DiagonalGaussian(*self.encode(x)).detach(), objective, generator)
+            terms = terms_of(x, generator=generator, posterior=DiagonalGaussian(*self.encode(x)).detach())
             dreams.append(objectives.dream(self, len(x), generator))  # of the decoder before it takes its step
             return {"loss": -terms.elbo, **terms._asdict()}
 
@@ -285,8 +256,3 @@ class VAE(LatentVariableModel):
             )
         if self.flow is not None and objective.bound == "elbo" and objective.kl == "analytic":
             raise ConfigError(f"the KL of posterior={name!r} has no closed form: use kl='monte-carlo'")
-
-    def _terms_of(
-        self, x: Tensor, q: Posterior, objective: ObjectiveConfig, generator: torch.Generator | None
-    ) -> Terms:
-        return objectives.elbo_of(self, x, q, samples=objective.samples, kl=objective.kl, generator=generator)

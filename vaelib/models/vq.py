@@ -20,8 +20,8 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from vaelib.config import Config, ConfigError
-from vaelib.models.discrete import DiscreteConfig, DiscreteModel
-from vaelib.models.networks import binarised
+from vaelib.models.base import binarised
+from vaelib.models.code_priors import DiscreteConfig, DiscreteModel
 from vaelib.objectives import Loss
 from vaelib.posteriors import Posterior
 
@@ -214,7 +214,7 @@ class VQ(DiscreteModel):
             made = NearestVectors(config.quantiser)
         else:
             made = RoundedNumbers(config.quantiser)
-        super().__init__(config, image_shape, entries=made.entries, outputs=made.width, width=made.width)
+        super().__init__(config, image_shape, entries=made.entries, width=made.width)
         self.quantiser, self.spread = made, made.spread
 
     @torch.no_grad()
@@ -225,7 +225,7 @@ class VQ(DiscreteModel):
             self.start_at_average(x)
         else:
             super().start(x)
-        self.quantiser.start(self.outputs(x))
+        self.quantiser.start(self.encoded(x))
 
     def indices(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return self.quantiser(self.encode(x)).indices
