@@ -29,7 +29,7 @@
 #   starves its generator, and what the relativistic loss and its two penalties are for. You can read a table that judges
 #   samples of any model.
 # - **You need** the decoder of {doc}`build`, and the repaired prior of {doc}`06_sampling`.
-# - **Time.** Half an hour to read. All the code runs in about eight minutes on one core.
+# - **Time.** Half an hour to read. All the code runs in about ten minutes on one core.
 # :::
 
 # %% tags=["parameters"]
@@ -754,7 +754,7 @@ named_rows(
 plt.show()
 
 # %% [markdown]
-# By our rule the VAE with a mixture covers more of the film than the GAN with $\gamma = 10$, at 0.92 against 0.69, and that GAN more than the VAE with
+# By our rule the VAE with a mixture covers more of the film than the GAN with $\gamma = 10$, at 0.92 against 0.69. That GAN covers more than the VAE with
 # $\mathcal{N}(0, I)$, at 0.05. (This VAE is short of training: {doc}`15_contest` has a long one.) None of the GANs copies: their share lies well below one half.
 #
 # The weight of the penalties decides about the tongue. With $\gamma = 1$ it is out in 0.36 % of the drawings, with 10 in 1.29 %, with 100 in
