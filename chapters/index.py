@@ -173,8 +173,8 @@ final_table(
 # | {doc}`08_explore` | How does a VAE respond? Drag, draw and sample, here in the page. |
 #
 # The report ends with a plan: "to explore and reimplement hierarchical VAEs, normalizing flows, GANs or discrete latent
-# models". Six more chapters begin with that. Five make one change each to the model that you built, and the last
-# compares the results. The library has GANs as well, but there is no chapter on them yet:
+# models". Seven more chapters begin with that. Six make one change each to the model that you built, and the last
+# compares the results:
 #
 # | chapter | the question it answers |
 # | --- | --- |
@@ -182,6 +182,7 @@ final_table(
 # | {doc}`10_flows` | Is it better to bend the posterior, or the prior? |
 # | {doc}`11_hierarchies` | What can two levels of latents do that one cannot? |
 # | {doc}`12_discrete` | What if a code is made of symbols, and who says how probable a code is? |
+# | {doc}`13_adversaries` | Can one learn to draw from a critic alone, without a likelihood and without an encoder? |
 # | {doc}`14_transport` | Can one learn to move noise to where the codes are? |
 # | {doc}`15_contest` | Which family captures the tongue, and why was it missing? |
 #
