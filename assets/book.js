@@ -24,6 +24,7 @@ function reach() {
 
 addEventListener("load", () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(reach));
 addEventListener("resize", reach);
+document.addEventListener("toggle", reach, true); // what was folded away had no width
 
 // What the search finds is quoted from the text of a page, without its buttons, contents and links to its neighbours.
 const AROUND = ".bd-header-article, #jb-print-docs-body, .prev-next-footer, .bd-sidebar-secondary, mjx-container, nav";

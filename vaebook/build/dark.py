@@ -1,7 +1,8 @@
 """A Sphinx extension: each figure gets a twin for the dark, light ink on a dark card, its photographs unchanged.
 
 Figures are ink on paper (vaelib/vaelib.mplstyle). The twin inverts the lightness of every colour and keeps its hue,
-but in rectangles that hold a picture or a map of colours: there nothing changes, and what a caption calls dark is. `assets/book.js` shows the one that suits the theme.
+but in rectangles that hold a picture or a map of colours: there nothing changes, and what a caption calls dark is dark.
+`assets/book.js` shows the one that suits the theme.
 """
 
 from __future__ import annotations
