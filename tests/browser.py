@@ -13,7 +13,7 @@ import pytest
 from vaebook.build.pdf import READY, find_browser
 
 SETTLE = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"  # it is drawn
-PATIENCE = 60  # seconds: a busy machine takes a while
+PATIENCE = 120  # seconds: a busy machine takes a while
 OWN = ("file:", "data:", "blob:", "http://127.0.0.1:", "ws://127.0.0.1:")  # the machine's own addresses
 
 
@@ -24,8 +24,9 @@ def chromium():
     if found is None:
         missing = pytest.fail if os.environ.get("CI") else pytest.skip
         missing("needs Chromium: apt-get install chromium, or Chrome")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=1000 * PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
         yield browser
@@ -53,6 +54,7 @@ def given_up(request) -> bool:
 
 def watched(context):
     """A new page, and the list of what goes wrong on it from now on; no other host can be reached."""
+    context.set_default_timeout(1000 * PATIENCE)
     page, faults = context.new_page(), []
     page.on("console", lambda said: faults.append(f"console: {said.text}") if said.type == "error" else None)
     page.on("pageerror", lambda error: faults.append(f"error: {error}"))

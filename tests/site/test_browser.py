@@ -32,7 +32,8 @@ BEYOND = """() => {
         const words = document.createRange();
         words.selectNodeContents(link.parentElement);
         words.setEndBefore(link);
-        return box(link).height > 0 && box(link).top > Math.max(...[...words.getClientRects()].map((r) => r.bottom)) - 4;
+        const end = Math.max(...[...words.getClientRects()].map(({ bottom }) => bottom));
+        return box(link).height > 0 && box(link).top > end - 4;
     };
     const shown = (one) => one.checkVisibility() && !one.closest("pre, .vae, .vae-place, .preview");
     const all = (query) => [...document.querySelectorAll(query)].filter(shown);
