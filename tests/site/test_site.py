@@ -90,6 +90,7 @@ def test_cells_say_what_they_hold():
     for cell, kind in (("6.75 nats", "unbroken"), ("sharpness, share of that", "words"), ("6.75 (6.74 to 6.75)", "")):
         wanted = frame.format(cell).replace("<td>", f'<td class="{kind}">' if kind else "<td>")
         assert extension.tidy(frame.format(cell)) == wanted
+    assert extension.tidy("<td><p>a name of an image</p></td>") == '<td class="words"><p>a name of an image</p></td>'
     code = '<td><code class="docutils literal notranslate"><span class="pre">{}</span></code></td>'
     assert 'notranslate unbroken"' in extension.tidy(code.format("model.likelihood"))
     assert "unbroken" not in extension.tidy(code.format("a" * 64))

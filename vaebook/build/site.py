@@ -69,7 +69,7 @@ def tidy(html: str) -> str:
     for pattern, instead in TIDY:
         html = pattern.sub(instead, html)
     html = FRAME.sub(lambda frame: CELL.sub(_cell, frame[0]), html)
-    html = TABLE.sub(lambda cell: CODE.sub(_code, cell[0]), html)
+    html = TABLE.sub(_written, html)
     parts, end = [], 0
     for found in APART.finditer(html):
         parts += [typeset(html[end : found.start()]), typeset(found[0]) if found["printed"] else found[0]]
@@ -81,6 +81,12 @@ def _cell(found: re.Match[str]) -> str:
     text = found[1].strip()
     kind = "words" if WORDS.search(text) else "unbroken" if 0 < len(text) <= FIGURE else ""
     return f'<td class="{kind}">{found[1]}</td>' if kind else found[0]
+
+
+def _written(found: re.Match[str]) -> str:
+    cell = CODE.sub(_code, found[0])
+    words = WORDS.search(re.sub("<[^>]*>", " ", cell))
+    return cell.replace("<td>", '<td class="words">', 1) if words and cell.startswith("<td><p>") else cell
 
 
 def _code(found: re.Match[str]) -> str:
