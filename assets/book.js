@@ -1,7 +1,21 @@
 // Whatever is wide enough to scroll sideways can be reached, and so scrolled, by keyboard.
-const WIDE = "mjx-container[display], div.math, table.dataframe, .pst-scrollable-table-container, pre, .output";
+const WIDE =
+  "mjx-container[display], mjx-container.wide, div.math, table.dataframe, .pst-scrollable-table-container, pre, .output";
+const LINE = "p, li, td, dd, figcaption";
+
+// A formula in a line that is wider than the line has one for itself, to be scrolled.
+function unroll() {
+  const formulas = [...document.querySelectorAll(".bd-content mjx-container:not([display])")];
+  for (const formula of formulas) formula.classList.remove("wide");
+  const wide = formulas.filter((formula) => {
+    const width = formula.closest(LINE)?.clientWidth;
+    return width && formula.getBoundingClientRect().width > width + 1;
+  });
+  for (const formula of wide) formula.classList.add("wide");
+}
 
 function reach() {
+  unroll();
   for (const wide of document.querySelectorAll(WIDE)) {
     if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
     else wide.removeAttribute("tabindex");
@@ -10,6 +24,7 @@ function reach() {
 
 addEventListener("load", () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(reach));
 addEventListener("resize", reach);
+document.addEventListener("toggle", reach, true); // what was folded away had no width
 
 // What the search finds is quoted from the text of a page, without its buttons, contents and links to its neighbours.
 const AROUND = ".bd-header-article, #jb-print-docs-body, .prev-next-footer, .bd-sidebar-secondary, mjx-container, nav";

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +12,8 @@ import pytest
 
 from vaebook.build.pdf import READY, find_browser
 
+SETTLE = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"  # it is drawn
+PATIENCE = 120  # seconds: a busy machine takes a while
 OWN = ("file:", "data:", "blob:", "http://127.0.0.1:", "ws://127.0.0.1:")  # the machine's own addresses
 
 
@@ -21,8 +24,9 @@ def chromium():
     if found is None:
         missing = pytest.fail if os.environ.get("CI") else pytest.skip
         missing("needs Chromium: apt-get install chromium, or Chrome")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=1000 * PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
         yield browser
@@ -50,6 +54,7 @@ def given_up(request) -> bool:
 
 def watched(context):
     """A new page, and the list of what goes wrong on it from now on; no other host can be reached."""
+    context.set_default_timeout(1000 * PATIENCE)
     page, faults = context.new_page(), []
     page.on("console", lambda said: faults.append(f"console: {said.text}") if said.type == "error" else None)
     page.on("pageerror", lambda error: faults.append(f"error: {error}"))
@@ -66,11 +71,22 @@ def opened(page, address: str):
     return page
 
 
+def eventually(page, found, otherwise="it never came"):
+    """What `found()` returns, asked again and again until that is true: a test waits for a state, never for a time."""
+    until = time.monotonic() + PATIENCE
+    while not (state := found()):
+        if time.monotonic() > until:
+            raise AssertionError(otherwise() if callable(otherwise) else otherwise)
+        page.wait_for_timeout(50)
+    return state
+
+
 def moved(page, card) -> bool:
     """Whether the first slider of an explorer, moved by keyboard, changes one of its pictures."""
     pictures, content = card.locator("canvas"), "all => all.map((one) => one.toDataURL())"
     before = pictures.evaluate_all(content)
     card.locator("input[type=range]").first.focus()
     page.keyboard.press("End")
-    page.wait_for_timeout(200)
-    return before != [] and pictures.evaluate_all(content) != before
+    return before != [] and eventually(
+        page, lambda: pictures.evaluate_all(content) != before, f"{card.get_attribute('aria-label')}: nothing moved"
+    )

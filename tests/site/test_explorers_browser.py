@@ -7,6 +7,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 import torch
+from browser import SETTLE, eventually
 from explorers import one_of_each, page, store
 from PIL import Image
 from playwright.sync_api import expect
@@ -17,7 +18,6 @@ from vaelib.posteriors import gaussian_kl
 
 PIXEL = 0.1  # stated in the docstrings
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
-SETTLE = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 PIXELS = """canvas => {
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
     return Array.from({ length: data.length / 4 }, (_, i) => data[4 * i] / 255);
@@ -82,7 +82,14 @@ def swipe(tab, box, across=0, down=0):
         session.send("Input.dispatchTouchEvent", {"type": "touchMove", "touchPoints": [point]})
         tab.wait_for_timeout(10)
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    tab.wait_for_timeout(100)
+    places = [None]
+
+    def stands():
+        places.append(tab.evaluate("scrollY"))
+        tab.wait_for_timeout(100)
+        return places[-1] == places[-2]
+
+    eventually(tab, stands, "the page scrolls on and on")
     tab.evaluate(SETTLE)
 
 
@@ -133,8 +140,7 @@ def test_pad_follows_mouse_keys_sliders_and_python(visit, explorers):
     trait(tab, "pad", "z", [-1.0, 0.5])
     agrees(pad, explorers[1]["pad"], [-1.0, 0.5])
     assert "z = (−1.00, 0.50)" in pad.inner_text()
-    tab.wait_for_timeout(800)
-    assert "z = (−1.00, 0.50)" in pad.get_by_role("status").inner_text()
+    expect(pad.get_by_role("status")).to_contain_text("z = (−1.00, 0.50)")
 
 
 def test_pad_shows_one_class_alone(visit):
@@ -223,8 +229,7 @@ def test_a_state_goes_along_in_the_address_and_a_reset_leads_back(visit, explore
     pad = card(tab, "pad")
     first = trait(tab, "pad", "z")
     trait(tab, "pad", "z", [0.5, -1.25])
-    tab.wait_for_timeout(500)
-    assert tab.url.endswith("?plane=0.5,-1.25")
+    expect(tab).to_have_url(re.compile(r"\?plane=0\.5,-1\.25$"))
     pad.get_by_role("button", name="Copy z").click()
     expect(pad.get_by_role("button", name="Copied")).to_be_visible()
     assert tab.evaluate("navigator.clipboard.readText()") == "[0.5, -1.25]"
@@ -236,8 +241,7 @@ def test_a_state_goes_along_in_the_address_and_a_reset_leads_back(visit, explore
     agrees(again.locator("#pad"), explorers[1]["pad"], [0.5, -1.25])
     pad.get_by_role("button", name="Reset", exact=True).click()
     assert trait(tab, "pad", "z") == first
-    tab.wait_for_timeout(500)
-    assert "plane=" not in tab.url
+    expect(tab).not_to_have_url(re.compile("plane="))
     other = visit("awake.html?plane=99,0&dial=7&sliders=1,2&sampler=301&draw=99&machine=9,9~..")
     states = (("pad", "z", first), ("dial", "index", 1), ("sampler", "drawn", 0), ("machine", "epsilon", [1, -1]))
     for name, key, value in states:
@@ -254,8 +258,7 @@ def test_a_drawing_goes_along_in_the_address(visit, name):
     first = pad.get_by_label(seen).evaluate(PIXELS)
     drag(tab, pad.locator(".vae-drawing"), (0.3, 0.1), (0.3, 0.9))
     drag(tab, pad.locator(".vae-drawing"), (0.3, 0.5), (0.8, 0.5))
-    tab.wait_for_timeout(500)
-    assert re.search(rf"\?{name}=(1,-1~)?(\.([\w-]{{2}})+){{2}}$", tab.url)
+    expect(tab).to_have_url(re.compile(rf"\?{name}=(1,-1~)?(\.([\w-]{{2}})+){{2}}$"))
     again = card(visit(tab.url.rpartition("/")[2]), name)
     again.page.evaluate(SETTLE)
     drawn, restored = (np.array(one.get_by_label(seen).evaluate(PIXELS)) for one in (pad, again))
@@ -264,11 +267,10 @@ def test_a_drawing_goes_along_in_the_address(visit, name):
     again.page.evaluate(SETTLE)
     assert np.abs(np.array(again.get_by_label(seen).evaluate(PIXELS)) - restored).max() > 0.5
     pad.get_by_role("radio").nth(3).click()
-    tab.wait_for_timeout(500)
-    assert tab.url.endswith(f"?{name}=3" if name == "draw" else f"?{name}=1,-1~3")
+    expect(tab).to_have_url(re.compile(rf"\?{name}=(1,-1~)?3$"))
     pad.get_by_role("button", name="Reset", exact=True).click()
-    tab.wait_for_timeout(500)
-    assert f"{name}=" not in tab.url and pad.get_by_label(seen).evaluate(PIXELS) == first
+    expect(tab).not_to_have_url(re.compile(f"{name}="))
+    assert pad.get_by_label(seen).evaluate(PIXELS) == first
 
 
 def test_samples_go_along_in_the_address_and_become_a_file(visit, explorers):
@@ -283,8 +285,7 @@ def test_samples_go_along_in_the_address_and_become_a_file(visit, explorers):
     zoom = 512 // across
     assert Image.open(saved.value.path()).size == (zoom * across, zoom * down)
     sampler.get_by_role("button", name="Start over").click()
-    tab.wait_for_timeout(500)
-    assert "sampler=" not in tab.url
+    expect(tab).not_to_have_url(re.compile("sampler="))
 
 
 def test_a_picture_becomes_a_file(visit):
@@ -530,10 +531,14 @@ def test_every_anchor_lands(visit, explorers):
 
 def lands(tab, name):
     expect(tab.locator(f"#{name} .vae[data-ready]")).to_have_count(1)
-    tab.wait_for_timeout(300)
-    top = tab.locator(f"#at-{name}").evaluate("one => one.getBoundingClientRect().top")
-    end = tab.evaluate("scrollY + innerHeight > document.documentElement.scrollHeight - 2")
-    assert abs(top) < 5 or (end and top > 0), f"{name} lies {top} pixels off"
+    there = """name => {
+        const { top } = document.getElementById(`at-${name}`).getBoundingClientRect();
+        const end = scrollY + innerHeight > document.documentElement.scrollHeight - 2;
+        return Math.abs(top) < 5 || (end && top > 0);
+    }"""
+    eventually(tab, lambda: tab.evaluate(there, name), f"{name} is not where it was asked for")
+    tab.wait_for_timeout(200)
+    assert tab.evaluate(there, name), f"{name} does not stay"
 
 
 def test_without_javascript_each_card_shows_its_picture(visit, explorers):
@@ -617,10 +622,12 @@ def test_a_finger_scrolls_over_the_plane_and_drags_its_point(visit, explorers):
     box = plane.bounding_box()
     swipe(tab, handle.bounding_box(), across=60, down=60)
     moved = 2 * limit * 60 / box["width"]
-    assert trait(tab, "pad", "z") == pytest.approx([moved, 0.6 * limit - moved], abs=0.3)
+    wanted = pytest.approx([moved, 0.6 * limit - moved], abs=0.3)
+    eventually(tab, lambda: trait(tab, "pad", "z") == wanted, "the handle drags")
     assert tab.evaluate("scrollY") == before
     swipe(tab, plane.bounding_box(), across=80)
-    assert trait(tab, "pad", "z") == pytest.approx([2 * limit * 80 / box["width"], 0], abs=0.3), "sideways it drags"
+    wanted = pytest.approx([2 * limit * 80 / box["width"], 0], abs=0.3)
+    eventually(tab, lambda: trait(tab, "pad", "z") == wanted, "sideways it drags")
 
 
 def test_a_finger_scrolls_over_sliders(visit):
@@ -635,11 +642,7 @@ def test_a_finger_scrolls_over_sliders(visit):
     assert (slider.input_value(), trait(tab, "sliders", "z")) == (value, z)
     tab.evaluate("before => scrollTo({ top: before, behavior: 'instant' })", before)  # the picture, which stays, hid it
     swipe(tab, slider.bounding_box(), across=40)
-    for _ in range(50):  # a busy machine takes a while
-        if trait(tab, "sliders", "z") != z:
-            break
-        tab.wait_for_timeout(100)
-    assert trait(tab, "sliders", "z") != z, "sideways it moves"
+    eventually(tab, lambda: trait(tab, "sliders", "z") != z, "sideways it moves")
 
 
 def test_on_a_phone_what_belongs_together_stands_together(visit, explorers):

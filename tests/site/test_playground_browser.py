@@ -3,9 +3,10 @@
 import re
 import time
 from importlib.resources import files
+from typing import NamedTuple
 
 import pytest
-from browser import watched
+from browser import SETTLE, eventually, watched
 from explorers import page
 from playwright.sync_api import expect
 
@@ -14,6 +15,7 @@ from vaebook.explorers.playground import Playground, playground
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 CONTENT = "all => all.map(one => one.toDataURL())"
+READOUT = "one => [...one.querySelectorAll('b, p')].map((part) => part.innerText)"
 STILL = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000280000001e0")  # a PNG of 640x480, as far as its size
 NO_WORKERS = {
     "forbidden": "window.Worker = class { constructor() { throw new Error('none here'); } };",
@@ -49,7 +51,7 @@ def visit(browser, address):
         tab.add_init_script(script)
         tab.goto(address)
         tab.locator(".vae[data-ready] .pg-readout").scroll_into_view_if_needed()
-        reached(tab, lambda step: step == 0)
+        reached(tab, lambda now: now.step == 0)
         return tab
 
     yield open_page
@@ -58,21 +60,40 @@ def visit(browser, address):
         assert [fault for fault in faults if "data:image/png" not in fault] == []
 
 
-def numbers(tab):
-    """What the readout says: ELBO, reconstruction, KL, directions in use, those predicted, and the step."""
-    values = [text.replace("−", "-").split()[0] for text in tab.locator(".pg-readout b").all_inner_texts()]
-    step = re.match(r"step ([\d,]+)", tab.locator(".pg-readout p").inner_text())
-    return [*map(float, values), int(step[1].replace(",", ""))] if step and "–" not in values else None
+class Reading(NamedTuple):
+    """What the readout says at one moment: three figures in nats, directions in use and predicted, and the step."""
+
+    elbo: float
+    reconstruction: float
+    kl: float
+    used: float
+    predicted: float
+    step: int
 
 
-def reached(tab, wanted, seconds=60):
-    """The readout, once its step is as wanted."""
-    for _ in range(5 * seconds):
-        found = numbers(tab)
-        if found and wanted(found[-1]):
-            return found
-        tab.wait_for_timeout(200)
-    raise AssertionError(f"the readout stays at {found}")
+def read(tab):
+    """All of the readout at once: between two looks the training goes on. None while it is empty."""
+    texts = tab.locator(".pg-readout").evaluate(READOUT)
+    *values, said = [text.replace("−", "-") for text in texts]
+    step = re.match(r"step ([\d,]+)", said)
+    known = step and "–" not in values
+    return Reading(*(float(value.split()[0]) for value in values), int(step[1].replace(",", ""))) if known else None
+
+
+def reached(tab, wanted):
+    """The first reading that is as wanted, however long the machine takes for it."""
+    return eventually(tab, lambda: (found := read(tab)) and wanted(found) and found, lambda: f"it says {read(tab)}")
+
+
+def rests(tab):
+    """The step at which the training stays for half a second, asked until it does."""
+
+    def stays():
+        before = read(tab).step
+        tab.wait_for_timeout(500)
+        return before if read(tab).step == before else None
+
+    return eventually(tab, lambda: (step := stays()) is not None and (step,), "the training goes on")[0]
 
 
 def press(tab, name, key="Enter"):
@@ -80,24 +101,24 @@ def press(tab, name, key="Enter"):
 
 
 def test_collapses_and_wakes_by_one_slider_and_the_keyboard(visit):
+    """Each state is waited for, not a step: how far a reading is behind the slider depends on the machine."""
     tab = visit()
     assert len(tab.workers) == 1
     sigma = tab.get_by_label("σ, standard deviation")
     pictures = tab.locator("canvas").evaluate_all(CONTENT)
     press(tab, "Run")
-    elbo, reconstruction, kl, used, predicted, step = reached(tab, lambda step: step > 250)
-    assert (used, predicted) == (4, 4) and kl > 2 and elbo == pytest.approx(reconstruction - kl, abs=0.11)
+    now = reached(tab, lambda now: now.used == 4 and now.kl > 2)
+    assert now.predicted == 4 and now.elbo == pytest.approx(now.reconstruction - now.kl, abs=0.11)
     after = tab.locator("canvas").evaluate_all(CONTENT)
     assert [before == now for before, now in zip(pictures, after, strict=True)] == [False, True] + 5 * [False]
     sigma.press("End")
-    elbo, reconstruction, kl, used, predicted, step = reached(tab, lambda now: now > step + 400)
-    assert (used, predicted, kl) == (0, 0, 0) and elbo == reconstruction
+    now = reached(tab, lambda now: now.predicted == now.used == now.kl == 0)
+    assert now.elbo == now.reconstruction
     spectrum = tab.locator('canvas[aria-label^="Spectrum"]')  # what a screen reader is told comes now and then
     expect(spectrum).to_have_attribute("aria-label", re.compile("are above 4;"), timeout=30_000)
     assert "βσ²" not in tab.inner_text("main")
     sigma.press("Home")
-    _, _, kl, used, predicted, _ = reached(tab, lambda now: now > step + 600)
-    assert (used, predicted) == (4, 4) and kl > 4
+    reached(tab, lambda now: now.predicted == now.used == 4 and now.kl > 4)
     press(tab, "Pause")
     expect(tab.locator(".pg-readout p")).to_contain_text("paused", timeout=20_000)
 
@@ -112,9 +133,9 @@ def test_takes_a_hundred_steps_a_second(visit, browser):
 
     tab = visit()
     press(tab, "Run")
-    first = reached(tab, lambda step: step > 100)[-1]
+    first = reached(tab, lambda now: now.step > 100).step
     spent, began = seconds(), time.perf_counter()
-    last = reached(tab, lambda step: step > first + 300)[-1]
+    last = reached(tab, lambda now: now.step > first + 300).step
     own, wall = ((last - first) / lasted for lasted in (seconds() - spent, time.perf_counter() - began))
     print(f"steps a second: {wall:.0f}, a second of the processor: {own:.0f}")
     assert own > 100
@@ -122,42 +143,38 @@ def test_takes_a_hundred_steps_a_second(visit, browser):
 
 def test_waits_for_the_reader_and_rests_out_of_sight(visit):
     tab = visit()
-    tab.wait_for_timeout(500)
-    assert numbers(tab)[-1] == 0
+    assert rests(tab) == 0
     press(tab, "Run")
-    reached(tab, lambda step: step > 20)
+    reached(tab, lambda now: now.step > 20)
     tab.evaluate("document.querySelector('main').style.paddingTop = '9000px'; scrollTo(0, 0)")
-    tab.wait_for_timeout(1000)
-    rests = numbers(tab)[-1]
-    tab.wait_for_timeout(500)
-    assert numbers(tab)[-1] == rests
+    step = rests(tab)
+    assert step > 20
     tab.locator(".pg-readout").scroll_into_view_if_needed()
-    reached(tab, lambda step: step > rests + 20)
+    reached(tab, lambda now: now.step > step + 20)
 
 
 def test_steps_resets_and_repeats_itself(visit):
+    """The readout and all pictures change in one go, so that what they show belongs to the step that it says."""
     tab = visit()
     canvases = tab.locator("canvas")
+
+    def steps(*numbers):
+        for number in numbers:
+            press(tab, "One step")
+            reached(tab, lambda now, number=number: now.step == number)
+        return canvases.evaluate_all(CONTENT)
+
     start = canvases.evaluate_all(CONTENT)
-    for step in (1, 2):
-        press(tab, "One step")
-        reached(tab, lambda now, step=step: now == step)
-    two = canvases.evaluate_all(CONTENT)
+    two = steps(1, 2)
+    assert two != start
     press(tab, "Reset")
-    reached(tab, lambda step: step == 0)
-    tab.wait_for_timeout(200)
+    reached(tab, lambda now: now.step == 0)
     assert canvases.evaluate_all(CONTENT) == start
-    press(tab, "One step")
-    reached(tab, lambda step: step == 1)
-    press(tab, "One step")
-    reached(tab, lambda step: step == 2)
-    tab.wait_for_timeout(200)
-    assert canvases.evaluate_all(CONTENT) == two
+    assert steps(1, 2) == two
     seed = tab.get_by_label("seed")
     seed.fill("7")
     seed.press("Enter")
-    reached(tab, lambda step: step == 0)
-    tab.wait_for_timeout(200)
+    reached(tab, lambda now: now.step == 0)
     assert canvases.first.evaluate("one => one.toDataURL()") != start[0]
     seed.fill("-1")
     seed.press("Enter")
@@ -170,13 +187,11 @@ def test_settings_follow_python_and_python_follows_them(visit):
     tab = visit()
     model = "document.querySelector('[data-kind=playground]:not(.vae-still)').parentElement.model"
     tab.evaluate(f"{model}.set('sigma', 0.7)")
-    tab.wait_for_timeout(300)
+    reached(tab, lambda now: now.predicted == 3)
     assert tab.get_by_label("σ, standard deviation").get_attribute("aria-valuetext") == "0.70"
-    assert numbers(tab)[4] == 3
     tab.get_by_label("β, weight").press("End")
     assert tab.evaluate(f"{model}.get('beta')") == 10
-    tab.wait_for_timeout(300)
-    assert numbers(tab)[4] == 0
+    reached(tab, lambda now: now.predicted == 0)
 
 
 def test_says_what_it_shows_and_no_more(visit):
@@ -189,12 +204,10 @@ def test_says_what_it_shows_and_no_more(visit):
         new MutationObserver(() => said.push(status.textContent)).observe(status, { childList: true });
     }""")
     press(tab, "Run")
-    reached(tab, lambda step: step > 100)
+    reached(tab, lambda now: now.step > 100 and now.used == 4)
     press(tab, "Pause")
-    tab.wait_for_timeout(1500)
-    assert re.match(
-        r"Step \d+\. ELBO -?[\d.]+ nats: .* 4 of 4 directions in use; linear theory predicts 4\.", status.inner_text()
-    )
+    said = eventually(tab, lambda: (text := status.inner_text()).startswith(f"Step {read(tab).step}.") and text)
+    assert re.search(r" ELBO -?[\d.]+ nats: .* 4 of 4 directions in use; linear theory predicts 4\.", said)
     assert len(tab.evaluate("said")) <= 3
     labels = tab.locator(".vae:not(.vae-still) canvas").evaluate_all(
         "all => all.map(one => one.getAttribute('aria-label'))"
@@ -206,7 +219,7 @@ def test_says_what_it_shows_and_no_more(visit):
 def test_learns_without_a_worker(visit, script):
     tab = visit(script)
     press(tab, "Run")
-    assert reached(tab, lambda step: step > 60)[3] == 4
+    reached(tab, lambda now: now.step > 60 and now.used == 4)
 
 
 @pytest.mark.parametrize("look", [PHONE, {"viewport": {"width": 1400, "height": 900}}], ids=["phone", "desktop"])
@@ -220,7 +233,7 @@ def test_keeps_its_height_and_its_width(visit, browser, address, look):
     body = tab.locator("[data-ready] .vae-body")
     assert body.bounding_box()["height"] == pytest.approx(kept, abs=4)
     press(tab, "Run")
-    reached(tab, lambda step: step > 100)
+    reached(tab, lambda now: now.step > 100)
     assert body.bounding_box()["height"] == pytest.approx(kept, abs=4)
     assert tab.evaluate("document.documentElement.scrollWidth") <= look["viewport"]["width"]
 
@@ -236,7 +249,7 @@ def test_accessible(visit, theme):
     tab = visit()
     before = tab.locator("canvas").evaluate_all(CONTENT)
     tab.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
-    tab.wait_for_timeout(300)
+    tab.evaluate(SETTLE)
     assert (tab.locator("canvas").evaluate_all(CONTENT) == before) == (theme == "light")
     tab.evaluate((files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
     broken = tab.evaluate("axe.run('[data-ready]', {resultTypes: ['violations']})")["violations"]

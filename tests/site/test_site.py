@@ -84,6 +84,18 @@ def test_tables_have_no_empty_heads():
     assert extension.tidy("<tr><th></th><th>nats</th></tr>") == "<tr><td></td><th>nats</th></tr>"
 
 
+def test_cells_say_what_they_hold():
+    """A figure stays on its line, words get some room, a name in code is not broken; a long figure is left alone."""
+    frame = '<table border="1" class="dataframe"><tr><td>{}</td></tr></table>'
+    for cell, kind in (("6.75 nats", "unbroken"), ("sharpness, share of that", "words"), ("6.75 (6.74 to 6.75)", "")):
+        wanted = frame.format(cell).replace("<td>", f'<td class="{kind}">' if kind else "<td>")
+        assert extension.tidy(frame.format(cell)) == wanted
+    assert extension.tidy("<td><p>a name of an image</p></td>") == '<td class="words"><p>a name of an image</p></td>'
+    code = '<td><code class="docutils literal notranslate"><span class="pre">{}</span></code></td>'
+    assert 'notranslate unbroken"' in extension.tidy(code.format("model.likelihood"))
+    assert "unbroken" not in extension.tidy(code.format("a" * 64))
+
+
 def test_mathjax_falls_back_to_a_cdn_in_one_line(monkeypatch):
     said, config = [], SimpleNamespace(mathjax_path="the default")
     monkeypatch.setattr(extension, "PACKAGE", "no-such-package")

@@ -75,3 +75,15 @@ def test_pages_name_the_twins_of_figures_on_paper(figure, tmp_path):
     assert 'src="../_images/plot.png" data-dark="../_images/plot.dark.png" />' in named
     assert named.count("data-dark") == 1
     assert Image.open(tmp_path / "plot.dark.png").size == (300, 200)
+
+
+def test_a_map_of_colours_stays_and_a_tinted_band_does_not():
+    """Whatever touches it from outside, such as ticks: its caption says what is dark. Lines lie over the band."""
+    colours = np.linspace((68, 1, 84), (253, 231, 37), 200).astype(int)
+    pixels = np.full((200, 300, 3), PAPER)
+    pixels[40:180, 50:250] = colours
+    pixels[100:102, 40:50] = INK
+    assert pictures_in(pixels)[42:178, 52:248].all()
+    pixels[40:180, 50:250] = (228, 225, 214)
+    pixels[60:180:30, 50:250] = colours
+    assert not pictures_in(pixels).any()

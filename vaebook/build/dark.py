@@ -1,7 +1,8 @@
 """A Sphinx extension: each figure gets a twin for the dark, light ink on a dark card, its photographs unchanged.
 
 Figures are ink on paper (vaelib/vaelib.mplstyle). The twin inverts the lightness of every colour and keeps its hue,
-but in rectangles that hold a picture: there nothing changes. `assets/book.js` shows the one that suits the theme.
+but in rectangles that hold a picture or a map of colours: there nothing changes, and what a caption calls dark is dark.
+`assets/book.js` shows the one that suits the theme.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ SIDES = (8, 40)  # pixels: a picture is no smaller; a letter is
 CORE = 13  # pixels: the side of a square that fits into a grey picture, though lines cross it
 SPREAD = 6  # standard deviation of the lightness, from 0 to 255: a bar and a band are flat, a picture is not
 GREY = 12  # the largest difference of the three values of a grey pixel
+MAP = 100  # pixels: the least side of a map of colours, which ticks and lines may touch
+TINT = 190  # the median lightness above which a rectangle is no map, but a tinted band behind lines
+COLOURS = 20  # the fewest colours of a map, at 16 levels; a bar has one or two
 FIGURE = re.compile(r'<img\b[^>]*?\bsrc="((?:\.\./)*_images/([^"/]+)\.png)"')
 
 
@@ -62,7 +66,22 @@ def pictures_in(pixels: NDArray[np.int_]) -> NDArray[np.bool_]:
     core = ndimage.minimum_filter(grey, CORE, mode="constant")  # row by row, then column by column: an opening, quickly
     labels, count = ndimage.label(ndimage.maximum_filter(core, CORE, mode="constant"))
     spread = ndimage.standard_deviation(lightness, labels, np.arange(1, count + 1))
-    return found | np.isin(labels, 1 + np.flatnonzero(np.asarray(spread) > SPREAD))
+    return found | np.isin(labels, 1 + np.flatnonzero(np.asarray(spread) > SPREAD)) | _maps_in(pixels, drawn)
+
+
+def _maps_in(pixels: NDArray[np.int_], drawn: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where many colours fill a rectangle, whatever touches it from outside."""
+    found = np.zeros(drawn.shape, bool)
+    core = ndimage.minimum_filter(drawn, 2 * CORE, mode="constant")
+    labels, _ = ndimage.label(ndimage.maximum_filter(core, 2 * CORE, mode="constant", origin=-1))
+    for number, place in enumerate(ndimage.find_objects(labels), 1):
+        part = labels[place] == number
+        if min(part.shape) < MAP or part.mean() < 0.98:
+            continue
+        colours = pixels[place][part]
+        if np.median(colours.mean(-1)) < TINT and len(np.unique(colours // 16, axis=0)) >= COLOURS:
+            found[place] |= part
+    return found
 
 
 def with_twins(html: str, images: Path) -> str:

@@ -28,8 +28,17 @@ TIDY = (
     (re.compile(r'\s*<link rel="preload" as="font"[^>]*>'), ""),  # refused on pages opened as files
     (re.compile(r"<th></th>"), "<td></td>"),  # the empty corner of a pandas table heads nothing
     (re.compile(r"<thead>\s*<tr[^>]*>(\s*<th[^>]*><p></p></th>)+\s*</tr>\s*</thead>"), ""),  # nor do heads of nothing
+    (re.compile(r"<td>(?=<p>\d{4}-\d\d-\d\d</p>)"), '<td class="unbroken">'),
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),  # the former is deprecated; its parent is a list
 )
+
+# Cells of a table: what is no longer than a figure with its unit stays on its line; three words or more are words; a
+# name in code is not broken, nor is a date.
+FRAME = re.compile(r'<table [^>]*class="dataframe.*?</table>', re.DOTALL)
+CELL = re.compile(r"<td>([^<]*)</td>")
+TABLE = re.compile(r"<td\b.*?</td>", re.DOTALL)
+CODE = re.compile(r'<code class="(docutils literal notranslate)"><span class="pre">([^<]*)</span></code>')
+FIGURE, NAME, WORDS = 16, 24, re.compile(r"(?:[A-Za-z]{2,}\W+){2,}[A-Za-z]{2,}")
 
 # What stays as it was typed: code, maths, and what is no text. Printed output is text, and comes first.
 PRINTED = r'<div class="output stream[^"]*">.*?</pre>'
@@ -59,11 +68,29 @@ def tidy(html: str) -> str:
     """A page without what is loaded in vain, or is wrong for a screen reader."""
     for pattern, instead in TIDY:
         html = pattern.sub(instead, html)
+    html = FRAME.sub(lambda frame: CELL.sub(_cell, frame[0]), html)
+    html = TABLE.sub(_written, html)
     parts, end = [], 0
     for found in APART.finditer(html):
         parts += [typeset(html[end : found.start()]), typeset(found[0]) if found["printed"] else found[0]]
         end = found.end()
     return "".join([*parts, typeset(html[end:])])
+
+
+def _cell(found: re.Match[str]) -> str:
+    text = found[1].strip()
+    kind = "words" if WORDS.search(text) else "unbroken" if 0 < len(text) <= FIGURE else ""
+    return f'<td class="{kind}">{found[1]}</td>' if kind else found[0]
+
+
+def _written(found: re.Match[str]) -> str:
+    cell = CODE.sub(_code, found[0])
+    words = WORDS.search(re.sub("<[^>]*>", " ", cell))
+    return cell.replace("<td>", '<td class="words">', 1) if words and cell.startswith("<td><p>") else cell
+
+
+def _code(found: re.Match[str]) -> str:
+    return found[0].replace(found[1], f"{found[1]} unbroken") if len(found[2]) <= NAME else found[0]
 
 
 def typeset(html: str) -> str:
