@@ -21,7 +21,7 @@
 # A VAE learns from a likelihood. A {term}`GAN` learns from a judge, who learns too: one network draws, a second one tells drawings from data, and
 # each is trained against the other. **The answer:** its strokes are harder than a VAE's, and its digits lie far nearer to the data than those of a VAE
 # with an $\mathcal{N}(0, I)$ prior. A VAE whose prior is repaired by a mixture is its equal on digits, and covers far more of the
-# faces. What makes the game work is one number, the weight of two penalties on the critic. It also decides how often the tongue is out.
+# faces. One number, the weight of two penalties on the critic, seems to decide how often the tongue is out.
 #
 # :::{admonition} Before you begin
 # :class: note
@@ -757,7 +757,7 @@ plt.show()
 # By our rule the VAE with a mixture covers more of the film than the GAN with $\gamma = 10$, at 0.92 against 0.69. That GAN covers more than the VAE with
 # $\mathcal{N}(0, I)$, at 0.05. (This VAE is short of training: {doc}`15_contest` has a long one.) None of the GANs copies: their share lies well below one half.
 #
-# The weight of the penalties decides about the tongue. With $\gamma = 1$ it is out in 0.36 % of the drawings, with 10 in 1.29 %, with 100 in
+# The weight of the penalties seems to decide about the tongue. With $\gamma = 1$ it is out in 0.36 % of the drawings, with 10 in 1.29 %, with 100 in
 # 2.43 %, where the mixture has 3.28 %. The coverage of tongue frames climbs with it, from 0.12 over 0.43 to 0.84. With 1 and
 # 100 there is one training each: a lead to follow, and no finding.
 #
