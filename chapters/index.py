@@ -150,8 +150,9 @@ final_table(
 #   its rival then, in all three comparisons: {doc}`original`.
 # - **What the report planned to try helps in part.** All models are judged alike. A plain VAE captures the tongue in
 #   every training, once a mixture, fitted in seconds to its codes, replaces its prior.
-#   {term}`Flow matching <flow matching>` does it, too. A VampPrior (a mixture of the codes of learned pictures) and
-#   discrete codes come close; a {term}`flow` as prior and a second level of latents do not: {doc}`15_contest`.
+#   {term}`Flow matching <flow matching>` does it, too, and a {term}`VQ-VAE` narrowly. A VampPrior (a mixture of the codes
+#   of learned pictures) and categorical codes come close. A {term}`flow` as prior or as posterior, a second level of
+#   latents and a {term}`GAN` do not: {doc}`15_contest`.
 # - Nineteen claims of the report and four of Kingma and Welling are quoted and tested, and their verdicts computed:
 #   {doc}`07_scorecard`.
 #

@@ -1,19 +1,25 @@
 """The common judge on the toy film, whose tongues are known: frames, mixtures of known shares, and both cheats."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from scipy.stats import multivariate_normal
+from torch.distributions import Normal
 
 from vaebook.experiments import contest
 from vaebook.experiments.contest import (
     Witnesses,
+    bits_of,
+    code_priors,
     components_mixture,
     contest_row,
     contest_table,
     copying_apart,
     corrected,
+    digits_row,
     episodes,
     jittered_frames,
     mixed,
@@ -23,7 +29,7 @@ from vaebook.experiments.contest import (
     training_seconds,
     witnesses,
 )
-from vaebook.experiments.recipes import faces_recipe
+from vaebook.experiments.recipes import digits_recipe, faces_recipe
 from vaebook.experiments.tongue import IN, stretches, tongue, tongue_detector
 from vaelib.data import DataConfig, prepare
 from vaelib.evaluation import summary
@@ -92,6 +98,20 @@ def test_a_mixture_on_components_draws_the_film_without_copying(prepared, jitter
     table = contest_table([jittered, found])
     assert list(table.index) == ["jittered frames", "components"] and table.loc["components", "train (s)"] == "2"
     assert table.loc["components", "bits/dim"] == "none"
+
+
+def test_cheats_have_densities(prepared):
+    """One component is a Gaussian with the components' covariance and one variance elsewhere; noise is a mixture."""
+    cheat, frames = components_mixture(prepared, 3, 1, narrowest=1e-6), prepared.test[:5]
+    basis = cheat.pca.components_  # (3, D)
+    inside = basis.T @ (cheat.mixture.covariances_[0] - cheat.sigma**2 * np.eye(3)) @ basis
+    whole = multivariate_normal(cheat.pca.mean_, inside + cheat.sigma**2 * np.eye(basis.shape[1]))
+    assert cheat.log_prob(frames) == pytest.approx(whole.logpdf(frames), rel=1e-6)
+    assert 0 < bits_of(cheat, prepared) < 8
+    noisy = jittered_frames(prepared, 0.3)
+    each = Normal(torch.from_numpy(noisy.train), 0.3).log_prob(torch.from_numpy(frames)[:, None]).double().sum(-1)
+    assert noisy.log_prob(frames) == pytest.approx((each.logsumexp(1) - np.log(len(noisy.train))).numpy(), rel=1e-5)
+    assert bits_of(noisy, prepared) < 8 < bits_of(jittered_frames(prepared, 0.002), prepared)
 
 
 def test_a_table_has_one_line_a_name_with_the_range_over_its_trainings(jittered):
@@ -169,6 +189,30 @@ def test_seconds_of_a_training_grow_with_its_epochs(prepared, runs, monkeypatch)
     clock = iter([0.0, 6.0])
     monkeypatch.setattr(contest.time, "process_time", lambda: next(clock))
     assert training_seconds(runs[0].config, prepared, epochs=2) == 6.0 * 4 / 2
+    clock = iter([0.0, 6.0])
+    passes = 4 * len(prepared.train) / 100  # over a hundred frames
+    assert training_seconds(runs[0].config, prepared, epochs=2, images=100) == pytest.approx(6.0 * passes / 2)
+
+
+def test_models_of_digits_are_judged_without_validation_images(tmp_path, monkeypatch):
+    monkeypatch.setenv("VAELIB_RUNS", str(tmp_path))
+    data = DataConfig(name="digits")
+    parts = prepare(data)
+    monkeypatch.setattr(contest, "data_of", lambda run: replace(parts, validation=parts.validation[:0]))
+    usual = digits_recipe("modern", data, latent_dim=2, epochs=2)
+    coder = train(usual.replace(model=usual.model.replace(hidden=(40,))), progress=False)
+    priors = code_priors(coder, 300, 5, 3)
+    assert list(priors) == ["mixture", "flow"] and all(seconds > 0 for _, seconds in priors.values())
+    row = digits_row(priors["mixture"][0], parts, 2.0)
+    assert row.nats == -summary(priors["mixture"][0], torch.from_numpy(parts.test))["elbo"]
+    assert row.nats < digits_row(coder.model, parts, 2.0).nats and row.seconds_to_train == 2.0
+    assert row.ms_a_sample > 0 and 0 <= row.judgement.class_gap <= 1
+    words = VQConfig(hidden=(40,), quantiser=VectorsConfig(groups=2, codes=8))
+    run = train(usual.replace(model=words, objective={}), progress=False)
+    model, seconds = spelled(run, 3, 0.1)
+    assert seconds > 0 and digits_row(model, parts, 1.0).nats < digits_row(run.model, parts, 1.0).nats
+    game = train(usual.replace(model=GANConfig(hidden=(8,)), objective={}), progress=False)
+    assert np.isnan(digits_row(game.model, parts, 1.0).nats)
 
 
 def test_bad_samplers_are_refused(prepared):

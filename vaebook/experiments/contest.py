@@ -1,5 +1,7 @@
 """One judge for all families: what a sampler of faces is worth beside the film, and two cheats that it must beat.
 
+Digits have a judge of their own, `vaebook.experiments.digits_judge`; what their models need stands at the end.
+
 Every family is judged by the same pictures: so many samples, drawn by one function. What a family is does not matter.
 The film's own share of tongues is a known number. Its tongue frames are three episodes, no sample of independent draws,
 so the share has no interval here: families are compared by ratios, and by the spread over seeds.
@@ -17,28 +19,33 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp
 from scipy.stats import mannwhitneyu
 from sklearn.decomposition import PCA
 from sklearn.metrics import pairwise_distances
 from sklearn.mixture import GaussianMixture
 from threadpoolctl import threadpool_limits
 
+from vaebook.experiments.digits_judge import DigitsJudgement, judge_digits
 from vaebook.experiments.pictures import nearest
-from vaebook.experiments.sampling import FITS, Memo, _mixture, judge, remembered, repaired
+from vaebook.experiments.sampling import Memo, judge, mixture_seconds, remembered, repaired
 from vaebook.experiments.tongue import IN, stretches, tongue, tongue_detector, tongues
 from vaebook.experiments.transport import COMPONENTS, transport_of
 from vaebook.tables import mean_and_range
 from vaelib.data import ImageData, Prepared
-from vaelib.evaluation import summary
+from vaelib.evaluation import BATCH, aggregate_posterior, encode, summary
 from vaelib.models import VAE, LatentVariableModel, UnsupportedError, new_model
 from vaelib.models.code_priors import AutoregressiveCodes
-from vaelib.priors import with_prior
+from vaelib.objectives import bits_per_dim
+from vaelib.posteriors import DiagonalGaussian
+from vaelib.priors import Mixture, fit_mixture, with_prior
 from vaelib.runs import Run, RunConfig, data_of
 from vaelib.training import TrainingConfig, fit
+from vaelib.transport import FlowMatching, fit_flow_matching
 
-__all__ = ["Row", "Sampler", "Witnesses", "components_mixture", "contest_row", "contest_table", "copying_apart"]
-__all__ += ["corrected", "episodes", "jittered_frames", "mixed", "model_row", "moved", "spelled", "training_seconds"]
-__all__ += ["witnesses"]
+__all__ = ["ComponentsMixture", "DigitsRow", "JitteredFrames", "Row", "Sampler", "Witnesses", "bits_of", "code_priors"]
+__all__ += ["components_mixture", "contest_row", "contest_table", "copying_apart", "corrected", "digits_row"]
+__all__ += ["episodes", "jittered_frames", "mixed", "model_row", "moved", "spelled", "training_seconds", "witnesses"]
 
 GAP = 50  # frames: what lies so far apart in the film is another moment
 LEAST = 0.25  # of its share of the film: with less of its tongues among the samples, a run is not covered
@@ -161,9 +168,9 @@ def contest_row(
     film = prepared.data
     if drawn < len(film):
         raise ValueError(f"drawn={drawn}: expected at least {len(film)}, as many as the film has frames")
-    start = time.perf_counter()
+    start = time.process_time()  # of one core, however busy the machine is
     pictures = np.asarray(sample(drawn, torch.Generator().manual_seed(seed)))
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     if pictures.shape != (drawn, film.matrix().shape[1]) or not np.isfinite(pictures).all():
         raise ValueError(f"{name} drew {pictures.shape}: expected finite pictures {(drawn, film.matrix().shape[1])}")
     judged_by, counts, judged = witnesses(film, reconstructions), episodes(pictures, film), judge(pictures, prepared)
@@ -222,20 +229,25 @@ def _line(group: Sequence[Row]) -> dict[str, object]:
     }
 
 
-def training_seconds(config: RunConfig, prepared: Prepared, epochs: int = 3) -> float:
-    """What a training would take of one core's time, from its first few epochs: a store cannot say how busy it was."""
-    model, x = new_model(config.model, prepared.data.shape, config.seed), torch.from_numpy(prepared.train)
+def training_seconds(config: RunConfig, prepared: Prepared, epochs: int = 3, images: int | None = None) -> float:
+    """What a training would take of one core's time, from its first few epochs: a store cannot say how busy it was.
+
+    With `images`, passes over that many stand for passes over all.
+    """
+    model, x = new_model(config.model, prepared.data.shape, config.seed), torch.from_numpy(prepared.train[:images])
     model.start(x)
-    losses, length = model.losses(config.objective), config.training
+    binary = config.data.pixels == "dynamic"
+    losses, length = model.losses(config.objective, binarise=binary), config.training
     fit(model, losses, x, length.replace(epochs=1), progress=False)  # whoever comes first wakes torch
     start = time.process_time()
     fit(model, losses, x, length.replace(epochs=epochs), progress=False)
-    return (time.process_time() - start) * config.training.epochs / epochs
+    passes = config.training.epochs * len(prepared.train) / len(x)
+    return (time.process_time() - start) * passes / epochs
 
 
 def mixed(run: Run, components: int = COMPONENTS) -> tuple[VAE, float]:
     """A run's VAE with so many Gaussians on its codes as prior, see `mixture_of`; and the seconds that took."""
-    return repaired(run, components), float(_mixture(run, 0, [components], FITS).figures["seconds"])
+    return repaired(run, components), mixture_seconds(run, [components])
 
 
 def moved(run: Run, epochs: int) -> tuple[VAE, float]:
@@ -244,60 +256,149 @@ def moved(run: Run, epochs: int) -> tuple[VAE, float]:
     return with_prior(run.model, found.prior), found.seconds
 
 
-@remembered(version=1)
-def _spelled(run: Run, epochs: int) -> Memo:
+@remembered(version=2)
+def _spelled(run: Run, epochs: int, dropout: float) -> Memo:
     data, seed = data_of(run), run.config.seed
     with torch.no_grad():
         noise = torch.Generator().manual_seed(seed)
-        words, held_out = (run.model.indices(torch.from_numpy(x), noise) for x in (data.train, data.validation))
+        parts = [torch.from_numpy(x).split(BATCH) for x in (data.train, data.validation) if len(x)]
+        words, *rest = (torch.cat([run.model.indices(batch, noise) for batch in part]) for part in parts)
+    if not rest:
+        words, *rest = words.split([len(words) - len(words) // 10, len(words) // 10])
+    length, held_out = SPELLING.replace(epochs=epochs), {"validation": rest[0].float()}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        prior = AutoregressiveCodes(run.model.prior.entries, dropout=0.5)
-    prior.start(words)
-    length, held_out = SPELLING.replace(epochs=epochs), {"validation": held_out.float()}
-    history = fit(prior, prior.loss, words.float(), length, seed=seed, held_out=held_out, progress=False)
-    return Memo({"seconds": history.attrs["seconds"]}, prior.state_dict())
+        torch.manual_seed(seed)  # dropout draws from this generator, not from that of `fit`
+        prior = AutoregressiveCodes(run.model.prior.entries, dropout=dropout)
+        prior.start(words)
+        start = time.process_time()
+        fit(prior, prior.loss, words.float(), length, seed=seed, held_out=held_out, progress=False)
+        seconds = time.process_time() - start
+    return Memo({"seconds": seconds}, prior.state_dict())
 
 
-def spelled(run: Run, epochs: int = SPELLING.epochs) -> tuple[LatentVariableModel, float]:
-    """A run of discrete codes with an autoregressive prior, dropout 0.5, on its words; and the seconds that took.
+def spelled(run: Run, epochs: int = SPELLING.epochs, dropout: float = 0.5) -> tuple[LatentVariableModel, float]:
+    """A run of discrete codes with an autoregressive prior on its words; and the seconds that took.
 
-    The prior stops where validation words have been no likelier for ten epochs, after `epochs` at the latest.
+    The prior stops where held-out words have been no likelier for ten epochs, after `epochs` at the latest. These are
+    words of validation images, or where a split has none of the last tenth of the training images.
     """
-    found = _spelled(run, epochs)
-    prior = AutoregressiveCodes(run.model.prior.entries, dropout=0.5)
+    found = _spelled(run, epochs, dropout)
+    prior = AutoregressiveCodes(run.model.prior.entries, dropout=dropout)
     prior.load_state_dict(dict(found.tensors))
     return with_prior(run.model, prior), float(found.figures["seconds"])
 
 
-def jittered_frames(prepared: Prepared, sigma: float = 0.02) -> Sampler:
+class JitteredFrames:
     """A cheat: a training frame drawn at random, with Gaussian noise of `sigma` on each pixel."""
-    train = prepared.train
 
-    def sample(n: int, generator: torch.Generator) -> NDArray[np.float32]:
-        frames = train[torch.randint(len(train), (n,), generator=generator).numpy()]
-        noise = sigma * torch.randn(frames.shape, generator=generator).numpy()
+    def __init__(self, train: NDArray[np.float32], sigma: float) -> None:
+        self.train, self.sigma = train, sigma
+
+    def __call__(self, n: int, generator: torch.Generator) -> NDArray[np.float32]:
+        frames = self.train[torch.randint(len(self.train), (n,), generator=generator).numpy()]
+        noise = self.sigma * torch.randn(frames.shape, generator=generator).numpy()
         return (frames + noise).clip(0, 1).astype(np.float32)
 
-    return sample
+    def log_prob(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The log-density of pictures (N, D) under a Gaussian about each training frame, nats: (N,)."""
+        squared = np.square(pairwise_distances(x.astype(np.float64), self.train.astype(np.float64)))
+        constant = math.log(len(self.train)) + x.shape[1] * math.log(self.sigma * math.sqrt(2 * math.pi))
+        return np.asarray(logsumexp(-squared / (2 * self.sigma**2), axis=1) - constant)
+
+
+def jittered_frames(prepared: Prepared, sigma: float = 0.02) -> JitteredFrames:
+    """`JitteredFrames` of the training frames."""
+    return JitteredFrames(prepared.train, sigma)
+
+
+class ComponentsMixture:
+    """Another: Gaussians on principal components, and noise of one `sigma` in all other directions (PPCA's).
+
+    What it draws has no such noise, as samples of a VAE have none of their decoder's.
+    """
+
+    def __init__(self, pca: PCA, mixture: GaussianMixture, sigma: float) -> None:
+        self.pca, self.mixture, self.sigma = pca, mixture, sigma
+
+    def __call__(self, n: int, generator: torch.Generator) -> NDArray[np.float32]:
+        self.mixture.random_state = int(torch.randint(2**31 - 1, (), generator=generator))
+        codes = self.mixture.sample(n)[0][torch.randperm(n, generator=generator).numpy()]  # sorted by component
+        return self.pca.inverse_transform(codes).clip(0, 1).astype(np.float32)
+
+    def log_prob(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The log-density of pictures (N, D), nats: (N,)."""
+        codes = self.pca.transform(x.astype(np.float64))
+        rest = np.square(x - self.pca.inverse_transform(codes)).sum(1)
+        noise = (x.shape[1] - codes.shape[1]) * math.log(self.sigma * math.sqrt(2 * math.pi))
+        return np.asarray(self.mixture.score_samples(codes) - rest / (2 * self.sigma**2) - noise)
 
 
 def components_mixture(
     prepared: Prepared, dimensions: int = 20, components: int = 40, *, narrowest: float = 0.05, seed: int = 0
-) -> Sampler:
-    """Another, without a network: a mixture of Gaussians on the training frames' first principal components.
+) -> ComponentsMixture:
+    """`ComponentsMixture` of the training frames; sigma is that of what the components leave of them.
 
     `narrowest` is the least standard deviation in any direction, in the units of the pixels.
     """
     train = prepared.train.astype(np.float64)  # in single precision EM loses the narrow directions
     pca = PCA(dimensions, random_state=seed).fit(train)
     mixture = GaussianMixture(components, reg_covar=narrowest**2, random_state=seed)
+    codes = pca.transform(train)
     with threadpool_limits(1):
-        mixture.fit(pca.transform(train))
+        mixture.fit(codes)
+    rest = np.square(train - pca.inverse_transform(codes)).sum() / len(train)
+    return ComponentsMixture(pca, mixture, float(np.sqrt(rest / (train.shape[1] - dimensions))))
 
-    def sample(n: int, generator: torch.Generator) -> NDArray[np.float32]:
-        mixture.random_state = int(torch.randint(2**31 - 1, (), generator=generator))
-        codes = mixture.sample(n)[0][torch.randperm(n, generator=generator).numpy()]  # they come sorted by component
-        return pca.inverse_transform(codes).clip(0, 1).astype(np.float32)
 
-    return sample
+def bits_of(cheat: JitteredFrames | ComponentsMixture, prepared: Prepared) -> float:
+    """Bits per dimension of test images by the cheat's density: exact, no bound."""
+    test = prepared.test
+    return float(bits_per_dim(float(cheat.log_prob(test).mean()), test.shape[1], density=True))
+
+
+class DigitsRow(NamedTuple):
+    """A training's place on digits: what the judge says of its samples, -ELBO of test images in nats (nan: it has
+    none), milliseconds for a sample and seconds to train."""
+
+    judgement: DigitsJudgement
+    nats: float
+    ms_a_sample: float
+    seconds_to_train: float
+
+
+def digits_row(model: LatentVariableModel, prepared: Prepared, seconds: float, seed: int = 0) -> DigitsRow:
+    """Judges as many samples as there are test images. The bound takes all of these, with one draw of the code each."""
+    start = time.process_time()
+    pictures = model.sample(len(prepared.test), torch.Generator().manual_seed(seed))
+    ms = 1000 * (time.process_time() - start) / len(pictures)
+    nats = -summary(model, torch.from_numpy(prepared.test)).get("elbo", math.nan)
+    return DigitsRow(judge_digits(pictures, prepared), nats, ms, seconds)
+
+
+@remembered(version=1)
+def _code_priors(run: Run, images: int, components: int, epochs: int) -> Memo:
+    seed, learn = run.config.seed, torch.from_numpy(data_of(run).train[:images])
+    start = time.process_time()
+    codes = aggregate_posterior(run.model, learn, 1, seed)
+    mixture = fit_mixture(codes, codes[:0], (components,), seed=seed).prior
+    between = time.process_time()
+    kept = len(learn) * 9 // 10  # flow matching is judged by the rest
+    posterior = DiagonalGaussian(*encode(run.model, learn[:kept]))
+    moved = fit_flow_matching(posterior, codes[kept:], (epochs,), seed=seed, progress=False).prior
+    states = {"mixture": mixture.state_dict(), "flow": moved.state_dict()}
+    tensors = {f"{part}/{name}": value for part, state in states.items() for name, value in state.items()}
+    return Memo({"mixture": between - start, "flow": time.process_time() - between}, tensors)
+
+
+def code_priors(run: Run, images: int, components: int, epochs: int) -> dict[str, tuple[VAE, float]]:
+    """A run's VAE with a "mixture" of so many Gaussians, and with "flow" matching of so many epochs, on the codes of
+    its first training images; and the seconds that each fit took. For splits without validation images."""
+    found = _code_priors(run, images, components, epochs)
+    states: dict[str, dict[str, torch.Tensor]] = {"mixture": {}, "flow": {}}
+    for name, value in found.tensors.items():
+        part, _, key = name.partition("/")
+        states[part][key] = value
+    flow = FlowMatching(run.config.model.latent_dim).eval()
+    flow.load_state_dict(states["flow"])
+    priors = {"mixture": Mixture.restored(states["mixture"]), "flow": flow}
+    return {name: (with_prior(run.model, prior), found.figures[name]) for name, prior in priors.items()}

@@ -59,8 +59,9 @@ def mean_of(
 ) -> Finding:
     """The mean of one figure a seed against a border, with Student's interval."""
     found = np.atleast_1d(np.asarray(values, float))
-    interval = _interval(found, lambda: ttest_1samp(found, 0.0))
-    return _finding(claim, test, found.mean(), interval, side, border, unit, len(found), given)
+    low, high = _interval(found, lambda: ttest_1samp(found, 0.0))
+    pick("side", side, get_args(Side))
+    return Finding(claim, test, float(found.mean()), low, high, side, float(border), unit, len(found), given)
 
 
 def difference(
@@ -79,9 +80,10 @@ def difference(
     """
     groups = [np.atleast_1d(np.asarray(group, float)) for group in (values, others)]
     pooled = min(map(len, groups)) == 1
-    interval = _interval(np.concatenate([g - g.mean() for g in groups]), lambda: ttest_ind(*groups, equal_var=pooled))
-    effect, seeds = groups[0].mean() - groups[1].mean(), min(map(len, groups))
-    return _finding(claim, test, effect, interval, side, border, unit, seeds, given)
+    low, high = _interval(np.concatenate([g - g.mean() for g in groups]), lambda: ttest_ind(*groups, equal_var=pooled))
+    effect, seeds = float(groups[0].mean() - groups[1].mean()), min(map(len, groups))
+    pick("side", side, get_args(Side))
+    return Finding(claim, test, effect, low, high, side, float(border), unit, seeds, given)
 
 
 def decided(findings: Iterable[Finding]) -> dict[str, Literal["yes", "no"]]:
@@ -202,21 +204,6 @@ def _of_text(row: Mapping[str, str]) -> Finding:
     numbers = {name: float(row[name]) for name in ("effect", "low", "high", "border")}
     pick("side", row["side"], get_args(Side))
     return Finding(**{**row, **numbers, "seeds": int(row["seeds"])})  # type: ignore[arg-type]
-
-
-def _finding(
-    claim: str,
-    test: str,
-    effect: float,
-    interval: tuple[float, float],
-    side: Side,
-    border: float,
-    unit: str,
-    seeds: int,
-    given: str,
-) -> Finding:
-    pick("side", side, get_args(Side))
-    return Finding(claim, test, float(effect), *interval, side, float(border), unit, seeds, given)
 
 
 def _interval(spread: np.ndarray, test: Callable[[], Any]) -> tuple[float, float]:

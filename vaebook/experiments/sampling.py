@@ -36,7 +36,7 @@ from vaelib.training import TrainingConfig, fit
 
 __all__ = [
     *("REPAIRS", "Bits", "Judgement", "Memo", "Mismatch", "Remembered", "bits_of_runs", "fit_prior"),
-    *("judge", "judge_runs", "judgement_table", "mismatch", "mixture_of", "remembered", "repaired"),
+    *("judge", "judge_runs", "judgement_table", "mismatch", "mixture_of", "mixture_seconds", "remembered", "repaired"),
 ]
 
 REPAIRS = ("none", "narrow", "wide", "mixture", "flow")
@@ -159,6 +159,11 @@ def mixture_of(run: Run, components: Sequence[int] = COMPONENTS, fits: int = FIT
     found = _mixture(run, seed, list(components), fits)
     scores = {int(k): score for k, score in found.figures["scores"].items()}
     return MixtureFit(Mixture.restored(found.tensors), found.figures["components"], scores)
+
+
+def mixture_seconds(run: Run, components: Sequence[int] = COMPONENTS, fits: int = FITS, seed: int = 0) -> float:
+    """How long that mixture (see `mixture_of`) took to fit."""
+    return float(_mixture(run, seed, list(components), fits).figures["seconds"])
 
 
 def repaired(run: Run, repair: str | int = "mixture", seed: int = 0, fits: int = FITS) -> VAE:
