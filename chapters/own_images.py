@@ -28,7 +28,7 @@
 # Open `mine.ipynb` afterwards: it is this page about your images. Nothing leaves your machine.
 
 # %% tags=["parameters"]
-dataset: str = "patches"  # "patches", a folder of images, an .npy or .npz
+dataset: str = "boats"  # "boats", a folder of images, an .npy or .npz
 latent_dim: int = 20  # dimensions of z
 epochs: int = 300  # passes over the data
 seed: int = 0  # of the weights, the batches and the noise
@@ -76,30 +76,65 @@ plots.use_style()
 # - **Colour or grey.** Colours stay. Set `colour` to "grey" to look at the brightness alone.
 # - **Many.** Twenty pictures show that it runs; a few thousand begin to look like something.
 #
-# If you have none at hand, the page makes some: it cuts the two photographs that come with scikit-learn, a temple and a
-# flower, into tiles of 24 by 32 pixels. They are neither square nor digits nor faces, which is the point. The tiles do not
-# overlap, so that no tile held out for testing shares a pixel with one that was learned from.
+# If you have none at hand, the page draws some: 2,000 sailing boats of 24 by 32 pixels, in colour. They are neither square
+# nor digits nor faces, which is the point. Six numbers make each picture: the hour of the day, where the sun stands, the height of
+# the sea, and the place, the size and the hue of the sail. A camera adds a little noise.
 
 # %%
-from PIL import Image
-from sklearn.datasets import load_sample_images
+from colorsys import hsv_to_rgb
+
+from PIL import Image, ImageDraw
+
+SCALE = 4  # drawn so many times larger, then made small: soft edges
+W, H = 32 * SCALE, 24 * SCALE
 
 
-def cut_patches(folder, height=24, width=32):
+def shade(hue, saturation, value):
+    return tuple(int(255 * c) for c in hsv_to_rgb(hue, saturation, value))
+
+
+# %%
+def sea_and_sky(hour, sun, swell):
+    light = 0.45 + 0.55 * hour
+    evening, noon = shade(0.06, 0.5, light), shade(0.56, 0.45, light)
+    sky = np.array(evening) + hour * (np.array(noon) - evening)
+    picture = Image.new("RGB", (W, H), tuple(sky.astype(int)))
+    level = H * (0.62 + swell / 8)
+    draw = ImageDraw.Draw(picture)
+    at = W * (0.1 + 0.8 * sun), H * (0.45 - 0.3 * hour)
+    draw.circle(at, H / 10, fill=shade(0.13, 0.6, 1))
+    draw.rectangle((0, level, W, H), fill=shade(0.58, 0.7, 0.6 * light))
+    return picture, draw, level, light
+
+
+# %%
+def boat(random):
+    hour, sun, swell, place, near, hue = random.random(6)
+    picture, draw, level, light = sea_and_sky(hour, sun, swell)
+    x, size = W * (0.25 + 0.5 * place), H * (0.16 + 0.12 * near)
+    sail = [(0, -2.6), (0, -0.3), (1.3, -0.3)]
+    hull = [(-1, -0.2), (1.3, -0.2), (0.8, 0.3), (-0.6, 0.3)]
+    colours = shade(hue, 0.8, light), shade(0.07, 0.7, 0.5 * light)
+    for shape, colour in zip((sail, hull), colours, strict=True):
+        corners = [(x + size * a, level + size * b) for a, b in shape]
+        draw.polygon(corners, colour)
+    small = picture.resize((32, 24), Image.Resampling.BOX)
+    return np.asarray(small) + random.normal(0, 2, (24, 32, 3))
+
+
+# %%
+def draw_boats(folder, count=2000):
     folder.mkdir(parents=True, exist_ok=True)
-    for number, photograph in enumerate(load_sample_images().images):
-        tall, wide = photograph.shape[:2]
-        for row, column in np.ndindex(tall // height, wide // width):
-            top, left = row * height, column * width
-            tile = photograph[top : top + height, left : left + width]
-            name = f"{number}-{row:02d}-{column:02d}.png"
-            Image.fromarray(tile).save(folder / name)
+    random = np.random.default_rng(0)
+    for number in range(count):
+        pixels = boat(random).round().clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:04d}.png")
     return str(folder)
 
 
 # %%
-if dataset == "patches":
-    dataset = cut_patches(cache_dir() / "patches")
+if dataset == "boats":
+    dataset = draw_boats(cache_dir() / "boats")
 
 # %% tags=["remove-input"]
 try:

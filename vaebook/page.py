@@ -22,7 +22,7 @@ from vaelib.data import load as load_data
 
 __all__ = ["ParameterError", "banner", "code", "load", "parameters"]
 
-PUBLISHED_DATA = ("mnist", "frey", "patches")  # the last: chapters/own_images.py
+PUBLISHED_DATA = ("mnist", "frey", "boats")  # the last: chapters/own_images.py
 INJECTED = "# Parameters"  # the first line of the cell that papermill injects
 
 
