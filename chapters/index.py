@@ -111,7 +111,7 @@ faces_of_all = np.concatenate([images.numpy() for images in rows.values()])
 ratios = (3 / 16, len(rows) * (height + 1) / (len(x) * (width + 1)))
 _, (above, below) = plt.subplots(2, 1, figsize=(7.2, 6.1), height_ratios=ratios)
 plots.image_grid(made, load(dataset).shape, columns=16, ax=above)
-above.set_yticks([1.5 * (load(dataset).shape[0] + 1)], ["dreamed digits"])
+above.set_yticks([1.5 * (load(dataset).shape[0] + 1)], ["drawn digits"])
 plots.image_grid(faces_of_all, (height, width), columns=len(x), ax=below)
 middles = [row * (height + 1) + height / 2 for row in range(len(rows))]
 below.set_yticks(middles, list(rows))
@@ -150,7 +150,7 @@ final_table(
 #   its rival then, in all three comparisons: {doc}`original`.
 # - **What the report planned to try helps in part.** All models are judged alike. A plain VAE captures the tongue in
 #   every training, once a mixture, fitted in seconds to its codes, replaces its prior.
-#   {term}`Flow matching <flow matching>` does it, too, and a {term}`VQ-VAE` narrowly. A VampPrior (a mixture of the codes
+#   {term}`Flow matching <flow matching>` does it, too, and a VQ-VAE narrowly. A VampPrior (a mixture of the codes
 #   of learned pictures) and categorical codes come close. A {term}`flow` as prior or as posterior, a second level of
 #   latents and a {term}`GAN` do not: {doc}`15_contest`.
 # - Nineteen claims of the report and four of Kingma and Welling are quoted and tested, and their verdicts computed:
