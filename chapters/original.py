@@ -72,7 +72,6 @@ from vaebook.experiments.recipes import (
 from vaebook.tables import mean_and_range
 from vaelib import plots
 from vaelib.data import DataConfig
-from vaelib.models import VAE, ObjectiveConfig, VAEConfig
 
 counts = "latent_dim latents face_latents seeds"
 counts += " trial_epochs long_latents long_epochs"
@@ -237,6 +236,7 @@ pd.DataFrame(by_size).T.rename_axis("latents").round(2)
 # draws $z$ from the prior and $x$ from $p(x|z)$. The encoder learns to find the $z$ of each dream.
 
 # %%
+from vaelib.models import VAE, ObjectiveConfig, VAEConfig
 from vaelib.objectives import dream
 
 
