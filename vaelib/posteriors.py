@@ -99,6 +99,11 @@ class DiagonalGaussian:
     def log_prob(self, z: Tensor) -> Tensor:
         return gaussian_log_prob(z, self.mean, self.log_var)
 
+    def sample_with_log_prob(self, samples: int = 1, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """The draws of `sample` and their log q(z|x), nats: (samples, B, Z), (samples, B)."""
+        z = self.sample(samples, generator)
+        return z, self.log_prob(z)
+
     def kl(self, prior: HasKL) -> Tensor | None:
         return prior.kl(self.mean, self.log_var)
 

@@ -99,6 +99,18 @@ def test_a_run_has_the_same_bits_wherever_it_was_trained(folder, base, cluster, 
         assert (here.path / name).read_bytes() == (there.path / name).read_bytes()
 
 
+def test_a_group_has_the_same_bits_on_a_worker_of_the_cluster(folder, base, cluster, monkeypatch):
+    configs = [base.replace(seed=seed) for seed in range(3)]
+    there = train_all(configs, scheduler=cluster.scheduler_address, together=3)
+    monkeypatch.setenv("VAELIB_RUNS", str(folder / "here"))
+    here = train_all(configs, jobs=1, together=3)
+    assert [run.environment["together"] for run in there] == [3, 3, 3]
+    for one, other in zip(here, there, strict=True):
+        assert one.path != other.path
+        for name in ("model.safetensors", "history.csv", "metrics.json"):
+            assert (one.path / name).read_bytes() == (other.path / name).read_bytes()
+
+
 def test_a_run_that_diverges_is_reported_and_stops_no_other(folder, base, place):
     wild = base.replace(training=TrainingConfig(optimiser="sgd", learning_rate=1e30, epochs=2, device="cpu"))
     configs = [base, wild, base.replace(seed=1)]
