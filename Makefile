@@ -4,7 +4,9 @@ BIN := .venv/bin
 CHAPTERS ?=
 # They start first, so that no core is idle at the end.
 LONGEST := $(addprefix chapters/,04_sweeps.py 03_training.py published.py 06_sampling.py 05_collapse.py 08_explore.py 02_model.py)
-PYTEST ?= -n auto --dist loadgroup
+# One process more than there are cores: while one waits for a browser, another works.
+CORES := $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+PYTEST ?= -n $(shell expr $(CORES) + 1) --dist loadgroup
 BENCH ?=
 
 .PHONY: help book pdf test browser setup chapters explorers bench serve clean distclean
@@ -23,7 +25,7 @@ help:
 # .venv/.EXTRA says that the environment holds that extra of pyproject.toml, at the versions of constraints.txt.
 .venv/.%: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable ".[$*]"
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-compile --constraint constraints.txt --editable ".[$*]"
 	touch $@
 
 book: .venv/.book

@@ -40,6 +40,7 @@ latent_dim: int = 20  # dimensions of z
 epochs: int = 0  # passes over the data; 0: each recipe's own number
 seeds: int = 3  # how many times every run on the digits is repeated
 face_seeds: int = 5  # the same for the film, where a run takes seconds
+first_steps: int = 2000  # of the first model, whose drawings are looked at
 
 # %% tags=["remove-cell", "install"]
 # Where there is no vaelib, as on Colab, this fetches it.
@@ -69,6 +70,7 @@ from vaelib import plots
 from vaelib.data import DataConfig
 
 least = {"latent_dim": 1, "epochs": 0, "seeds": 1, "face_seeds": 1}
+least["first_steps"] = 1
 page.parameters(globals(), at_least=least)
 if faces == "auto":
     faces = "frey" if dataset == "mnist" else "toyfaces"
@@ -189,13 +191,13 @@ z = torch.randn(14, latent_dim, generator=generator)
 
 # %%
 drawn = {"untrained": young.mean_image(z).numpy()}
-for step in range(1, 2001):
+for step in range(1, first_steps + 1):
     chosen = torch.randint(len(train_x), (128,), generator=generator)
     loss = -elbo(young, train_x[chosen], generator=generator).elbo.mean()
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
-    if step in (10, 50, 200, 600, 2000):
+    if step in (10, 50, 200, 600, first_steps):
         drawn[f"{step} steps"] = young.mean_image(z).numpy()
 
 # %% mystnb={"figure": {"name": "fig-training-young", "caption": "What a young model draws from the same z after more and more steps of 128 images. It first learns what all digits share, and only then what tells them apart."}, "image": {"alt": "Six rows of fourteen pictures: noise, then nearly the same blurred blob everywhere, then blurred digits, and in the last row digits that can mostly be read."}} tags=["hide-input"]
