@@ -37,9 +37,8 @@ pdf: book .venv/.pdf browser
 
 test: .venv/.test browser
 	$(BIN)/ruff check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST)
+	$(BIN)/mypy & types=$$!; OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PYTEST); tests=$$?; wait $$types && exit $$tests
 
 # The tests look at the pages in a Chromium: Debian's, where it may be installed. Without one they are skipped, or, in
 # CI, fail.

@@ -49,13 +49,20 @@ def _a_run_store_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
 
 
+@pytest.fixture(scope="session")
+def shared_store(tmp_path_factory):
+    """One run store for all chapters, as a reader has: what two of them train is trained once."""
+    return tmp_path_factory.mktemp("runs")
+
+
 @pytest.mark.parametrize("chapter", WITH_PARAMETERS, ids=named)
-def test_runs_on_quick_parameters(chapter, tmp_path):
+def test_runs_on_quick_parameters(chapter, tmp_path, shared_store):
     """nbval also compares the outputs of marked cells with the published ones."""
     prepared = tmp_path / chapter.notebook_path.name
     papermill.execute_notebook(chapter.notebook_path, prepared, quick(chapter), prepare_only=True, progress_bar=False)
     pytest_alone = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:randomly", "--rootdir", str(tmp_path)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+    environment["VAELIB_RUNS"] = str(shared_store)
     ran = subprocess.run(
         [*pytest_alone, "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300", str(prepared)],
         cwd=tmp_path,
