@@ -642,12 +642,12 @@ CLAIMS = {
 }
 
 # %%
-turns_on = {"1": "the data and the recipe", "A": "the data"}
-turns_on["7"] = "the unit of time and the recipe"
+from vaebook.experiments import claims
+
 rows = {}
 for claim, words in CLAIMS.items():
     tests = [one for one in found if one.claim == claim]
-    said = findings.verdict(tests, turns_on.get(claim, "the recipe"))
+    said = findings.verdict(tests, claims.CLAIMS[claim].depends_on)
     rows[claim] = {"the words": words, "verdict": said}
 pd.DataFrame.from_dict(rows, orient="index")
 

@@ -29,7 +29,8 @@
 #   starves its generator, and what the relativistic loss and its two penalties are for. You can read a table that judges
 #   samples of any model.
 # - **You need** the decoder of {doc}`build`, and the repaired prior of {doc}`06_sampling`.
-# - **Time.** Half an hour to read. All the code runs in about ten minutes on one core.
+# - **Time.** Half an hour to read. Training all of it takes about a quarter of an hour on one core,
+#   by our reckoning: it was not clocked in one go.
 # :::
 
 # %% tags=["parameters"]
@@ -489,7 +490,7 @@ plt.show()
 # %% [markdown]
 # On the ring, none of them does. By our rule only two games win against another: non-saturating and pairs alone each beat penalties alone. Pairs
 # alone bring the largest share into the clouds, 0.48. Pairs with penalties lose one seed of three, and with momentum two. After half as many
-# rounds the order had been another: then pairs with penalties were ahead, 0.35 against 0.34. Three seeds of so small a game are a weak
+# rounds (`rounds` of 1,500, in an earlier run of this page) the order was another: pairs with penalties were ahead, 0.35 against 0.34. Three seeds of so small a game are a weak
 # witness, and rankings of GANs on toys ask for many more.
 #
 # None of the terms tears the ring. What they are for shows on data where the critic can win.

@@ -31,7 +31,7 @@
 #   explanations of the missing tongue, and the measurement that each of them had to survive.
 # - **You need** the tongue and its judge from {doc}`06_sampling`. The families come from {doc}`10_flows` to
 #   {doc}`14_transport`, and the text says where.
-# - **Time.** Twenty-five minutes to read. With its models trained already, the code runs in about six minutes on one core. Training
+# - **Time.** Twenty-five minutes to read. With its models trained already, the code runs in about three minutes on one core. Training
 #   them takes about forty minutes more.
 # :::
 
@@ -454,7 +454,7 @@ plt.show()
 # frame as its neighbours in the film look new beside held-out frames, and less so across time. So "no copies" here means no nearer than held-out
 # frames of a random split, and no more than that.
 #
-# The seconds are rough, as the machine was busy.
+# The seconds are rough: another process ran beside.
 #
 # ## And on the part of the film that nobody has seen?
 #
@@ -914,7 +914,7 @@ plt.show()
 # behind in class gap, density and coverage, and nothing can be said of its nats.
 #
 # Two levels have the lowest bound of the short models, and nearly the worst samples. In the distances all are far from the floor. Where there is one training in a
-# row, its place is that of one seed. The seconds were measured on a busy machine, and are rough.
+# row, its place is that of one seed. The seconds were measured beside another process, and are rough.
 
 # %% [markdown]
 # ## What should a practitioner take?

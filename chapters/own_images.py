@@ -200,7 +200,7 @@ diagnose(run)
 #
 # For the boats of the published page: no latent is idle, and the error on images held out is hardly larger than in training. So the
 # model has learned boats, and not just these. "10 directions pay" says that all ten latents are worth their price ({doc}`pixels`). The
-# advice is about sigma, which had not finished falling after 200 epochs: longer training would sharpen the pictures. With your
+# advice is about sigma, which had not finished falling after 200 epochs. A longer training was not tried. With your
 # own pictures, try what the verdict says, and bring more of them.
 #
 # ## Does it know its pictures?

@@ -215,3 +215,9 @@ def test_a_flow_needs_the_latents_that_its_kind_needs():
     assert make_flow(PlanarConfig(), 1, CONTEXT) is not None
     with pytest.raises(ConfigError, match=r"an autoregressive flow needs latent_dim=2 or more"):
         make_flow(IAFConfig(), 1, CONTEXT)
+
+
+def test_a_gaussian_scores_its_draws():
+    q = DiagonalGaussian(random(4, 3), random(4, 3, seed=1))
+    z, log_q = q.sample_with_log_prob(5, generator())
+    assert torch.equal(z, q.sample(5, generator())) and torch.equal(log_q, q.log_prob(z)) and q.centre is q.mean
