@@ -12,6 +12,7 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
+import scipy.stats  # noqa: F401  before torch is mocked: it asks of what it meets whether it is a tensor of torch
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.addnodes import desc, desc_signature
