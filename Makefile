@@ -30,6 +30,7 @@ help:
 
 book: .venv/.book
 	$(BIN)/jupyter-book build . --all -W -n --keep-going --quiet
+	@touch _build/html/.whole
 	@echo "Open $(CURDIR)/_build/html/index.html"
 
 pdf: book .venv/.pdf browser

@@ -47,6 +47,7 @@ digit_dial: int = 30  # epochs of flow matching on codes of digits
 digit_codes: int = 20_000  # digits whose codes the priors learn from
 images: int = 1000  # test digits, to estimate the likelihood
 draws: int = 30  # of z for each of them
+toy_steps: int = 4000  # of each training in two dimensions
 
 # %% tags=["remove-cell", "install"]
 # Where there is no vaelib, as on Colab, this fetches it.
@@ -79,7 +80,7 @@ from vaelib.data import DataConfig
 
 least = {"latent_dim": 1, "seeds": 1, "dial": 1, "face_epochs": 0}
 least |= {"epochs": 1, "digit_dial": 1, "digit_codes": 60}
-least |= {"images": 1, "draws": 2}
+least |= {"images": 1, "draws": 2, "toy_steps": 1}
 page.parameters(globals(), at_least=least, choices={"others": OTHERS})
 plots.use_style()
 
@@ -249,7 +250,7 @@ moons = torch.from_numpy((points - centre) / size).float()
 
 # %%
 torch.manual_seed(0)
-network, steps = Velocity(2), 4000
+network, steps = Velocity(2), toy_steps
 optimiser = torch.optim.Adam(network.parameters(), lr=0.01)
 slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
 for _ in range(steps):
@@ -768,7 +769,7 @@ def ddpm_velocity(predict, u, t):
 
 # %%
 torch.manual_seed(0)
-predict, steps = Velocity(2), 4000
+predict, steps = Velocity(2), toy_steps
 optimiser = torch.optim.Adam(predict.parameters(), lr=0.01)
 slower = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
 for _ in range(steps):

@@ -12,6 +12,13 @@ os.environ["MPLBACKEND"] = "Agg"
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+OF_THE_SITE = ("_config.yml", "_toc.yml", "assets", "chapters", "constraints.txt", "vaebook", "vaelib")
+
+
+def newest(*paths):
+    """When the last of these, and of all files below them, was written; 0 if there is none."""
+    files = (file for path in paths for file in (path, *path.rglob("*")) if "__pycache__" not in file.parts)
+    return max((file.stat().st_mtime for file in files if file.is_file()), default=0)
 
 
 def pytest_make_parametrize_id(config, val, argname):
@@ -74,8 +81,11 @@ def style():
 def site(tmp_path_factory):
     """A build of the site from nothing but the committed book: what the builder said, and the folder of the pages.
 
-    Tests that use it have the mark `xdist_group("site")`, so that one process builds it, once.
+    Tests that use it have the mark `xdist_group("site")`, so that one process builds it, once; none does where
+    `make book` has built it, without a warning, from what is there now.
     """
+    if newest(ROOT / "_build" / "html" / ".whole") > newest(*(ROOT / name for name in OF_THE_SITE)):
+        return subprocess.CompletedProcess("make book", 0, "", ""), ROOT / "_build" / "html"
     folder = tmp_path_factory.mktemp("book")
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, folder)

@@ -60,9 +60,9 @@ def test_runs_on_quick_parameters(chapter, tmp_path, shared_store):
     """nbval also compares the outputs of marked cells with the published ones."""
     prepared = tmp_path / chapter.notebook_path.name
     papermill.execute_notebook(chapter.notebook_path, prepared, quick(chapter), prepare_only=True, progress_bar=False)
-    pytest_alone = [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:randomly", "--rootdir", str(tmp_path)]
+    pytest_alone = [sys.executable, "-m", "pytest", "-p", "nbval.plugin", "--rootdir", str(tmp_path)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    environment["VAELIB_RUNS"] = str(shared_store)
+    environment |= {"VAELIB_RUNS": str(shared_store), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # others cost seconds
     ran = subprocess.run(
         [*pytest_alone, "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=300", str(prepared)],
         cwd=tmp_path,

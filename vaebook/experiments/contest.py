@@ -239,6 +239,7 @@ def training_seconds(config: RunConfig, prepared: Prepared, epochs: int = 3, ima
     binary = config.data.pixels == "dynamic"
     losses, length = model.losses(config.objective, binarise=binary), config.training
     fit(model, losses, x, length.replace(epochs=1), progress=False)  # whoever comes first wakes torch
+    epochs = min(epochs, length.epochs)
     start = time.process_time()
     fit(model, losses, x, length.replace(epochs=epochs), progress=False)
     passes = config.training.epochs * len(prepared.train) / len(x)
