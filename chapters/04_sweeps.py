@@ -36,11 +36,11 @@
 # %% tags=["parameters"]
 dataset: str = "mnist"  # labelled digits: "mnist", "digits" or a path
 faces: str = "auto"  # a film: "frey", "toyfaces", a path; "auto": fits dataset
-latents: list[int] = [2, 5, 10, 20, 50, 100, 200]  # for the digits
+latents: list[int] = [2, 10, 20, 50, 200]  # for the digits
 face_latents: list[int] = [2, 5, 10, 20, 50]  # for the film
 sweep_epochs: int = 0  # passes over the digits; 0: each recipe's own number
 face_epochs: int = 0  # passes over the film; 0: each recipe's own number
-repeat: list[int] = [2, 5, 10, 20, 50, 100, 200]  # those with several seeds
+repeat: list[int] = [2, 10, 20, 50, 200]  # those with several seeds
 seeds: int = 3  # how many
 face_seeds: int = 5  # the same for the film, at 20 latents
 points: int = 2000  # test images in the pictures of the latent space
