@@ -40,9 +40,8 @@ latents: list[int] = [2, 10, 20, 50, 200]  # for the digits
 face_latents: list[int] = [2, 5, 10, 20, 50]  # for the film
 sweep_epochs: int = 0  # passes over the digits; 0: each recipe's own number
 face_epochs: int = 0  # passes over the film; 0: each recipe's own number
-repeat: list[int] = [2, 10, 20, 50, 200]  # those with several seeds
-seeds: int = 3  # how many
-face_seeds: int = 5  # the same for the film, at 20 latents
+seeds: int = 3  # trainings of each recipe at each size
+face_seeds: int = 5  # the same for the film at 20 latents
 points: int = 2000  # test images in the pictures of the latent space
 
 # %% tags=["remove-cell", "install"]
@@ -69,7 +68,7 @@ from vaebook.tables import mean_and_range
 from vaelib import plots
 from vaelib.data import DataConfig, prepare
 
-counts = ("latents", "face_latents", "repeat", "seeds")
+counts = ("latents", "face_latents", "seeds")
 least = dict.fromkeys(counts, 1)
 least |= {"face_seeds": 1, "points": 100, "sweep_epochs": 0, "face_epochs": 0}
 page.parameters(globals(), at_least=least)
@@ -101,7 +100,7 @@ data = DataConfig(name=dataset, split=mnist_split)
 # %%
 plan = recipes.digits_recipe, data, sizes
 often = {"epochs": sweep_epochs or None, "seeds": seeds}
-digits = train_groups(sweep.planned(*plan, **often, repeat=repeat))
+digits = train_groups(sweep.planned(*plan, **often))
 
 # %% [markdown]
 # The film is split twice. Split *at random*, nearly every test frame has a neighbour among the training frames. Split *by
@@ -110,16 +109,22 @@ digits = train_groups(sweep.planned(*plan, **often, repeat=repeat))
 # %%
 face_sizes = sorted({2, 20, *face_latents})
 film_data = DataConfig(name=faces, split="random")
-plan = recipes.faces_recipe, film_data, face_sizes
+often = {"epochs": face_epochs or None, "seeds": seeds}
+more = often | {"seeds": face_seeds}  # at 20 latents
+
 
 # %%
-often = {"epochs": face_epochs or None, "seeds": face_seeds, "repeat": [20]}
-frey = train_groups(sweep.planned(*plan, **often))
+def of_film(data, sizes, **which):
+    plan = recipes.faces_recipe, data
+    runs = sweep.planned(*plan, sizes, **often, **which)
+    return runs | sweep.planned(*plan, [20], **more, **which)
+
 
 # %%
 time_data = film_data.replace(split="time")
-plan = recipes.faces_recipe, time_data, [20, face_sizes[-1]]
-by_time = train_groups(sweep.planned(*plan, **often, recipes=["modern"]))
+late_sizes = [20, face_sizes[-1]]
+frey = train_groups(of_film(film_data, face_sizes))
+by_time = train_groups(of_film(time_data, late_sizes, recipes=["modern"]))
 
 # %%
 everything = {"digits": digits, "film": frey, "film, by time": by_time}

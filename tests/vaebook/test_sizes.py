@@ -41,15 +41,15 @@ def run(values=(), model=None, batch=10, **metrics):
     return SimpleNamespace(history=history, metrics={"test": metrics}, config=config, model=model)
 
 
-def test_a_plan_has_every_recipe_at_every_size_and_seeds_where_asked():
+def test_a_plan_has_every_recipe_at_every_size_with_all_its_seeds():
     plan = planned(digits_recipe, DIGITS, [2, 5], epochs=3)
     assert list(plan) == [(recipe, size) for recipe in RECIPES for size in (2, 5)]
     assert all(len(configs) == 1 for configs in plan.values())
     for (_, size), (config,) in plan.items():
         assert config.model.latent_dim == size and config.training.epochs == 3
-    plan = planned(digits_recipe, DIGITS, [2, 5], epochs=3, seeds=2, repeat=[5, 7], recipes=["modern"])
+    plan = planned(digits_recipe, DIGITS, [2, 5], epochs=3, seeds=2, recipes=["modern"])
     assert {key: [c.seed for c in configs] for key, configs in plan.items()} == {
-        ("modern", 2): [0],
+        ("modern", 2): [0, 1],
         ("modern", 5): [0, 1],
     }
 

@@ -61,15 +61,14 @@ def planned(
     *,
     epochs: int | None,
     seeds: int = 1,
-    repeat: Collection[int] = (),
     recipes: Collection[str] = RECIPES,
 ) -> dict[tuple[str, int], list[RunConfig]]:
     """What `train_groups` shall train: every one of `recipes` at every size, by (recipe, size).
 
-    `recipe_of` is `digits_recipe` or `faces_recipe`. The sizes in `repeat` have `seeds` seeds, the others have one.
+    `recipe_of` is `digits_recipe` or `faces_recipe`.
     """
     return {
-        (name, size): seeds_of(recipe_of(name, data, latent_dim=size, epochs=epochs), seeds if size in repeat else 1)
+        (name, size): seeds_of(recipe_of(name, data, latent_dim=size, epochs=epochs), seeds)
         for name in recipes
         for size in sizes
     }
