@@ -25,9 +25,9 @@ from vaelib.config import ConfigError, flat
 from vaelib.data import Prepared, prepare
 from vaelib.models import LatentVariableModel, new_model
 from vaelib.models.base import Objective
-from vaelib.progress import bar
 from vaelib.runs import RunConfig, Store, files_of, parts_of
-from vaelib.training import BAR, Checkpoint, NonFiniteLossError, Session, TrainingConfig, checked, pick_device, shuffled
+from vaelib.store import Checkpoint
+from vaelib.training import BAR, NonFiniteLossError, Session, TrainingConfig, bar, checked, pick_device, shuffled
 
 __all__ = ["Group", "Member", "fit_members", "grouped", "suited", "train_group"]
 
@@ -202,6 +202,14 @@ class Member(Session):
         except NonFiniteLossError as error:
             self.error = error
 
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "failed": str(self.error) if self.error else None}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        if state["failed"]:
+            self.error = NonFiniteLossError(state["failed"], self.model, self.history())
+
     def leave(self) -> None:
         """Gives the model the weights that are kept, in memory of its own."""
         if self.error is None and self.config.patience:
@@ -233,7 +241,8 @@ def fit_members(
     data = checked(members[0].model, {"train": train, **(held_out or {})})
     train = data.pop("train")
     if checkpoint and (saved := checkpoint.load()):
-        _restore(members, *saved)
+        for member, own in zip(members, saved, strict=True):
+            member.restore(own)
     steps = math.ceil(len(train) / members[0].config.batch_size)
     total = max(member.config.epochs for member in members)
     done = max(len(member.rows) for member in members)
@@ -249,7 +258,7 @@ def fit_members(
             for member in active:
                 member.seconds += (time.perf_counter() - start) / len(active)
             if checkpoint and checkpoint.due() and not all(member.over for member in members):
-                checkpoint.save(*_state(members))
+                checkpoint.save([member.state() for member in members])
     for member in members:
         member.leave()
 
@@ -379,23 +388,3 @@ class _Drawn(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, dims: Any, draw: Any, generators: Any, member: Tensor) -> tuple[Tensor, int]:
         return torch.stack([draw(generator) for generator in generators]), 0
-
-
-def _state(members: Sequence[Member]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """All members as tensors and facts, as `Session.state` has one of them."""
-    tensors: dict[str, Tensor] = {}
-    facts: list[dict[str, Any]] = []
-    for number, member in enumerate(members):
-        own, known = member.state()
-        tensors |= {f"{number}/{key}": value for key, value in own.items()}
-        facts.append({"failed": str(member.error) if member.error else None, **known})
-    return tensors, {"members": facts}
-
-
-def _restore(members: Sequence[Member], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """The opposite of `_state`."""
-    for number, (member, known) in enumerate(zip(members, facts["members"], strict=True)):
-        start, failed = f"{number}/", known.pop("failed")
-        member.restore({key[len(start) :]: x for key, x in tensors.items() if key.startswith(start)}, known)
-        if failed:
-            member.error = NonFiniteLossError(failed, member.model, member.history())

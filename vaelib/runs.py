@@ -28,9 +28,18 @@ from vaelib.data import NAMES, DataConfig, DataError, Prepared, binarise, identi
 from vaelib.evaluation import summary
 from vaelib.models import LatentVariableModel, ModelConfig, ObjectiveConfig, VAEConfig, new_model
 from vaelib.models.base import Objective, family_of
-from vaelib.progress import log, metrics_in
-from vaelib.store import FORMAT, MANIFEST, RUNS_DIR_VARIABLE, BrokenRunError, Directories, StoreError, runs_folder
-from vaelib.training import Checkpoint, NonFiniteLossError, TrainingConfig, fit
+from vaelib.store import (
+    FORMAT,
+    MANIFEST,
+    RUNS_DIR_VARIABLE,
+    BrokenRunError,
+    Checkpoint,
+    Directories,
+    StoreError,
+    metrics_in,
+    runs_folder,
+)
+from vaelib.training import NonFiniteLossError, TrainingConfig, fit, log
 
 __all__ = ["RUNS_DIR_VARIABLE", "Run", "RunConfig", "Store", "data_of", "train"]
 

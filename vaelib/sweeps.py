@@ -21,11 +21,10 @@ import torch
 
 from vaelib.config import ConfigError, differing, flat
 from vaelib.data import prepare
-from vaelib.evaluation import TITLES, signed
 from vaelib.members import Group, grouped, suited, train_group
-from vaelib.progress import bar, log
 from vaelib.runs import RUNS_DIR_VARIABLE, Run, RunConfig, Store, train
-from vaelib.store import BusyError, StoreError
+from vaelib.store import TITLES, BusyError, StoreError, signed
+from vaelib.training import bar, log
 
 __all__ = ["EngineError", "SweepResult", "at_work", "each", "sweep", "train_all"]
 

@@ -216,8 +216,8 @@ def test_a_group_that_was_killed_goes_on_to_the_same_bits(store, monkeypatch):
     shutil.rmtree(store)
     save, saved = Checkpoint.save, []
 
-    def save_and_die(self, *state):
-        save(self, *state)
+    def save_and_die(self, state):
+        save(self, state)
         saved.append(self.path)
         if len(saved) == 2:
             raise KeyboardInterrupt

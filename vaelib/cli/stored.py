@@ -14,8 +14,7 @@ from vaelib import data
 from vaelib.config import ConfigError, parse_axes, pick, unknown
 from vaelib.data import PUBLISHED, DataError, binarise
 from vaelib.data.fetch import held
-from vaelib.progress import TITLES, metrics_in, signed
-from vaelib.store import MANIFEST, BrokenRunError, Directories, StoreError, runs_folder
+from vaelib.store import MANIFEST, TITLES, BrokenRunError, Directories, StoreError, metrics_in, runs_folder, signed
 
 __all__ = ["duration", "metrics_table", "table"]
 
@@ -44,7 +43,7 @@ def duration(seconds: float) -> str:
 
 
 def metrics_table(metrics: Mapping[str, Any], family: str) -> str:
-    """The figures of a run, a row for each part of the data; see `progress.signed`."""
+    """The figures of a run, a row for each part of the data; see `store.signed`."""
     parts = {part: found for part, found in metrics.items() if isinstance(found, dict)}
     rows = {
         part: {title: round(signed(key, found[key]), 4) for key, title in TITLES.items() if key in found}

@@ -17,7 +17,7 @@ from vaelib.config import grid as combinations
 from vaelib.config import parse_axes
 from vaelib.models.base import family_of
 from vaelib.runs import RunConfig
-from vaelib.training import INTERRUPTED
+from vaelib.store import INTERRUPTED
 
 __all__ = ["choose_family", "sweep", "train"]
 
