@@ -171,8 +171,8 @@ def _each(
     task: Callable[[Any], float], items: Sequence[Any], names: Sequence[str], jobs: int, scheduler: str | None = None
 ) -> int:
     """Says of each item how many seconds its task took, or why it failed. Returns the exit status."""
+    from vaelib.store import bar
     from vaelib.sweeps import each
-    from vaelib.training import bar
 
     if jobs < 1:
         raise ConfigError(f"--jobs {jobs}: expected 1 or more")

@@ -24,10 +24,9 @@ from torch.overrides import TorchFunctionMode
 from vaelib.config import ConfigError, flat
 from vaelib.data import Prepared, prepare
 from vaelib.models import LatentVariableModel, new_model
-from vaelib.models.base import Objective
 from vaelib.runs import RunConfig, Store, files_of, parts_of
-from vaelib.store import Checkpoint
-from vaelib.training import BAR, NonFiniteLossError, Session, TrainingConfig, bar, checked, pick_device, shuffled
+from vaelib.store import Checkpoint, bar
+from vaelib.training import BAR, NonFiniteLossError, Session, TrainingConfig, checked, pick_device, shuffled
 
 __all__ = ["Group", "Member", "fit_members", "grouped", "suited", "train_group"]
 
@@ -158,8 +157,7 @@ def _members(configs: Sequence[RunConfig], prepared: Prepared, train: Tensor | N
     if train is not None:
         for model in models:
             model.start(train)
-    binarise = configs[0].data.pixels == "dynamic"
-    return [Member(m, c.objective, c.training, c.seed, binarise) for m, c in zip(models, configs, strict=True)]
+    return [Member(model, config) for model, config in zip(models, configs, strict=True)]
 
 
 class Member(Session):
@@ -167,21 +165,14 @@ class Member(Session):
 
     model: LatentVariableModel
 
-    def __init__(
-        self,
-        model: LatentVariableModel,
-        objective: Objective,
-        training: TrainingConfig,
-        seed: int,
-        binarise: bool = False,
-    ) -> None:
-        model.to(pick_device(training.device))
-        ((parameters, loss),) = model.losses(objective, binarise=binarise)  # of those that take turns there are more
+    def __init__(self, model: LatentVariableModel, config: RunConfig) -> None:
+        self.objective, self.binarise = config.objective, config.data.pixels == "dynamic"
+        model.to(pick_device(config.training.device))
+        ((parameters, loss),) = model.losses(self.objective, binarise=self.binarise)  # some families have more
         self.memory = {weight: _turned(weight.detach()).contiguous() for weight in model.parameters()}
         self.read_memory()
         moved: Any = [self.memory[weight] for weight in parameters]
-        super().__init__(model, [(moved, loss)], training, seed, objective.settled_epochs)
-        self.objective, self.binarise = objective, binarise
+        super().__init__(model, [(moved, loss)], config.training, config.seed, self.objective.settled_epochs)
         self.error: NonFiniteLossError | None = None
 
     @property

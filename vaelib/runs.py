@@ -36,10 +36,11 @@ from vaelib.store import (
     Checkpoint,
     Directories,
     StoreError,
+    log,
     metrics_in,
     runs_folder,
 )
-from vaelib.training import NonFiniteLossError, TrainingConfig, fit, log
+from vaelib.training import NonFiniteLossError, TrainingConfig, fit
 
 __all__ = ["RUNS_DIR_VARIABLE", "Run", "RunConfig", "Store", "data_of", "train"]
 

@@ -1,6 +1,6 @@
 """Directories that are written whole or not at all, and read only when every byte is as it was written.
 
-And the state of trainings that are not finished, and what the figures of runs are called. Needs no torch to be read.
+And what people are told of runs: how far they are, and what their figures are called. Needs no torch to be read.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 import warnings
@@ -20,11 +21,12 @@ from typing import Any
 
 import platformdirs
 from filelock import FileLock, Timeout
+from tqdm.auto import tqdm
 
 from vaelib.config import ConfigError, unknown
 
 __all__ = ["FORMAT", "INTERRUPTED", "RUNS_DIR_VARIABLE", "TITLES", "BrokenRunError", "BusyError", "Checkpoint"]
-__all__ += ["Directories", "StoreError", "metrics_in", "runs_folder", "signed"]
+__all__ += ["Directories", "StoreError", "bar", "log", "metrics_in", "runs_folder", "signed", "unattended"]
 
 FORMAT = 4
 MANIFEST = "manifest.json"
@@ -278,6 +280,31 @@ class Checkpoint:
     def clear(self) -> None:
         with suppress(OSError):  # of a store that only lets us read: there it does no harm
             self.path.unlink(missing_ok=True)
+
+
+def bar(*args: Any, show: bool | None = None, **settings: Any) -> Any:
+    """A tqdm bar for people: by default in terminals and live notebooks, not in logs, never where TQDM_DISABLE=1.
+
+    Nor in an `unattended` notebook, where the first frame of a bar would stay on the page for good.
+    """
+    off = os.environ.get("TQDM_DISABLE", "0") not in ("", "0") or unattended()
+    hide = (off or None) if show is None else not show  # None: hidden unless in a terminal or a notebook
+    return tqdm(*args, disable=hide, leave=False, **settings)
+
+
+def log(line: str) -> None:
+    """Says it on stderr to who ran an `unattended` notebook; no output of the notebook holds it. Elsewhere silent."""
+    if unattended():
+        with suppress(OSError):  # the kernel keeps the command's stderr as another file where it takes over its own
+            os.write(getattr(sys.stderr, "_original_stdstream_copy", 2), f"{line}\n".encode())
+
+
+def unattended() -> bool:
+    """Whether a program, such as papermill, runs this as a notebook: nobody is there who could answer `input()`."""
+    ipython = sys.modules.get("IPython")
+    kernel: Any = getattr(ipython.get_ipython() if ipython else None, "kernel", None)
+    parent = kernel.get_parent() if hasattr(kernel, "get_parent") else {}
+    return not parent.get("content", {}).get("allow_stdin", True)
 
 
 def signed(name: str, value: float) -> float:

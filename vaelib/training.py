@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, Literal
 
@@ -15,14 +12,12 @@ import pandas as pd
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from vaelib.config import Config
 from vaelib.objectives import Loss
-from vaelib.store import Checkpoint
+from vaelib.store import Checkpoint, bar
 
-__all__ = ["Checkpoint", "NonFiniteLossError", "TrainingConfig", "averages", "bar", "fit", "log", "pick_device"]
-__all__ += ["unattended"]
+__all__ = ["Checkpoint", "NonFiniteLossError", "TrainingConfig", "averages", "fit", "pick_device"]
 
 # Adam's moments decay into denormal numbers, on which a CPU is many times slower. The flag must be set before torch
 # starts its threads, hence here and not in `fit`.
@@ -333,50 +328,17 @@ class Session:
 
 def checked(model: nn.Module, data: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`data` where the model is, if it can learn from them."""
+    weight = next(model.parameters())
     for name, x in data.items():
-        _check(name, x, model)
-    return {name: x.to(next(model.parameters()).device) for name, x in data.items()}
-
-
-def _check(name: str, x: Tensor, model: nn.Module) -> None:
-    dtype = next(model.parameters()).dtype
-    if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype != dtype:
-        what = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"{name} data is {what}: expected a {dtype} tensor (images, pixels)")
-    if not len(x):
-        raise ValueError(f"{name} data is empty: it needs at least one image")
-    if not torch.isfinite(x).all():
-        raise ValueError(f"{name} data holds nan or infinite values: clean it first")
-    if check := getattr(model, "check", None):
+        if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype != weight.dtype:
+            what = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(f"{name} data is {what}: expected a {weight.dtype} tensor (images, pixels)")
+        if not len(x):
+            raise ValueError(f"{name} data is empty: it needs at least one image")
+        if not torch.isfinite(x).all():
+            raise ValueError(f"{name} data holds nan or infinite values: clean it first")
         try:
-            check(x)
+            getattr(model, "check", lambda x: None)(x)
         except ValueError as error:
             raise ValueError(f"{name} data: {error}") from None
-
-
-# What people are told: a bar in terminals and live notebooks, else lines in the log of a notebook's run.
-
-
-def bar(*args: Any, show: bool | None = None, **settings: Any) -> Any:
-    """A tqdm bar for people: by default in terminals and live notebooks, not in logs, never where TQDM_DISABLE=1.
-
-    Nor in an `unattended` notebook, where the first frame of a bar would stay on the page for good.
-    """
-    off = os.environ.get("TQDM_DISABLE", "0") not in ("", "0") or unattended()
-    hide = (off or None) if show is None else not show  # None: hidden unless in a terminal or a notebook
-    return tqdm(*args, disable=hide, leave=False, **settings)
-
-
-def log(line: str) -> None:
-    """Says it on stderr to who ran an `unattended` notebook; no output of the notebook holds it. Elsewhere silent."""
-    if unattended():
-        with suppress(OSError):  # the kernel keeps the command's stderr as another file where it takes over its own
-            os.write(getattr(sys.stderr, "_original_stdstream_copy", 2), f"{line}\n".encode())
-
-
-def unattended() -> bool:
-    """Whether a program, such as papermill, runs this as a notebook: nobody is there who could answer `input()`."""
-    ipython = sys.modules.get("IPython")
-    kernel: Any = getattr(ipython.get_ipython() if ipython else None, "kernel", None)
-    parent = kernel.get_parent() if hasattr(kernel, "get_parent") else {}
-    return not parent.get("content", {}).get("allow_stdin", True)
+    return {name: x.to(weight.device) for name, x in data.items()}

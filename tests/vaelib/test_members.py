@@ -66,9 +66,7 @@ def parts(data, images=260):
 
 
 def members(configs, prepared):
-    binarise = configs[0].data.pixels == "dynamic"
-    models = [new_model(c.model, prepared.data.shape, c.seed) for c in configs]
-    return [Member(m, c.objective, c.training, c.seed, binarise) for m, c in zip(models, configs, strict=True)]
+    return [Member(new_model(one.model, prepared.data.shape, one.seed), one) for one in configs]
 
 
 def alone(one, prepared, x, held_out):
