@@ -12,8 +12,7 @@ import pandas as pd
 
 from vaelib import data
 from vaelib.config import ConfigError, parse_axes, pick, unknown
-from vaelib.data import PUBLISHED, DataError, binarise
-from vaelib.data.fetch import held
+from vaelib.data import PUBLISHED, DataError, binarise, held
 from vaelib.store import MANIFEST, TITLES, BrokenRunError, Directories, StoreError, metrics_in, runs_folder, signed
 
 __all__ = ["duration", "metrics_table", "table"]
