@@ -31,7 +31,6 @@ from vaelib.models.base import Objective, family_of
 from vaelib.store import (
     FORMAT,
     MANIFEST,
-    RUNS_DIR_VARIABLE,
     BrokenRunError,
     Checkpoint,
     Directories,
@@ -42,7 +41,7 @@ from vaelib.store import (
 )
 from vaelib.training import NonFiniteLossError, TrainingConfig, fit
 
-__all__ = ["RUNS_DIR_VARIABLE", "Run", "RunConfig", "Store", "data_of", "train"]
+__all__ = ["Run", "RunConfig", "Store", "data_of", "train"]
 
 NO_WORD = re.compile(r"[^\w+-]+")
 BINARISATIONS = 5  # draws of dynamically binarised pixels that a run's figures are means over

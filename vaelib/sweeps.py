@@ -22,8 +22,8 @@ import torch
 from vaelib.config import ConfigError, differing, flat
 from vaelib.data import prepare
 from vaelib.members import Group, grouped, suited, train_group
-from vaelib.runs import RUNS_DIR_VARIABLE, Run, RunConfig, Store, train
-from vaelib.store import TITLES, BusyError, StoreError, bar, log, signed
+from vaelib.runs import Run, RunConfig, Store, train
+from vaelib.store import RUNS_DIR_VARIABLE, TITLES, BusyError, StoreError, bar, log, signed
 
 __all__ = ["EngineError", "SweepResult", "at_work", "each", "sweep", "train_all"]
 
