@@ -223,8 +223,10 @@ def fit_members(
     own epochs or patience are over, or when it diverges; the others go on. A history's "seconds" are a member's share.
 
     Raises:
-        RuntimeError: for members of several shapes or batch sizes. ValueError: for data, as `fit` does.
+        ValueError: for members of several batch sizes, and for data as `fit` does. RuntimeError: of several shapes.
     """
+    if len({member.config.batch_size for member in members}) > 1:
+        raise ValueError("members must have batches of the same size")
     data = checked(members[0].model, {"train": train, **(held_out or {})})
     train = data.pop("train")
     if checkpoint and (saved := checkpoint.load()):
