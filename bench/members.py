@@ -16,6 +16,7 @@ from bench.with_vaelib import model_config, training_config
 from bench.works import WORKS, Work
 from vaelib.members import Member, fit_members
 from vaelib.models import VAE, ObjectiveConfig
+from vaelib.runs import RunConfig
 from vaelib.training import fit
 
 __all__ = ["COUNTS", "SHAPES", "measure"]
@@ -54,7 +55,7 @@ def _seconds(work: Work, x: Tensor, count: int) -> float:
         start = time.process_time()
         fit(models[0], losses, x, training, progress=False)
     else:
-        members = [Member(model, ObjectiveConfig(), training, seed) for seed, model in enumerate(models)]
+        members = [Member(model, RunConfig(training=training, seed=seed)) for seed, model in enumerate(models)]
         start = time.process_time()
         fit_members(members, x, progress=False)
     return time.process_time() - start

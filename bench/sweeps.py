@@ -9,7 +9,7 @@ from typing import Any
 
 from vaebook.experiments.recipes import faces_recipe
 from vaelib.data import DataConfig, load
-from vaelib.runs import RUNS_DIR_VARIABLE
+from vaelib.store import RUNS_DIR_VARIABLE
 from vaelib.sweeps import train_all
 
 __all__ = ["measure"]

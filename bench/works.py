@@ -11,8 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vaelib.data import DATA_DIR_VARIABLE, DataConfig, DataError, prepare
-from vaelib.data.fetch import cache_dir
+from vaelib.data import DATA_DIR_VARIABLE, DataConfig, DataError, cache_dir, prepare
 
 __all__ = ["CONTENDERS", "WORKS", "Work", "images"]
 

@@ -55,7 +55,7 @@ from IPython.display import Markdown
 import vaelib as vae
 from vaebook import page
 from vaelib import plots
-from vaelib.data.fetch import cache_dir
+from vaelib.data import cache_dir
 
 page.parameters(
     globals(),

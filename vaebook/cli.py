@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from vaelib import cli
 from vaelib.cli import add, new_app, run_app
 from vaelib.config import Config, ConfigError, amended, parse_axes, pick
 
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] in (["train"], ["sweep"]):
         with suppress(ImportError):  # without torch: `run_app` says so
-            from vaelib.cli.train import choose_family
+            from vaelib.cli import choose_family
 
             choose_family((), train, sweep)  # the recipes' own: "vae"
     return run_app(app, given)
@@ -119,9 +120,7 @@ def train(*, recipe: str, config: Any = None, quiet: bool = False) -> None:
         recipe: report, kingma-welling or modern; made for faces where the data are; the options below change it
         quiet: show no progress
     """
-    from vaelib.cli import train as library
-
-    library.train(config=_settled(recipe, config), quiet=quiet)
+    cli.train(config=_settled(recipe, config), quiet=quiet)
 
 
 def sweep(
@@ -141,10 +140,8 @@ def sweep(
         scheduler: the address of a dask scheduler whose workers train instead; they must see the store (VAELIB_RUNS)
         together: how many runs of one shape each process trains in one program; equal to separate ones but for rounding
     """
-    from vaelib.cli import train as library
-
     chosen = _settled(recipe, config)
-    return library.sweep(grid=grid, config=chosen, jobs=jobs, scheduler=scheduler, together=together)
+    return cli.sweep(grid=grid, config=chosen, jobs=jobs, scheduler=scheduler, together=together)
 
 
 def _settled(recipe: Any, config: Any) -> Any:
@@ -174,7 +171,7 @@ def _each(
     task: Callable[[Any], float], items: Sequence[Any], names: Sequence[str], jobs: int, scheduler: str | None = None
 ) -> int:
     """Says of each item how many seconds its task took, or why it failed. Returns the exit status."""
-    from vaelib.progress import bar
+    from vaelib.store import bar
     from vaelib.sweeps import each
 
     if jobs < 1:

@@ -14,7 +14,7 @@ From the bottom up, each module building on those before it:
     transport      a prior that moves noise to codes: flow matching
     runs           a training as files in a store; train        sweeps   many of them, on all cores or a cluster
     diagnosis      why latents lie idle or a GAN fails, and what to try     evidence  what is measured for it
-    plots          arrays in, axes out     progress  what is told of a run      cli      the command `vaelib`
+    plots          arrays in, axes out                  cli  the command `vaelib`
 
 A new prior goes into `priors`, a new likelihood into `likelihoods`, a new family into a file of its own in `models`.
 """

@@ -24,10 +24,9 @@ from torch.overrides import TorchFunctionMode
 from vaelib.config import ConfigError, flat
 from vaelib.data import Prepared, prepare
 from vaelib.models import LatentVariableModel, new_model
-from vaelib.models.base import Objective
-from vaelib.progress import bar
 from vaelib.runs import RunConfig, Store, files_of, parts_of
-from vaelib.training import BAR, Checkpoint, NonFiniteLossError, Session, TrainingConfig, checked, pick_device, shuffled
+from vaelib.store import Checkpoint, bar
+from vaelib.training import BAR, NonFiniteLossError, Session, TrainingConfig, checked, pick_device, shuffled
 
 __all__ = ["Group", "Member", "fit_members", "grouped", "suited", "train_group"]
 
@@ -96,14 +95,13 @@ def _refusal(group: Group) -> str | None:
     try:
         together = stack.figures(x.expand(len(joint), *x.shape), 0.5)
         stack.backward(together["loss"].reshape(len(joint), -1).mean(1))
-    except RuntimeError as error:  # vmap cannot do something that the loss asks for
-        return " ".join(str(error).split())[:100]
-    try:
         for index, (one, twin) in enumerate(zip(alone, joint, strict=True)):
             _must_be_close({key: value[index] for key, value in together.items()}, dict(expected[index]))
             _must_be_close(list(twin.model.buffers()), list(one.model.buffers()))
             for weight, memory in zip(one.model.parameters(), twin.memory.values(), strict=True):
                 _must_be_close(memory.grad, None if weight.grad is None else _turned(weight.grad))
+    except RuntimeError as error:  # vmap cannot do something that the loss asks for
+        return " ".join(str(error).split())[:100]
     except AssertionError:
         return "a step of all at once is another than their own"
     return None
@@ -158,8 +156,7 @@ def _members(configs: Sequence[RunConfig], prepared: Prepared, train: Tensor | N
     if train is not None:
         for model in models:
             model.start(train)
-    binarise = configs[0].data.pixels == "dynamic"
-    return [Member(m, c.objective, c.training, c.seed, binarise) for m, c in zip(models, configs, strict=True)]
+    return [Member(model, config) for model, config in zip(models, configs, strict=True)]
 
 
 class Member(Session):
@@ -167,21 +164,14 @@ class Member(Session):
 
     model: LatentVariableModel
 
-    def __init__(
-        self,
-        model: LatentVariableModel,
-        objective: Objective,
-        training: TrainingConfig,
-        seed: int,
-        binarise: bool = False,
-    ) -> None:
-        model.to(pick_device(training.device))
-        ((parameters, loss),) = model.losses(objective, binarise=binarise)  # of those that take turns there are more
+    def __init__(self, model: LatentVariableModel, config: RunConfig) -> None:
+        self.objective, self.binarise = config.objective, config.data.pixels == "dynamic"
+        model.to(pick_device(config.training.device))
+        ((parameters, loss),) = model.losses(self.objective, binarise=self.binarise)  # some families have more
         self.memory = {weight: _turned(weight.detach()).contiguous() for weight in model.parameters()}
         self.read_memory()
         moved: Any = [self.memory[weight] for weight in parameters]
-        super().__init__(model, [(moved, loss)], training, seed, objective.settled_epochs)
-        self.objective, self.binarise = objective, binarise
+        super().__init__(model, [(moved, loss)], config.training, config.seed, self.objective.settled_epochs)
         self.error: NonFiniteLossError | None = None
 
     @property
@@ -201,6 +191,14 @@ class Member(Session):
             self.finish_epoch(row, examples, held_out)
         except NonFiniteLossError as error:
             self.error = error
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "failed": str(self.error) if self.error else None}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        super().restore(state)
+        if state["failed"]:
+            self.error = NonFiniteLossError(state["failed"], self.model, self.history())
 
     def leave(self) -> None:
         """Gives the model the weights that are kept, in memory of its own."""
@@ -225,15 +223,15 @@ def fit_members(
     own epochs or patience are over, or when it diverges; the others go on. A history's "seconds" are a member's share.
 
     Raises:
-        ValueError: for members of several shapes or batch sizes, and for data as `fit` does.
+        ValueError: for members of several batch sizes, and for data as `fit` does. RuntimeError: of several shapes.
     """
-    shapes = [({name: x.shape for name, x in m.model.state_dict().items()}, m.config.batch_size) for m in members]
-    if any(shape != shapes[0] for shape in shapes):
-        raise ValueError("members must have networks of the same shape and batches of the same size")
+    if len({member.config.batch_size for member in members}) > 1:
+        raise ValueError("members must have batches of the same size")
     data = checked(members[0].model, {"train": train, **(held_out or {})})
     train = data.pop("train")
     if checkpoint and (saved := checkpoint.load()):
-        _restore(members, *saved)
+        for member, own in zip(members, saved, strict=True):
+            member.restore(own)
     steps = math.ceil(len(train) / members[0].config.batch_size)
     total = max(member.config.epochs for member in members)
     done = max(len(member.rows) for member in members)
@@ -249,7 +247,7 @@ def fit_members(
             for member in active:
                 member.seconds += (time.perf_counter() - start) / len(active)
             if checkpoint and checkpoint.due() and not all(member.over for member in members):
-                checkpoint.save(*_state(members))
+                checkpoint.save([member.state() for member in members])
     for member in members:
         member.leave()
 
@@ -379,23 +377,3 @@ class _Drawn(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, dims: Any, draw: Any, generators: Any, member: Tensor) -> tuple[Tensor, int]:
         return torch.stack([draw(generator) for generator in generators]), 0
-
-
-def _state(members: Sequence[Member]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """All members as tensors and facts, as `Session.state` has one of them."""
-    tensors: dict[str, Tensor] = {}
-    facts: list[dict[str, Any]] = []
-    for number, member in enumerate(members):
-        own, known = member.state()
-        tensors |= {f"{number}/{key}": value for key, value in own.items()}
-        facts.append({"failed": str(member.error) if member.error else None, **known})
-    return tensors, {"members": facts}
-
-
-def _restore(members: Sequence[Member], tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """The opposite of `_state`."""
-    for number, (member, known) in enumerate(zip(members, facts["members"], strict=True)):
-        start, failed = f"{number}/", known.pop("failed")
-        member.restore({key[len(start) :]: x for key, x in tensors.items() if key.startswith(start)}, known)
-        if failed:
-            member.error = NonFiniteLossError(failed, member.model, member.history())

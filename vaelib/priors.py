@@ -250,13 +250,6 @@ class Mixture(Prior):
         self.register_buffer("coefficients", torch.from_numpy(np.hstack([quadratic, linear])))
         self.register_buffer("constants", torch.from_numpy(constants[:, None]))
 
-    @classmethod
-    def restored(cls, state: Mapping[str, Tensor]) -> Mixture:
-        """The mixture whose `state_dict` this is, to the bit."""
-        mixture = cls(state["log_weights"].exp(), state["means"], state["factors"])
-        mixture.load_state_dict(dict(state))
-        return mixture
-
     def log_prob(self, z: Tensor) -> Tensor:
         codes = z.reshape(-1, self.latent_dim).split(CODES_AT_ONCE)
         return torch.cat([self._log_prob(part) for part in codes]).reshape(z.shape[:-1])

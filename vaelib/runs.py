@@ -28,11 +28,20 @@ from vaelib.data import NAMES, DataConfig, DataError, Prepared, binarise, identi
 from vaelib.evaluation import summary
 from vaelib.models import LatentVariableModel, ModelConfig, ObjectiveConfig, VAEConfig, new_model
 from vaelib.models.base import Objective, family_of
-from vaelib.progress import log, metrics_in
-from vaelib.store import FORMAT, MANIFEST, RUNS_DIR_VARIABLE, BrokenRunError, Directories, StoreError, runs_folder
-from vaelib.training import Checkpoint, NonFiniteLossError, TrainingConfig, fit
+from vaelib.store import (
+    FORMAT,
+    MANIFEST,
+    BrokenRunError,
+    Checkpoint,
+    Directories,
+    StoreError,
+    log,
+    metrics_in,
+    runs_folder,
+)
+from vaelib.training import NonFiniteLossError, TrainingConfig, fit
 
-__all__ = ["RUNS_DIR_VARIABLE", "Run", "RunConfig", "Store", "data_of", "train"]
+__all__ = ["Run", "RunConfig", "Store", "data_of", "train"]
 
 NO_WORD = re.compile(r"[^\w+-]+")
 BINARISATIONS = 5  # draws of dynamically binarised pixels that a run's figures are means over

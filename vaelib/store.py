@@ -1,26 +1,49 @@
-"""Directories that are written whole or not at all, and read only when every byte is as it was written."""
+"""Directories that are written whole or not at all, and read only when every byte is as it was written.
+
+And what people are told of runs: how far they are, and what their figures are called. Needs no torch to be read.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
+import sys
+import threading
+import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from filelock import FileLock, Timeout
+from tqdm.auto import tqdm
 
 from vaelib.config import ConfigError, unknown
 
-__all__ = ["FORMAT", "RUNS_DIR_VARIABLE", "BrokenRunError", "BusyError", "Directories", "StoreError", "runs_folder"]
+__all__ = ["FORMAT", "INTERRUPTED", "RUNS_DIR_VARIABLE", "TITLES", "BrokenRunError", "BusyError", "Checkpoint"]
+__all__ += ["Directories", "StoreError", "bar", "log", "metrics_in", "runs_folder", "signed", "unattended"]
 
 FORMAT = 4
 MANIFEST = "manifest.json"
 RUNS_DIR_VARIABLE = "VAELIB_RUNS"
+DIGEST = hashlib.sha256().digest_size
+INTERRUPTED = threading.Event()
+"""Set when training shall stop at its next checkpoint, which is then due at once."""
+TITLES = {
+    "elbo": "−ELBO (nats)",
+    "bits_per_dim": "−ELBO (bits/dim)",
+    "reconstruction": "−reconstruction (nats)",
+    "kl": "KL (nats)",
+    **{f"kl_{level}": f"KL of level {level} (nats)" for level in range(1, 10)},  # of a hierarchy
+    "squared_error": "squared error",
+    "active_units": "active units",
+}
+"""What the figures of `evaluation.summary` are called in a table; see `signed`."""
 
 
 class StoreError(RuntimeError):
@@ -196,3 +219,103 @@ def _store_error(path: Path, error: OSError) -> StoreError:
         f"cannot write {path.name} to {path.parent} ({error.strerror or error}): make room there, or set "
         f"VAELIB_RUNS to a folder that can be written"
     )
+
+
+class Checkpoint:
+    """A training's state in the file at `path`: the SHA-256 of the rest, then what `torch.save` makes of it.
+
+    Replaced whole, never edited; `due` every `interval` seconds. `made_by` is what else decides the bits of a run.
+    """
+
+    def __init__(self, path: Path, interval: float = 30.0, made_by: Mapping[str, Any] | None = None) -> None:
+        import torch
+
+        self.path, self.interval = path, interval
+        self.made_by = {"torch": str(torch.__version__), "threads": torch.get_num_threads(), **(made_by or {})}
+        self._saved = time.monotonic()
+
+    def due(self) -> bool:
+        return INTERRUPTED.is_set() or time.monotonic() - self._saved >= self.interval
+
+    def save(self, state: Any) -> None:
+        """Keeps tensors, numbers and texts, in lists and dictionaries. Where there is no room, training goes on."""
+        import torch
+
+        payload, draft = io.BytesIO(), self.path.with_name(self.path.name + ".part")
+        torch.save((self.made_by, state), payload)
+        self._saved = time.monotonic()
+        try:
+            draft.unlink(missing_ok=True)  # a link that was planted there is not followed
+            with open(draft, "xb") as file:
+                file.write(hashlib.sha256(payload.getbuffer()).digest())
+                file.write(payload.getbuffer())
+            os.replace(draft, self.path)
+        except OSError as error:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            warnings.warn(f"no checkpoint could be saved ({error}): training goes on without", stacklevel=2)
+        if INTERRUPTED.is_set():
+            raise KeyboardInterrupt
+
+    def load(self) -> Any:
+        """What was saved last, or None if there is nothing that can be continued to the same bits."""
+        import torch
+
+        if not self.path.exists():
+            return None
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise OSError(f"the checkpoint {self.path} cannot be read ({error}): see to it, or remove it") from None
+        digest, payload = content[:DIGEST], content[DIGEST:]
+        why = "is damaged"
+        if payload[:2] == b"PK" and hashlib.sha256(payload).digest() == digest:  # else damaged, or of an old version
+            made_by, state = torch.load(io.BytesIO(payload), "cpu", weights_only=True)
+            if made_by == self.made_by:
+                return state
+            why = "was made with " + ", ".join(f"{key} {value}" for key, value in made_by.items())
+        warnings.warn(f"the checkpoint {self.path} {why}: training starts afresh", stacklevel=2)
+        return None
+
+    def clear(self) -> None:
+        with suppress(OSError):  # of a store that only lets us read: there it does no harm
+            self.path.unlink(missing_ok=True)
+
+
+def bar(*args: Any, show: bool | None = None, **settings: Any) -> Any:
+    """A tqdm bar for people: by default in terminals and live notebooks, not in logs, never where TQDM_DISABLE=1.
+
+    Nor in an `unattended` notebook, where the first frame of a bar would stay on the page for good.
+    """
+    off = os.environ.get("TQDM_DISABLE", "0") not in ("", "0") or unattended()
+    hide = (off or None) if show is None else not show  # None: hidden unless in a terminal or a notebook
+    return tqdm(*args, disable=hide, leave=False, **settings)
+
+
+def log(line: str) -> None:
+    """Says it on stderr to who ran an `unattended` notebook; no output of the notebook holds it. Elsewhere silent."""
+    if unattended():
+        with suppress(OSError):  # the kernel keeps the command's stderr as another file where it takes over its own
+            os.write(getattr(sys.stderr, "_original_stdstream_copy", 2), f"{line}\n".encode())
+
+
+def unattended() -> bool:
+    """Whether a program, such as papermill, runs this as a notebook: nobody is there who could answer `input()`."""
+    ipython = sys.modules.get("IPython")
+    kernel: Any = getattr(ipython.get_ipython() if ipython else None, "kernel", None)
+    parent = kernel.get_parent() if hasattr(kernel, "get_parent") else {}
+    return not parent.get("content", {}).get("allow_stdin", True)
+
+
+def signed(name: str, value: float) -> float:
+    """A figure as tables show it: the ELBO and the reconstruction change their sign, so that less is better."""
+    return -value if name in ("elbo", "reconstruction") else value
+
+
+def metrics_in(content: bytes) -> dict[str, Any]:
+    """What the file metrics.json of a run says. Raises ValueError: it holds no figures of a run."""
+    metrics = json.loads(content)
+    kinds = {part: type(value) for part, value in metrics.items()} if isinstance(metrics, dict) else {}
+    if kinds.pop("epochs", None) is not int or set(kinds.values()) != {dict}:
+        raise ValueError("metrics.json holds no figures of a run")
+    return metrics

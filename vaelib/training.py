@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
-import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 import torch
 from pydantic import Field, PositiveInt
-from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from vaelib.config import Config
 from vaelib.objectives import Loss
-from vaelib.progress import bar
+from vaelib.store import Checkpoint, bar
 
-__all__ = ["INTERRUPTED", "Checkpoint", "NonFiniteLossError", "TrainingConfig", "averages", "fit", "pick_device"]
+__all__ = ["NonFiniteLossError", "TrainingConfig", "averages", "fit", "pick_device"]
 
 # Adam's moments decay into denormal numbers, on which a CPU is many times slower. The flag must be set before torch
 # starts its threads, hence here and not in `fit`.
@@ -40,10 +32,8 @@ OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     "adam-no-momentum": partial(torch.optim.Adam, betas=(0.0, 0.99)),
     "sgd": torch.optim.SGD,
 }
-DIGEST = hashlib.sha256().digest_size
 BAR = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"  # leaves a bar at 100 columns
-INTERRUPTED = threading.Event()
-"""Set when training shall stop at its next checkpoint, which is then due at once."""
+KEPT = ("rows", "last", "best", "best_epoch", "best_loss", "waited", "seconds")  # of a `Session`, by a checkpoint
 
 
 class TrainingConfig(Config):
@@ -139,7 +129,7 @@ def fit(
     train = data.pop("train")
     session = Session(model, loss, config, seed, settled)
     if checkpoint and (saved := checkpoint.load()):
-        session.restore(*saved)
+        session.restore(saved)
     steps = math.ceil(len(train) / config.batch_size)
     done = len(session.rows) * steps
     with bar(total=config.epochs * steps, initial=done, unit="step", bar_format=BAR, show=progress) as shown:
@@ -154,7 +144,7 @@ def fit(
             if on_epoch:
                 on_epoch(dict(row))
             if checkpoint and checkpoint.due() and not session.over:
-                checkpoint.save(*session.state())
+                checkpoint.save(session.state())
     if config.patience:
         model.load_state_dict(session.best)
     model.eval()
@@ -320,114 +310,35 @@ class Session:
         text = f"{what} of {self.config.epochs}; the model keeps its weights of {kept}. {advice}"
         return NonFiniteLossError(text, self.model, self.history())
 
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """All of it as tensors, and as facts that JSON can hold."""
-        tensors = {"generator": self.generator.get_state()}
-        tensors |= {f"last/{key}": value for key, value in self.last.items()}
-        tensors |= {f"best/{key}": value for key, value in self.best.items()} if self.config.patience else {}
-        for number, optimiser in enumerate(self.optimisers):
-            for index, moments in optimiser.state_dict()["state"].items():
-                tensors |= {f"optimiser/{number}/{index}/{key}": value for key, value in moments.items()}
-        names = ("rows", "best_epoch", "best_loss", "waited", "seconds")
-        return tensors, {name: getattr(self, name) for name in names}
+    def state(self) -> dict[str, Any]:
+        """All of it, as `Checkpoint` keeps it."""
+        state = {name: getattr(self, name) for name in KEPT}
+        optimisers = [optimiser.state_dict() for optimiser in self.optimisers]
+        return {**state, "optimisers": optimisers, "generator": self.generator.get_state()}
 
-    def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """The opposite of `state`."""
-        for name, fact in facts.items():
-            setattr(self, name, fact)
-        parts: dict[str, dict[str, Tensor]] = {"last": {}, "best": {}, "optimiser": {}}
-        for key, value in tensors.items():
-            part, _, rest = key.partition("/")
-            if rest:
-                parts[part][rest] = value
-        self.model.load_state_dict(parts["last"])
-        self.last = self._weights()
-        self.best = parts["best"] or self.last
-        moments: list[dict[int, dict[str, Tensor]]] = [{} for _ in self.optimisers]
-        for key, value in parts["optimiser"].items():
-            number, index, name = key.split("/")
-            moments[int(number)].setdefault(int(index), {})[name] = value
-        for optimiser, state in zip(self.optimisers, moments, strict=True):
-            optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-        self.generator.set_state(tensors["generator"])
+        for name in KEPT:
+            setattr(self, name, state[name])
+        self.model.load_state_dict(self.last)
+        for optimiser, own in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(own)
+        self.generator.set_state(state["generator"])
 
 
 def checked(model: nn.Module, data: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """`data` where the model is, if it can learn from them."""
+    weight = next(model.parameters())
     for name, x in data.items():
-        _check(name, x, model)
-    return {name: x.to(next(model.parameters()).device) for name, x in data.items()}
-
-
-def _check(name: str, x: Tensor, model: nn.Module) -> None:
-    dtype = next(model.parameters()).dtype
-    if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype != dtype:
-        what = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"{name} data is {what}: expected a {dtype} tensor (images, pixels)")
-    if not len(x):
-        raise ValueError(f"{name} data is empty: it needs at least one image")
-    if not torch.isfinite(x).all():
-        raise ValueError(f"{name} data holds nan or infinite values: clean it first")
-    if check := getattr(model, "check", None):
+        if not isinstance(x, Tensor) or x.dim() != 2 or x.dtype != weight.dtype:
+            what = f"{x.dtype} {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+            raise ValueError(f"{name} data is {what}: expected a {weight.dtype} tensor (images, pixels)")
+        if not len(x):
+            raise ValueError(f"{name} data is empty: it needs at least one image")
+        if not torch.isfinite(x).all():
+            raise ValueError(f"{name} data holds nan or infinite values: clean it first")
         try:
-            check(x)
+            getattr(model, "check", lambda x: None)(x)
         except ValueError as error:
             raise ValueError(f"{name} data: {error}") from None
-
-
-class Checkpoint:
-    """A training's state in the file at `path`: the SHA-256 of the rest, then tensors and facts as safetensors.
-
-    Replaced whole, never edited; `due` every `interval` seconds. `made_by` is what else decides the bits of a run.
-    """
-
-    def __init__(self, path: Path, interval: float = 30.0, made_by: Mapping[str, Any] | None = None) -> None:
-        self.path, self.interval = path, interval
-        self.made_by = {"torch": torch.__version__, "threads": torch.get_num_threads(), **(made_by or {})}
-        self._saved = time.monotonic()
-
-    def due(self) -> bool:
-        return INTERRUPTED.is_set() or time.monotonic() - self._saved >= self.interval
-
-    def save(self, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
-        """Where there is no room for it, training goes on without, and says so."""
-        header = {"facts": facts, "made_by": self.made_by}
-        own = {key: value.detach().clone().contiguous() for key, value in tensors.items()}  # safetensors shares nothing
-        payload = save(own, {"json": json.dumps(header)})
-        draft = self.path.with_name(self.path.name + ".part")
-        self._saved = time.monotonic()
-        try:
-            draft.unlink(missing_ok=True)  # a link that was planted there is not followed
-            with open(draft, "xb") as file:
-                file.write(hashlib.sha256(payload).digest() + payload)
-            os.replace(draft, self.path)
-        except OSError as error:
-            with suppress(OSError):
-                draft.unlink(missing_ok=True)
-            warnings.warn(f"no checkpoint could be saved ({error}): training goes on without", stacklevel=2)
-        if INTERRUPTED.is_set():
-            raise KeyboardInterrupt
-
-    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What was saved last, or None if there is nothing that can be continued to the same bits."""
-        if not self.path.exists():
-            return None
-        try:
-            content = self.path.read_bytes()
-        except OSError as error:
-            raise OSError(f"the checkpoint {self.path} cannot be read ({error}): see to it, or remove it") from None
-        digest, payload = content[:DIGEST], content[DIGEST:]
-        if hashlib.sha256(payload).digest() != digest:
-            warnings.warn(f"the checkpoint {self.path} is damaged: training starts afresh", stacklevel=2)
-            return None
-        length = int.from_bytes(payload[:8], "little")
-        header = json.loads(json.loads(payload[8 : 8 + length])["__metadata__"]["json"])
-        if header["made_by"] != self.made_by:
-            made_by = ", ".join(f"{key} {value}" for key, value in header["made_by"].items())
-            warnings.warn(f"the checkpoint {self.path} was made with {made_by}: training starts afresh", stacklevel=2)
-            return None
-        return load(payload), header["facts"]
-
-    def clear(self) -> None:
-        with suppress(OSError):  # of a store that only lets us read: there it does no harm
-            self.path.unlink(missing_ok=True)
+    return {name: x.to(weight.device) for name, x in data.items()}

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 
-from vaebook.build import elsewhere
+from vaebook.build import reader
 from vaebook.build import site as extension
 from vaebook.build.notebooks import REPOSITORY, contents
 
@@ -119,8 +119,8 @@ def test_every_internal_link_resolves(site):
 
 
 def test_a_page_that_stands_alone_refers_to_the_numbers_of_the_site(site):
-    """See vaebook.build.elsewhere: it counts equations and figures as the site does."""
-    known = elsewhere.targets(ROOT).values()
+    """See vaebook.build.reader: it counts equations and figures as the site does."""
+    known = reader.targets(ROOT).values()
     shown = [one for one in known if one.anchor.startswith(("equation-", "fig-"))]
     wrong = []
     for target in shown:

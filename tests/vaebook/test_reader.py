@@ -9,8 +9,8 @@ from bs4 import BeautifulSoup
 from PIL import Image
 
 from vaebook.build import reader
-from vaebook.build.elsewhere import Target, linked, site_of
 from vaebook.build.notebooks import find_root
+from vaebook.build.reader import Target, linked, site_of
 from vaebook.build.variants import quick, variants
 from vaelib.config import ConfigError
 

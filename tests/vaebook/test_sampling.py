@@ -423,3 +423,10 @@ def test_a_gif_shows_every_sheet():
     assert shown[0, 0] == 255 and shown[1, 1] == 0
     picture.seek(1)
     assert abs(int(np.asarray(picture.convert("L"))[1, 1]) - 128) < 6
+
+
+def test_a_mixture_comes_back_from_its_state_to_the_bit():
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randn(200, 2, generator=generator)
+    mixture = fit_mixture(codes, codes, (3,)).prior
+    assert torch.equal(sampling.restored(mixture.state_dict()).log_prob(codes), mixture.log_prob(codes))

@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 
 from vaelib import __version__
-from vaelib.cli import main
-from vaelib.cli.train import WORDS, _inner
+from vaelib.cli import WORDS, _inner, main
 from vaelib.data import DataConfig
 from vaelib.models import FAMILIES, VAEConfig
 from vaelib.runs import RunConfig, Store

@@ -66,9 +66,7 @@ def parts(data, images=260):
 
 
 def members(configs, prepared):
-    binarise = configs[0].data.pixels == "dynamic"
-    models = [new_model(c.model, prepared.data.shape, c.seed) for c in configs]
-    return [Member(m, c.objective, c.training, c.seed, binarise) for m, c in zip(models, configs, strict=True)]
+    return [Member(new_model(one.model, prepared.data.shape, one.seed), one) for one in configs]
 
 
 def alone(one, prepared, x, held_out):
@@ -122,10 +120,14 @@ def test_each_member_has_its_own_patience():
 
 
 def test_members_of_several_shapes_are_refused():
-    for name, values in {"model.hidden": [(8,), (9,)], "training.batch_size": [64, 128]}.items():
+    wrong = {
+        "model.hidden": ([(8,), (9,)], "each tensor to be equal size"),
+        "training.batch_size": ([64, 128], "batches"),
+    }
+    for name, (values, said) in wrong.items():
         configs = grid(config(), **{name: values})
         prepared, x, _ = parts(configs[0].data)
-        with pytest.raises(ValueError, match="same shape and batches of the same size"):
+        with pytest.raises((ValueError, RuntimeError), match=said):
             fit_members(members(configs, prepared), x)
 
 
@@ -216,8 +218,8 @@ def test_a_group_that_was_killed_goes_on_to_the_same_bits(store, monkeypatch):
     shutil.rmtree(store)
     save, saved = Checkpoint.save, []
 
-    def save_and_die(self, *state):
-        save(self, *state)
+    def save_and_die(self, state):
+        save(self, state)
         saved.append(self.path)
         if len(saved) == 2:
             raise KeyboardInterrupt

@@ -301,9 +301,3 @@ def test_a_model_is_given_another_prior_and_keeps_its_own():
     assert torch.equal(twin.reconstruct(x), model.reconstruct(x))
     with pytest.raises(ValueError, match="a prior over 3 dimensions does not fit a model that has 2"):
         with_prior(model, StandardNormal(3))
-
-
-def test_a_mixture_comes_back_from_its_state_to_the_bit():
-    z = torch.randn(50, 2, generator=torch.Generator().manual_seed(0))
-    again = Mixture.restored(mixture().state_dict())
-    assert torch.equal(again.log_prob(z), mixture().log_prob(z))

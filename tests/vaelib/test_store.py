@@ -1,13 +1,17 @@
 """Runs that survive: kills at any moment, many processes, damaged files, full and read-only disks."""
 
 import errno
+import hashlib
 import json
 import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -17,8 +21,8 @@ from vaelib.config import ConfigError
 from vaelib.data import DataConfig
 from vaelib.models import VAEConfig
 from vaelib.runs import RunConfig, Store
-from vaelib.store import FORMAT, BrokenRunError, BusyError, Directories, StoreError
-from vaelib.training import Checkpoint, TrainingConfig, fit
+from vaelib.store import FORMAT, BrokenRunError, BusyError, Checkpoint, Directories, StoreError, bar, log, unattended
+from vaelib.training import TrainingConfig, fit
 
 FILES = ["config.json", "environment.json", "history.csv", "metrics.json", "model.safetensors"]
 RESULTS = ["config.json", "history.csv", "metrics.json", "model.safetensors"]  # all but the time it took
@@ -266,17 +270,17 @@ def checkpoint(tmp_path):
 def test_a_checkpoint_returns_what_it_was_given(checkpoint):
     assert checkpoint.load() is None
     weights = torch.arange(6.0).reshape(2, 3)
-    checkpoint.save({"a": weights, "same": weights, "count": torch.tensor(3)}, {"rows": [0.1, float("inf")]})
-    tensors, facts = checkpoint.load()
-    assert torch.equal(tensors["a"], weights) and torch.equal(tensors["same"], weights) and tensors["count"] == 3
-    assert facts == {"rows": [0.1, float("inf")]}
+    checkpoint.save({"a": weights, "same": [weights, torch.tensor(3)], "rows": [0.1, float("inf")]})
+    state = checkpoint.load()
+    assert torch.equal(state["a"], weights) and torch.equal(state["same"][0], weights) and state["same"][1] == 3
+    assert state["rows"] == [0.1, float("inf")]
     checkpoint.clear()
     assert checkpoint.load() is None
 
 
 @pytest.mark.parametrize("place", [0, 40, -1])
 def test_a_damaged_checkpoint_is_not_believed(checkpoint, place):
-    checkpoint.save({"a": torch.zeros(9)}, {})
+    checkpoint.save({"a": torch.zeros(9)})
     content = bytearray(checkpoint.path.read_bytes())
     content[place] ^= 1
     checkpoint.path.write_bytes(content)
@@ -284,8 +288,14 @@ def test_a_damaged_checkpoint_is_not_believed(checkpoint, place):
         assert checkpoint.load() is None
 
 
+def test_a_checkpoint_of_an_older_version_is_not_continued(checkpoint):
+    checkpoint.path.write_bytes(hashlib.sha256(b"safetensors").digest() + b"safetensors")
+    with pytest.warns(UserWarning, match="damaged"):
+        assert checkpoint.load() is None
+
+
 def test_a_checkpoint_made_with_other_threads_is_not_continued(checkpoint, monkeypatch):
-    checkpoint.save({"a": torch.zeros(9)}, {})
+    checkpoint.save({"a": torch.zeros(9)})
     monkeypatch.setattr(torch, "get_num_threads", lambda: 99)
     with pytest.warns(UserWarning, match=r"threads .*: training starts afresh"):
         assert Checkpoint(checkpoint.path).load() is None
@@ -312,11 +322,11 @@ def test_a_checkpoint_that_cannot_be_saved_warns_and_training_goes_on(checkpoint
         raise OSError(errno.ENOSPC, "No space left on device")
 
     if action == "save":
-        monkeypatch.setattr("vaelib.training.os.replace", fails)
+        monkeypatch.setattr("vaelib.store.os.replace", fails)
     elif action == "full":
-        monkeypatch.setattr("vaelib.training.open", lambda *_: Full(), raising=False)
+        monkeypatch.setattr("vaelib.store.open", lambda *_: Full(), raising=False)
     else:
-        monkeypatch.setattr("vaelib.training.open", fails, raising=False)
+        monkeypatch.setattr("vaelib.store.open", fails, raising=False)
     x, wanted = torch.rand(9, 3, generator=torch.Generator().manual_seed(0)), TrainingConfig(epochs=3, device="cpu")
     model, undisturbed = Mean(), Mean()
     with pytest.warns(UserWarning, match=r"no checkpoint could be saved .*No space left.*: training goes on without"):
@@ -339,28 +349,28 @@ class Full:
 
 
 def test_a_failed_save_keeps_the_checkpoint_before(checkpoint, monkeypatch):
-    checkpoint.save({"a": torch.zeros(9)}, {"n": 1})
+    checkpoint.save({"a": torch.zeros(9)})
     with monkeypatch.context() as patch:
-        patch.setattr("vaelib.training.open", lambda *_: Full(), raising=False)
+        patch.setattr("vaelib.store.open", lambda *_: Full(), raising=False)
         with pytest.warns(UserWarning, match="no checkpoint could be saved"):
-            checkpoint.save({"a": torch.ones(9)}, {"n": 2})
-    assert checkpoint.load()[1] == {"n": 1}
+            checkpoint.save({"a": torch.ones(9)})
+    assert torch.equal(checkpoint.load()["a"], torch.zeros(9))
 
 
 def test_a_link_planted_at_the_checkpoints_draft_is_not_followed(checkpoint, tmp_path):
     precious = tmp_path / "precious"
     precious.write_text("mine")
     (tmp_path / "state.part").symlink_to(precious)
-    checkpoint.save({"a": torch.zeros(9)}, {})
+    checkpoint.save({"a": torch.zeros(9)})
     assert precious.read_text() == "mine" and not checkpoint.path.is_symlink()
-    assert torch.equal(checkpoint.load()[0]["a"], torch.zeros(9))
+    assert torch.equal(checkpoint.load()["a"], torch.zeros(9))
 
 
 def test_a_link_planted_at_the_checkpoint_itself_is_replaced(checkpoint, tmp_path):
     precious = tmp_path / "precious"
     precious.write_text("mine")
     checkpoint.path.symlink_to(precious)
-    checkpoint.save({"a": torch.zeros(9)}, {})
+    checkpoint.save({"a": torch.zeros(9)})
     assert precious.read_text() == "mine" and checkpoint.load() is not None
 
 
@@ -441,3 +451,49 @@ def test_writing_over_a_killed_draft_works(folder):
     Directories(folder).write(folder / "run", {"a": b"1"})
     assert Directories(folder).read(folder / "run") == {"a": b"1"} and not draft.exists()
     shutil.rmtree(folder / "run")
+
+
+# What people are told: a notebook that a program runs tells its log, and keeps nothing of a bar.
+
+
+SWEEP = """
+import vaelib as vae
+from vaelib.store import bar, unattended
+
+training = vae.TrainingConfig(epochs=1, device="cpu")
+network = vae.VAEConfig(latent_dim=2, hidden=(8,))
+config = vae.RunConfig(data=vae.DataConfig(name="digits"), model=network, training=training)
+vae.sweep(vae.grid(config, seed=[0, 1]), jobs=1)
+run = vae.train(config.replace(seed=2))
+for _ in bar(range(3)):
+    pass
+assert unattended()
+"""
+
+
+def test_a_bar_is_for_people(monkeypatch, capfd):
+    assert list(bar(range(3))) == [0, 1, 2] and capfd.readouterr().err == ""
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    list(bar(range(3)))
+    assert capfd.readouterr().err == ""
+
+
+def test_outside_of_notebooks_there_is_nothing_to_log(capfd):
+    log("a line")
+    assert not unattended() and capfd.readouterr() == ("", "")
+
+
+def test_papermill_leaves_no_bar_behind_and_its_log_hears_of_each_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("VAELIB_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "1")
+    for variable in ("TQDM_DISABLE", "PYTEST_CURRENT_TEST"):  # of the latter ipykernel takes notice
+        monkeypatch.delenv(variable, raising=False)
+    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SWEEP)], metadata=kernel)
+    nbformat.write(notebook, tmp_path / "in.ipynb")
+    command = [sys.executable, "-m", "papermill", "in.ipynb", "out.ipynb", "--no-progress-bar"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[0].outputs == []
+    for line in ("run 1 of 2: digits", "run 2 of 2: digits", "trained digits"):
+        assert line in ran.stderr, ran.stderr

@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 
 from vaebook.experiments.digits_judge import DigitsJudgement, judge_digits
 from vaebook.experiments.pictures import nearest
-from vaebook.experiments.sampling import Memo, judge, mixture_seconds, remembered, repaired
+from vaebook.experiments.sampling import Memo, judge, mixture_seconds, remembered, repaired, restored
 from vaebook.experiments.tongue import IN, stretches, tongue, tongue_detector, tongues
 from vaebook.experiments.transport import COMPONENTS, transport_of
 from vaebook.tables import mean_and_range
@@ -38,7 +38,7 @@ from vaelib.models import VAE, LatentVariableModel, UnsupportedError, new_model
 from vaelib.models.code_priors import AutoregressiveCodes
 from vaelib.objectives import bits_per_dim
 from vaelib.posteriors import DiagonalGaussian
-from vaelib.priors import Mixture, fit_mixture, with_prior
+from vaelib.priors import fit_mixture, with_prior
 from vaelib.runs import Run, RunConfig, data_of
 from vaelib.training import TrainingConfig, fit
 from vaelib.transport import FlowMatching, fit_flow_matching
@@ -401,5 +401,5 @@ def code_priors(run: Run, images: int, components: int, epochs: int) -> dict[str
         states[part][key] = value
     flow = FlowMatching(run.config.model.latent_dim).eval()
     flow.load_state_dict(states["flow"])
-    priors = {"mixture": Mixture.restored(states["mixture"]), "flow": flow}
+    priors = {"mixture": restored(states["mixture"]), "flow": flow}
     return {name: (with_prior(run.model, prior), found.figures[name]) for name, prior in priors.items()}

@@ -12,7 +12,7 @@ from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import kneighbors_graph
 from torch import Tensor
 
-from vaebook.experiments.sampling import Memo, remembered
+from vaebook.experiments.sampling import Memo, remembered, restored
 from vaebook.experiments.tongue import IN, OUT, stretches, tongue
 from vaelib.config import ConfigError
 from vaelib.data import ImageData
@@ -87,7 +87,7 @@ def lesson(run: Run, *, times: int = 1, without: int | None = None) -> Lesson:
     model = new_model(run.config.model, data_of(run).data.shape)
     model.load_state_dict(found["model"])
     assert isinstance(model, VAE)
-    return Lesson(model.eval(), Mixture.restored(found["mixture"]))
+    return Lesson(model.eval(), restored(found["mixture"]))
 
 
 @torch.no_grad()

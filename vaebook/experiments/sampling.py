@@ -37,6 +37,7 @@ from vaelib.training import TrainingConfig, fit
 __all__ = [
     *("REPAIRS", "Bits", "Judgement", "Memo", "Mismatch", "Remembered", "bits_of_runs", "fit_prior"),
     *("judge", "judge_runs", "judgement_table", "mismatch", "mixture_of", "mixture_seconds", "remembered", "repaired"),
+    "restored",
 ]
 
 REPAIRS = ("none", "narrow", "wide", "mixture", "flow")
@@ -152,13 +153,20 @@ def fit_prior(
     return prior
 
 
+def restored(state: Mapping[str, Tensor]) -> Mixture:
+    """The mixture whose `state_dict` this is, to the bit."""
+    mixture = Mixture(state["log_weights"].exp(), state["means"], state["factors"])
+    mixture.load_state_dict(dict(state))
+    return mixture
+
+
 def mixture_of(run: Run, components: Sequence[int] = COMPONENTS, fits: int = FITS, seed: int = 0) -> MixtureFit:
     """The mixture fitted to codes of the run's training images (two draws from each q(z|x), see `fit_mixture`), of a
     size that suits its validation images. A density of draws is what minimises the KL term of the ELBO.
     """
     found = _mixture(run, seed, list(components), fits)
     scores = {int(k): score for k, score in found.figures["scores"].items()}
-    return MixtureFit(Mixture.restored(found.tensors), found.figures["components"], scores)
+    return MixtureFit(restored(found.tensors), found.figures["components"], scores)
 
 
 def mixture_seconds(run: Run, components: Sequence[int] = COMPONENTS, fits: int = FITS, seed: int = 0) -> float:

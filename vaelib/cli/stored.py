@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,8 @@ import pandas as pd
 
 from vaelib import data
 from vaelib.config import ConfigError, parse_axes, pick, unknown
-from vaelib.data import PUBLISHED, DataError, binarise
-from vaelib.data.fetch import held
-from vaelib.progress import TITLES, metrics_in, signed
-from vaelib.store import MANIFEST, BrokenRunError, Directories, StoreError, runs_folder
+from vaelib.data import PUBLISHED, DataError, binarise, held
+from vaelib.store import MANIFEST, TITLES, BrokenRunError, Directories, StoreError, metrics_in, runs_folder, signed
 
 __all__ = ["duration", "metrics_table", "table"]
 
@@ -44,7 +42,7 @@ def duration(seconds: float) -> str:
 
 
 def metrics_table(metrics: Mapping[str, Any], family: str) -> str:
-    """The figures of a run, a row for each part of the data; see `progress.signed`."""
+    """The figures of a run, a row for each part of the data; see `store.signed`."""
     parts = {part: found for part, found in metrics.items() if isinstance(found, dict)}
     rows = {
         part: {title: round(signed(key, found[key]), 4) for key, title in TITLES.items() if key in found}
@@ -143,17 +141,11 @@ def list_runs(*, where: list[str] | None = None, sort: str = "run") -> None:
     """
     pick("order", sort, SORTS)
     wanted, store = parse_axes(where or ()), Directories(runs_folder())
-    found = {name: _files(store, name) for name in store.names()}
-    settings = {key for files in found.values() if isinstance(files, dict) for key in files["settings"]}
+    found = [_row(store, name) for name in store.names()]
     for name in wanted:
-        if found and name not in settings:
-            raise ConfigError(unknown("setting", name, settings))
-    rows = [
-        _row(store, name, files)
-        for name, files in found.items()
-        if not wanted
-        or (isinstance(files, dict) and all(_is_one_of(files["settings"].get(key), wanted[key]) for key in wanted))
-    ]
+        if found and not any(name in settings for _, settings in found):
+            raise ConfigError(unknown("setting", name, {key for _, settings in found for key in settings}))
+    rows = [row for row, settings in found if not wanted or (settings and _are(settings, wanted))]
     if not rows:
         print(f"no {'such ' if wanted else ''}runs in {store.folder}")
         return
@@ -175,13 +167,13 @@ def show(run: str) -> None:
     """
     store = Directories(runs_folder())
     path = Path(run) if Path(run, MANIFEST).exists() else store.find(run)
-    files = _read(store, path)
+    settings, metrics, environment = _read(store, path)
     print(path)
-    for name, value in files["settings"].items():
+    for name, value in settings.items():
         print(f"  {name:<30} {value}")
-    print(metrics_table(files["metrics"], files["settings"]["model.family"]))
-    print(f"{files['metrics']['epochs']} epochs")
-    for name, value in files["environment"].items():
+    print(metrics_table(metrics, settings["model.family"]))
+    print(f"{metrics['epochs']} epochs")
+    for name, value in environment.items():
         print(f"  {name:<30} {value}")
 
 
@@ -205,30 +197,17 @@ def remove(*runs: str, yes: bool = False) -> None:
         print(f"deleted {name}")
 
 
-def _read(store: Directories, path: Path) -> dict[str, Any]:
-    """What a finished run's files say, without its weights: "settings" by their dotted names, metrics, environment."""
+def _read(store: Directories, path: Path) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What a finished run's files say, but for its weights: settings by their dotted names, metrics, environment."""
     content = store.read(path)
     try:
         config, made = (json.loads(content[f"{part}.json"]) for part in ("config", "environment"))
         settings = _flat(config) | {"data.name": made["data_name"]}
         if absent := {*SHOWN} - {*settings, *made}:
             raise LookupError(f"without {', '.join(sorted(absent))}")
-        return {"settings": settings, "metrics": metrics_in(content["metrics.json"]), "environment": made}
+        return settings, metrics_in(content["metrics.json"]), made
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise BrokenRunError(f"the run in {path} is not one of this version of vaelib ({error!r})") from None
-
-
-def _files(store: Directories, name: str) -> dict[str, Any] | str:
-    """The same, or why there is none."""
-    path = store.folder / name
-    if not path.exists():
-        return "unfinished"
-    try:
-        return _read(store, path)
-    except BrokenRunError:
-        return "damaged"
-    except StoreError:  # another version's, or one that we may not read
-        return "not readable"
 
 
 def _flat(settings: dict[str, Any]) -> dict[str, Any]:
@@ -236,26 +215,34 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
     return {f"{name}.{key}".rstrip("."): value for name, part in inner.items() for key, value in part.items()}
 
 
-def _is_one_of(value: Any, wanted: list[Any]) -> bool:
-    """Of a path, its last part, which the list shows, will do."""
-    return value in wanted or (isinstance(value, str) and Path(value).name in wanted)
+def _are(settings: Mapping[str, Any], wanted: Mapping[str, Sequence[Any]]) -> bool:
+    """Whether each setting has one of the wanted values; of a path, its last part, which the list shows, will do."""
+    found = {name: settings.get(name) for name in wanted}
+    return all(v in wanted[k] or (isinstance(v, str) and Path(v).name in wanted[k]) for k, v in found.items())
 
 
-def _row(store: Directories, name: str, files: dict[str, Any] | str) -> dict[str, Any]:
-    if isinstance(files, str):
-        return {"run": name, "state": files}
-    settings, metrics = files["settings"], files["metrics"]
-    return {
-        "run": name,
-        "state": "finished",
-        "data": Path(settings["data.name"]).name,
-        "family": settings["model.family"],
-        "likelihood": settings.get("model.likelihood.name", ""),
-        "hidden": "+".join(map(str, settings.get("model.hidden", ()))),
-        "optimiser": settings["training.optimiser"],
-        "seed": settings["seed"],
-        "epochs": metrics["epochs"],
-        ELBO: round(-metrics["test"]["elbo"], 2) if "elbo" in metrics.get("test", {}) else None,
-        "seconds": files["environment"]["seconds"],
-        "made": datetime.fromtimestamp((store.folder / name / MANIFEST).stat().st_mtime).strftime("%Y-%m-%d %H:%M"),
-    }
+def _row(store: Directories, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The line of a run in the list, and the settings of a finished one."""
+    path, state = store.folder / name, "unfinished"
+    try:
+        if path.exists():
+            settings, metrics, made = _read(store, path)
+            return {
+                "run": name,
+                "state": "finished",
+                "data": Path(settings["data.name"]).name,
+                "family": settings["model.family"],
+                "likelihood": settings.get("model.likelihood.name", ""),
+                "hidden": "+".join(map(str, settings.get("model.hidden", ()))),
+                "optimiser": settings["training.optimiser"],
+                "seed": settings["seed"],
+                "epochs": metrics["epochs"],
+                ELBO: round(-metrics["test"]["elbo"], 2) if "elbo" in metrics.get("test", {}) else None,
+                "seconds": made["seconds"],
+                "made": datetime.fromtimestamp((path / MANIFEST).stat().st_mtime).strftime("%Y-%m-%d %H:%M"),
+            }, settings
+    except BrokenRunError:
+        state = "damaged"
+    except StoreError:  # another version's, or one that we may not read
+        state = "not readable"
+    return {"run": name, "state": state}, {}
