@@ -196,8 +196,7 @@ class Gaussian(_Scaled):
 
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
         mean = self.mean(outputs)
-        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        return mean + self.sigma(outputs) * noise
+        return mean + self.sigma(outputs) * _randn_like(mean, generator)
 
     def sigma(self, outputs: Tensor) -> Tensor:
         """The standard deviation of a pixel: () if all share it, else (..., D)."""
@@ -239,11 +238,12 @@ class Discretised(_Scaled):
         return torch.where(x < HALF_LEVEL, below, torch.where(x > 1 - HALF_LEVEL, above, inside)).sum(-1)
 
     def sample(self, outputs: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        mean, width = self.mean(outputs), torch.exp(0.5 * self.log_var(outputs))
-        logistic = self.config.name.endswith("logistic")
-        draw = torch.rand if logistic else torch.randn
-        noise = draw(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        noise = torch.logit(noise.clamp(1e-6, 1 - 1e-6)) if logistic else noise
+        mean = self.mean(outputs)
+        width = torch.exp(0.5 * self.log_var(outputs))
+        if self.config.name.endswith("logistic"):
+            noise = torch.logit(_rand_like(mean, generator).clamp(1e-6, 1 - 1e-6))
+        else:
+            noise = _randn_like(mean, generator)
         return (mean + width * noise).mul(255).round().clamp(0, 255) / 255
 
     def variance(self, outputs: Tensor) -> Tensor:
@@ -285,3 +285,11 @@ def _log1mexp(a: Tensor) -> Tensor:
     small = a < math.log(2)
     near_zero = torch.log(-torch.expm1(-torch.where(small, a, 1.0)))
     return torch.where(small, near_zero, torch.log1p(-torch.exp(-torch.where(small, 1.0, a))))
+
+
+def _randn_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+
+
+def _rand_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)

@@ -54,7 +54,7 @@ def elbo(
     With a `posterior`, the q(z|x) of images that are known already, they are not checked again.
 
     Raises:
-        ValueError: for images that the model cannot learn. ConfigError: kl="analytic" where it has no closed form.
+        ValueError: for images that the model cannot learn, and for kl="analytic" where it has no closed form.
     """
     if posterior is None:
         model.check(x)
@@ -73,12 +73,12 @@ def analytic_kl(model: VAE, posterior: Posterior) -> Tensor:
     """KL(q(z|x) || p(z)) per dimension, nats, (B, Z).
 
     Raises:
-        ConfigError: it has no closed form.
+        ValueError: it has no closed form.
     """
     divergence = posterior.kl(model.prior)
     if divergence is None:
         names = f"{type(posterior).__name__} to the prior {type(model.prior).__name__}"
-        raise ConfigError(f"the KL of a {names} has no closed form: use kl='monte-carlo'")
+        raise ValueError(f"the KL of a {names} has no closed form: use kl='monte-carlo'")
     return divergence
 
 

@@ -17,7 +17,7 @@ from vaelib.config import Config
 from vaelib.objectives import Loss
 from vaelib.store import Checkpoint, bar
 
-__all__ = ["NonFiniteLossError", "TrainingConfig", "averages", "fit", "pick_device"]
+__all__ = ["Checkpoint", "NonFiniteLossError", "TrainingConfig", "averages", "fit", "pick_device"]
 
 # Adam's moments decay into denormal numbers, on which a CPU is many times slower. The flag must be set before torch
 # starts its threads, hence here and not in `fit`.

@@ -97,7 +97,7 @@ def test_the_command_line_trains_shows_evaluates_and_sweeps_it(vaelib):
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        ("--model.posterior.name planar", "has no closed form: use kl='monte-carlo'"),
+        ("--model.posterior.name planar", "the KL of posterior='planar' has no closed form: use kl='monte-carlo'"),
         ("--model.posterior.name planer", "did you mean 'planar'?"),
         ("--model.prior.name flow --model.prior.flow coupled", "did you mean 'coupling'?"),
         ("--model.posterior.name iaf --model.latent_dim 1", "an autoregressive flow needs latent_dim=2 or more"),

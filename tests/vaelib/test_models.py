@@ -295,18 +295,17 @@ def test_codes_and_reconstructions_are_at_the_flows_centre(posterior):
 
 @every_flow
 @pytest.mark.parametrize(
-    ("objective", "error", "message"),
+    ("objective", "message"),
     [
-        ({}, ConfigError, "has no closed form: use kl='monte-carlo'"),
-        ({"algorithm": "wake-sleep", "kl": "monte-carlo"}, UnsupportedError, "as posterior=.* is no Gaussian"),
-        ({"estimator": "stl", "kl": "monte-carlo"}, ConfigError, r"has no detach\(\): choose estimator='plain'"),
+        ({}, "has no closed form: use kl='monte-carlo'"),
+        ({"algorithm": "wake-sleep", "kl": "monte-carlo"}, "wake-sleep asks q"),
+        ({"estimator": "stl", "kl": "monte-carlo"}, "estimator=.stl. asks q"),
     ],
     ids=["analytic", "wake-sleep", "stl"],
 )
-def test_what_a_flow_posterior_cannot_do_is_refused_at_the_first_step(posterior, objective, error, message):
-    _, loss = small_vae(2, posterior=posterior).losses(ObjectiveConfig(**objective))[0]
-    with pytest.raises(error, match=message):
-        loss(torch.rand(3, 6), 0.0, None)
+def test_what_a_flow_posterior_cannot_do_is_refused_before_training(posterior, objective, message):
+    with pytest.raises(ConfigError, match=message):
+        small_vae(2, posterior=posterior).losses(ObjectiveConfig(**objective))
 
 
 @pytest.mark.parametrize(
@@ -402,10 +401,3 @@ def test_families_are_known_by_their_names(monkeypatch):
         register(type("Other", (Bare,), {}))
     with pytest.raises(ConfigError, match="unknown family of models 'bear': did you mean 'bare'"):
         family_of({"family": "bear"})
-
-
-@pytest.mark.parametrize("family", ["vae", "hierarchical", "vq", "gan"])
-def test_networks_that_memory_cannot_hold_are_refused_before_they_are_made(family):
-    settings = FAMILIES[family].Settings(hidden=(10**6,))
-    with pytest.raises(ConfigError, match=r"GB where this machine has .*: use smaller images \(data.size\)"):
-        new_model(settings, (4000, 3000))

@@ -203,19 +203,21 @@ def mlp(inputs: int, hidden: Sequence[int], activation: str, *, batch_norm: bool
     """Linear layers with an activation behind each, and the width that comes out.
 
     With `batch_norm` what a linear layer gives is normalised before it is bent.
-
-    Raises:
-        ConfigError: they are too large, see `must_fit`.
     """
-    must_fit(inputs, *hidden)
     layers: list[nn.Module] = []
     for a, b in pairwise((inputs, *hidden)):
         layers += [nn.Linear(a, b), *([BatchNorm(b)] if batch_norm else []), ACTIVATIONS[activation]()]
     return nn.Sequential(*layers), (inputs, *hidden)[-1]
 
 
-def must_fit(*widths: int) -> None:
-    """Refuses layers that this machine's memory cannot train together with layers that mirror them; before they are.
+def binarised(x: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Binary pixels, each 1 with the probability that its grey value is."""
+    noise = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+    return (noise < x).to(x.dtype)  # as torch.bernoulli, in a third of the time
+
+
+def must_fit(what: str, *networks: Sequence[int]) -> None:
+    """Refuses networks, given by the widths of their layers, that this machine's memory cannot train; before they are.
 
     Training holds each weight five times: itself, its gradient, two moments, and a copy of the last epoch's.
 
@@ -224,20 +226,13 @@ def must_fit(*widths: int) -> None:
     """
     import psutil
 
-    weights = sum(a * b for a, b in pairwise(widths))
-    needed, there = 2 * 5 * 4 * weights, psutil.virtual_memory().total
+    weights = sum(a * b for widths in networks for a, b in pairwise(widths))
+    needed, there = 5 * 4 * weights, psutil.virtual_memory().total
     if needed > there:
         raise ConfigError(
-            f"layers of {' and '.join(map('{:,}'.format, widths))} units have {weights:,} weights; training them and "
-            f"the layers that mirror them takes {needed / 1e9:,.1f} GB where this machine has {there / 1e9:,.1f}: use "
-            "smaller images (data.size) or narrower layers (model.hidden, model.latent_dim)"
+            f"{what} take {weights:,} weights, and training them {needed / 1e9:,.1f} GB where this machine has "
+            f"{there / 1e9:,.1f}: use smaller images (data.size) or narrower layers (model.hidden, model.latent_dim)"
         )
-
-
-def binarised(x: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Binary pixels, each 1 with the probability that its grey value is."""
-    noise = torch.rand(x.shape, generator=generator, dtype=x.dtype, device=x.device)
-    return (noise < x).to(x.dtype)  # as torch.bernoulli, in a third of the time
 
 
 FAMILIES: dict[str, type[LatentVariableModel]] = {}

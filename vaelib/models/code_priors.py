@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from vaelib.config import Config, ConfigError
 from vaelib.likelihoods import LikelihoodConfig, make_likelihood
-from vaelib.models.base import Autoencoder, ModelConfig, mlp
+from vaelib.models.base import Autoencoder, ModelConfig, mlp, must_fit
 from vaelib.priors import Prior
 
 __all__ = ["AutoregressiveCodes", "AutoregressiveCodesConfig", "CodePrior", "CodePriorConfig", "DiscreteConfig"]
@@ -216,6 +216,7 @@ class DiscreteModel(Autoencoder):
         self.likelihood = make_likelihood(config.likelihood)
         encoder = (self.pixels, *config.hidden, width)
         decoder = (width, *config.hidden[::-1], self.likelihood.heads * self.pixels)
+        must_fit(f"{self.pixels:,} pixels, hidden={config.hidden} and codes of {width} numbers", encoder, decoder)
         self.register_buffer("average", torch.zeros(self.pixels))
         self.encoder: Any = _network(encoder, config.activation)
         self.decoder = _network(decoder, config.activation)

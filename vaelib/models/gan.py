@@ -108,7 +108,8 @@ class GAN(LatentVariableModel):
 
     def __init__(self, config: GANConfig, image_shape: Sequence[int]) -> None:
         super().__init__(config, image_shape)
-        must_fit(self.pixels, *config.hidden[::-1])  # the critic's; the generator, which comes first, has as many
+        layers = (config.latent_dim, *config.hidden, self.pixels)  # the critic has about as many
+        must_fit(f"{self.pixels:,} pixels, hidden={config.hidden} and latent_dim={config.latent_dim}", layers, layers)
         self.prior = StandardNormal(config.latent_dim)
         self.generator, self.critic = Generator(self.pixels, config), Critic(self.pixels, config)
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from vaelib import objectives
 from vaelib.config import ConfigError
 from vaelib.likelihoods import LikelihoodConfig, make_likelihood
-from vaelib.models.base import Autoencoder, ModelConfig, Objective, binarised, mlp
+from vaelib.models.base import Autoencoder, ModelConfig, Objective, binarised, mlp, must_fit
 from vaelib.objectives import Loss
 from vaelib.posteriors import DiagonalGaussian, Posterior, gaussian_kl, gaussian_log_prob, reparameterise
 from vaelib.priors import Prior, PriorConfig, StandardNormalConfig, make_prior
@@ -222,6 +222,9 @@ class HierarchicalVAE(Autoencoder):
         ups = [(before, *hidden, 2 * level) for before, level in zip(below, z, strict=True)]
         downs = [(above, *hidden[::-1], 2 * level) for level, above in pairwise(z)]
         outputs = self.likelihood.heads * self.pixels
+        must_fit(
+            f"{self.pixels:,} pixels, hidden={hidden} and latents={z}", *ups, *downs, (z[0], *hidden[::-1], outputs)
+        )
         self.up = nn.ModuleList(Conditional(widths, config) for widths in ups)
         self.down = nn.ModuleList(Conditional(widths, config) for widths in downs)
         body, width = mlp(z[0], hidden[::-1], config.activation, batch_norm=config.batch_norm)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vaelib import objectives
 from vaelib.config import ConfigError
 from vaelib.likelihoods import Likelihood, LikelihoodConfig, make_likelihood
-from vaelib.models.base import Autoencoder, ModelConfig, Objective, binarised, mlp
+from vaelib.models.base import Autoencoder, ModelConfig, Objective, binarised, mlp, must_fit
 from vaelib.objectives import Loss
 from vaelib.posteriors import DiagonalGaussian, FlowPosterior, GaussianConfig, PosteriorConfig, make_flow
 from vaelib.priors import Prior, PriorConfig, StandardNormalConfig, VampConfig, make_prior
@@ -142,6 +142,11 @@ class VAE(Autoencoder):
         super().__init__(config, image_shape)
         self.likelihood = likelihood or make_likelihood(config.likelihood)
         outputs = self.likelihood.heads * self.pixels
+        must_fit(
+            f"{self.pixels:,} pixels, hidden={config.hidden} and latent_dim={config.latent_dim}",
+            (self.pixels, *config.hidden, 2 * config.latent_dim),
+            (config.latent_dim, *config.hidden[::-1], outputs),
+        )
         self.encoder, self.decoder = Encoder(self.pixels, config), Decoder(outputs, config)
         self.prior = prior or make_prior(config.prior, config.latent_dim, self.pixels, self.encoder)
         self.flow = make_flow(config.posterior, config.latent_dim, self.encoder.mean.in_features)
@@ -197,9 +202,12 @@ class VAE(Autoencoder):
     def losses(self, objective: ObjectiveConfig, *, binarise: bool = False) -> list[tuple[list[nn.Parameter], Loss]]:
         """One pair; for wake-sleep two: the generative model learns awake, the encoder asleep.
 
-        "elbo", "reconstruction" and "kl" are those of the true bound, whatever beta and free bits make of "loss". What
-        q(z|x) cannot give, such as a KL in closed form where it is a flow, the first step says.
+        "elbo", "reconstruction" and "kl" are those of the true bound, whatever beta and free bits make of "loss".
+
+        Raises:
+            ConfigError: the objective asks a flow posterior for what it cannot give.
         """
+        self._must_suit(objective)
         terms_of = partial(objectives.elbo, self, samples=objective.samples, kl=objective.kl)
 
         def bounds(x: Tensor, epoch: float, generator: torch.Generator | None) -> dict[str, Tensor]:
@@ -234,3 +242,17 @@ class VAE(Autoencoder):
         encoder = list(self.encoder.parameters())
         generative = [weight for weight in self.parameters() if all(weight is not own for own in encoder)]
         return [(generative, wake), (encoder, asleep)]
+
+    def _must_suit(self, objective: ObjectiveConfig) -> None:
+        name = self.config.posterior.name
+        if self.flow is not None and objective.algorithm == "wake-sleep":
+            raise ConfigError(
+                f"wake-sleep asks q(z|x) for the density of dreams, and posterior={name!r} cannot tell it"
+            )
+        if self.flow is not None and objective.estimator != "plain":
+            raise ConfigError(
+                f"estimator={objective.estimator!r} asks q(z|x) for the density of given draws, and posterior={name!r} "
+                "cannot tell it: use estimator='plain'"
+            )
+        if self.flow is not None and objective.bound == "elbo" and objective.kl == "analytic":
+            raise ConfigError(f"the KL of posterior={name!r} has no closed form: use kl='monte-carlo'")
