@@ -171,7 +171,7 @@ def _each(
     task: Callable[[Any], float], items: Sequence[Any], names: Sequence[str], jobs: int, scheduler: str | None = None
 ) -> int:
     """Says of each item how many seconds its task took, or why it failed. Returns the exit status."""
-    from vaelib.store import bar
+    from vaelib.progress import bar
     from vaelib.sweeps import each
 
     if jobs < 1:

@@ -15,7 +15,7 @@ from vaelib.linear import eigenvalues
 from vaelib.models import VAE, LatentVariableModel, UnsupportedError
 from vaelib.objectives import bits_per_dim
 from vaelib.posteriors import gaussian_kl, reparameterise
-from vaelib.store import TITLES, bar, signed
+from vaelib.progress import TITLES, bar, signed
 
 __all__ = ["TITLES", "Estimate", "active_units", "aggregate_posterior", "directions_in_use", "encode", "expected_error"]
 __all__ += ["kl_per_dim", "log_likelihood", "signed", "squared_error", "summary"]

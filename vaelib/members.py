@@ -24,8 +24,9 @@ from torch.overrides import TorchFunctionMode
 from vaelib.config import ConfigError, flat
 from vaelib.data import Prepared, prepare
 from vaelib.models import LatentVariableModel, new_model
+from vaelib.progress import bar
 from vaelib.runs import RunConfig, Store, files_of, parts_of
-from vaelib.store import Checkpoint, bar
+from vaelib.store import Checkpoint
 from vaelib.training import BAR, NonFiniteLossError, Session, TrainingConfig, checked, pick_device, shuffled
 
 __all__ = ["Group", "Member", "fit_members", "grouped", "suited", "train_group"]

@@ -28,17 +28,8 @@ from vaelib.data import NAMES, DataConfig, DataError, Prepared, binarise, identi
 from vaelib.evaluation import summary
 from vaelib.models import LatentVariableModel, ModelConfig, ObjectiveConfig, VAEConfig, new_model
 from vaelib.models.base import Objective, family_of
-from vaelib.store import (
-    FORMAT,
-    MANIFEST,
-    BrokenRunError,
-    Checkpoint,
-    Directories,
-    StoreError,
-    log,
-    metrics_in,
-    runs_folder,
-)
+from vaelib.progress import log, metrics_in
+from vaelib.store import FORMAT, MANIFEST, BrokenRunError, Checkpoint, Directories, StoreError, runs_folder
 from vaelib.training import NonFiniteLossError, TrainingConfig, fit
 
 __all__ = ["Run", "RunConfig", "Store", "data_of", "train"]

@@ -1,6 +1,6 @@
-"""Directories that are written whole or not at all, and read only when every byte is as it was written.
+"""Directories and checkpoints that are written whole or not at all, and read only if every byte is as it was written.
 
-And what people are told of runs: how far they are, and what their figures are called. Needs no torch to be read.
+Needs no torch to be read.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import io
 import json
 import os
 import shutil
-import sys
 import threading
 import time
 import warnings
@@ -21,12 +20,11 @@ from typing import Any
 
 import platformdirs
 from filelock import FileLock, Timeout
-from tqdm.auto import tqdm
 
 from vaelib.config import ConfigError, unknown
 
-__all__ = ["FORMAT", "INTERRUPTED", "RUNS_DIR_VARIABLE", "TITLES", "BrokenRunError", "BusyError", "Checkpoint"]
-__all__ += ["Directories", "StoreError", "bar", "log", "metrics_in", "runs_folder", "signed", "unattended"]
+__all__ = ["FORMAT", "INTERRUPTED", "RUNS_DIR_VARIABLE", "BrokenRunError", "BusyError", "Checkpoint", "Directories"]
+__all__ += ["StoreError", "runs_folder"]
 
 FORMAT = 4
 MANIFEST = "manifest.json"
@@ -34,16 +32,6 @@ RUNS_DIR_VARIABLE = "VAELIB_RUNS"
 DIGEST = hashlib.sha256().digest_size
 INTERRUPTED = threading.Event()
 """Set when training shall stop at its next checkpoint, which is then due at once."""
-TITLES = {
-    "elbo": "−ELBO (nats)",
-    "bits_per_dim": "−ELBO (bits/dim)",
-    "reconstruction": "−reconstruction (nats)",
-    "kl": "KL (nats)",
-    **{f"kl_{level}": f"KL of level {level} (nats)" for level in range(1, 10)},  # of a hierarchy
-    "squared_error": "squared error",
-    "active_units": "active units",
-}
-"""What the figures of `evaluation.summary` are called in a table; see `signed`."""
 
 
 class StoreError(RuntimeError):
@@ -280,42 +268,3 @@ class Checkpoint:
     def clear(self) -> None:
         with suppress(OSError):  # of a store that only lets us read: there it does no harm
             self.path.unlink(missing_ok=True)
-
-
-def bar(*args: Any, show: bool | None = None, **settings: Any) -> Any:
-    """A tqdm bar for people: by default in terminals and live notebooks, not in logs, never where TQDM_DISABLE=1.
-
-    Nor in an `unattended` notebook, where the first frame of a bar would stay on the page for good.
-    """
-    off = os.environ.get("TQDM_DISABLE", "0") not in ("", "0") or unattended()
-    hide = (off or None) if show is None else not show  # None: hidden unless in a terminal or a notebook
-    return tqdm(*args, disable=hide, leave=False, **settings)
-
-
-def log(line: str) -> None:
-    """Says it on stderr to who ran an `unattended` notebook; no output of the notebook holds it. Elsewhere silent."""
-    if unattended():
-        with suppress(OSError):  # the kernel keeps the command's stderr as another file where it takes over its own
-            os.write(getattr(sys.stderr, "_original_stdstream_copy", 2), f"{line}\n".encode())
-
-
-def unattended() -> bool:
-    """Whether a program, such as papermill, runs this as a notebook: nobody is there who could answer `input()`."""
-    ipython = sys.modules.get("IPython")
-    kernel: Any = getattr(ipython.get_ipython() if ipython else None, "kernel", None)
-    parent = kernel.get_parent() if hasattr(kernel, "get_parent") else {}
-    return not parent.get("content", {}).get("allow_stdin", True)
-
-
-def signed(name: str, value: float) -> float:
-    """A figure as tables show it: the ELBO and the reconstruction change their sign, so that less is better."""
-    return -value if name in ("elbo", "reconstruction") else value
-
-
-def metrics_in(content: bytes) -> dict[str, Any]:
-    """What the file metrics.json of a run says. Raises ValueError: it holds no figures of a run."""
-    metrics = json.loads(content)
-    kinds = {part: type(value) for part, value in metrics.items()} if isinstance(metrics, dict) else {}
-    if kinds.pop("epochs", None) is not int or set(kinds.values()) != {dict}:
-        raise ValueError("metrics.json holds no figures of a run")
-    return metrics

@@ -22,8 +22,9 @@ import torch
 from vaelib.config import ConfigError, differing, flat
 from vaelib.data import prepare
 from vaelib.members import Group, grouped, suited, train_group
+from vaelib.progress import TITLES, bar, log, signed
 from vaelib.runs import Run, RunConfig, Store, train
-from vaelib.store import RUNS_DIR_VARIABLE, TITLES, BusyError, StoreError, bar, log, signed
+from vaelib.store import RUNS_DIR_VARIABLE, BusyError, StoreError
 
 __all__ = ["EngineError", "SweepResult", "at_work", "each", "sweep", "train_all"]
 
@@ -256,8 +257,7 @@ def _on_cluster(task: Callable[[Item], Any], items: Sequence[Item], scheduler: s
     gone = f"the dask scheduler at {scheduler} is gone; what is finished is kept, and asking again goes on from there"
     left = {client.submit(_attempt, task, index, item, pure=False): index for index, item in enumerate(items)}
     alone = False
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # of a lost connection we tell in one line
-    with client:
+    with _without_its_tracebacks(), client:
         while left:
             try:
                 workers = client.scheduler_info(n_workers=1)["workers"]
@@ -274,6 +274,18 @@ def _on_cluster(task: Callable[[Item], Any], items: Sequence[Item], scheduler: s
             for future in done:
                 index, lost = left.pop(future), future.exception()  # the task's own errors are results: this is not one
                 yield future.result() if lost is None else (index, EngineError(_line(lost)))
+
+
+@contextmanager
+def _without_its_tracebacks() -> Iterator[None]:
+    """What dask's client has to say of a lost connection, the caller says in one line."""
+    logger = logging.getLogger("distributed.client")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _attempt(task: Callable[[Item], Any], index: int, item: Item, parent: int | None = None) -> tuple[int, Any]:

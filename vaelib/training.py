@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from vaelib.config import Config
 from vaelib.objectives import Loss
-from vaelib.store import Checkpoint, bar
+from vaelib.progress import bar
+from vaelib.store import Checkpoint
 
 __all__ = ["Checkpoint", "NonFiniteLossError", "TrainingConfig", "averages", "fit", "pick_device"]
 

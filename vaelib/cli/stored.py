@@ -13,7 +13,8 @@ import pandas as pd
 from vaelib import data
 from vaelib.config import ConfigError, parse_axes, pick, unknown
 from vaelib.data import PUBLISHED, DataError, binarise, held
-from vaelib.store import MANIFEST, TITLES, BrokenRunError, Directories, StoreError, metrics_in, runs_folder, signed
+from vaelib.progress import TITLES, metrics_in, signed
+from vaelib.store import MANIFEST, BrokenRunError, Directories, StoreError, runs_folder
 
 __all__ = ["duration", "metrics_table", "table"]
 
