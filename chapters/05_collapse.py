@@ -34,7 +34,7 @@
 #   on the decoder's mean does, and what it does not do.
 # - **You need** the rule that a latent must pay for its code ([](chapter-pixels)), and the three {term}`recipes <recipe>` of
 #   [](chapter-training).
-# - **Time.** Thirty-five minutes to read. Training all of it takes about a quarter of an hour on two quiet cores.
+# - **Time.** Thirty-five minutes to read. Training all of it takes about a quarter of an hour on two quiet cores of ours.
 # :::
 
 # %% tags=["parameters"]

@@ -32,7 +32,7 @@
 #   digits and on faces.
 # - **You need** the VAE of [the first build](chapter-build), its ELBO, and the idea of a derivative. For the last part, the
 #   tongue and the coverage of [the chapter on sampling](chapter-sampling) help.
-# - **Time.** Fifty minutes to read. The code runs in about a quarter of an hour on two cores, most of it training.
+# - **Time.** Fifty minutes to read. The code runs in about a quarter of an hour on two cores of ours, most of it training.
 # :::
 
 # %% tags=["parameters"]

@@ -31,7 +31,7 @@
 #   merge what a picture says of a level with what the level above says. You can tell whether an upper level is alive.
 # - **You need** the VAE of [A VAE in a hundred lines](chapter-build), and the {term}`aggregate posterior` of
 #   {ref}`chapter-sampling`.
-# - **Time.** Thirty minutes to read. The code runs in about a quarter of an hour on one core.
+# - **Time.** Thirty minutes to read. The code runs in about a quarter of an hour on one core of ours.
 # :::
 
 # %% tags=["parameters"]

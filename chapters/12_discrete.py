@@ -29,7 +29,7 @@
 # - **Goals.** You can turn an encoder's output into symbols and still train through them. You can say which bound on
 #   $\log p(x)$ such a model has, and which number is none. You can choose a {term}`prior` over codes and say what it buys.
 # - **You need** {ref}`chapter-build`, for the model that we change, and {ref}`chapter-sampling`, for the tongue.
-# - **Time.** Half an hour to read. All the code runs in about six minutes on one core.
+# - **Time.** Half an hour to read. All the code runs in about six minutes on one core of ours.
 # :::
 
 # %% tags=["parameters"]

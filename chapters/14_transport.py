@@ -30,7 +30,7 @@
 # - **Goals.** You can write the loss of flow matching, a solver and the density that belongs to it. You can say why a perfect
 #   fit would be a bad prior, and read the dial that decides how near you come to it.
 # - **You need** the VAE of {doc}`build` and the aggregate posterior of {doc}`06_sampling`.
-# - **Time.** Thirty minutes to read. With its models trained already, the code runs in three minutes on one core. Training
+# - **Time.** Thirty minutes to read. With its models trained already, the code runs in about three minutes on one core of ours. Training
 #   them takes several more.
 # :::
 
