@@ -277,7 +277,7 @@ print(f"ELBO with a hard draw: {hard:.2f}; with a relaxed one: {relaxed:.2f}")
 #
 # ## Which of them codes digits best?
 #
-# First the rules. All three get networks of about the same size, the same epochs and the same step. Pixels are drawn anew from their
+# VQ, once its words have a learned prior, and after a very short training. First the rules. All three get networks of about the same size, the same epochs and the same step. Pixels are drawn anew from their
 # grey levels in each batch. {cite:t}`burda2016` train 3,280 epochs with this {term}`binarisation`; the line above the table says how few
 # ours are. We call a difference real if it is above two nats *and* the ranges over seeds do not touch.
 
@@ -553,7 +553,7 @@ pd.DataFrame(
 #
 # ## Does a learned word show the tongue?
 #
-# The question of {ref}`chapter-sampling`, put to codes of symbols. We take the codebook from above, four codebooks of
+# In part, and no better than a mixture on Gaussian codes does. The question of {ref}`chapter-sampling`, put to codes of symbols. We take the codebook from above, four codebooks of
 # 64 vectors, and FSQ with ten numbers of five levels. A MADE with dropout 0.5 learns the words of the last two.
 # Beside them stands that chapter's remedy: a mixture of 40 components on the codes of a Gaussian VAE, which is
 # trained for as many epochs as they are.

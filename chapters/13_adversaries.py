@@ -359,7 +359,7 @@ plt.show()
 #
 # ## What do the modern terms add?
 #
-# Two things {cite:p}`huang2024`.
+# Two things {cite:p}`huang2024`, neither of which helped on the ring.
 #
 # **Pairs.** The critic of {eq}`eq-adversaries-value` judges each point alone. A *relativistic* critic
 # {cite:p}`jolicoeur2019` judges a pair: how much more does this point look like data than that drawing?
