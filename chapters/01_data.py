@@ -232,7 +232,7 @@ Markdown(
 # (data-bernoulli)=
 # ## Are grey pixels coin tosses?
 #
-# The usual model of MNIST, the report's included, treats each pixel as a *Bernoulli variable*, a coin that shows 1 (white)
+# Nearly, for digits; not at all for faces. The usual model of MNIST, the report's included, treats each pixel as a *Bernoulli variable*, a coin that shows 1 (white)
 # with some probability $p$ and 0 (black) otherwise. Such a coin has the mean $p$, and its variance is fixed by that:
 #
 # $$
@@ -292,7 +292,7 @@ Markdown(
 # (data-floor)=
 # ## What loss can no model go below?
 #
-# A Bernoulli model says $y$ for a pixel, the probability of white, and pays the *cross-entropy*
+# The entropy of the grey pixels, read as coins: 45.5 nats a digit on MNIST. A Bernoulli model says $y$ for a pixel, the probability of white, and pays the *cross-entropy*
 #
 # $$
 # C(x, y) = -x \log y - (1 - x) \log (1 - y)
@@ -400,7 +400,7 @@ Markdown(
 # (data-pca)=
 # ## In how many directions do the pictures vary?
 #
-# *Principal component analysis* (PCA) finds the direction in pixel space along which the pictures vary most, then the best
+# In a few dozen, for the most part: the faces in half as many as the digits. *Principal component analysis* (PCA) finds the direction in pixel space along which the pictures vary most, then the best
 # one at right angles to it, and so on. Each direction has a variance, its *eigenvalue*; all of them add up to the variance
 # of all pixels. Eigenvalues are in squared grey levels, with grey from 0 to 1.
 
@@ -414,7 +414,16 @@ digit_values, face_values = eigenvalues(x), eigenvalues(frames)
 names = [images.name, film.name]
 pd.DataFrame([digit_values[:8], face_values[:8]], names, range(1, 9)).round(2)
 
-# %% mystnb={"figure": {"name": "fig-data-spectrum", "caption": "Left: the variance along each principal component, largest first. The dotted lines are two values of sigma squared; a linear model uses only the directions above its line. Right: the share of all variance in the first so many components. For nine tenths of their variance the faces need about half as many directions as the digits."}, "image": {"alt": "Left: eigenvalues falling on a logarithmic axis over 100 components, digits above faces; horizontal lines at 1 and at about 0.05; the faces' curve is above the first only at its start. Right: cumulative shares that rise towards 1, faces faster than digits."}} tags=["hide-input"]
+# %% [markdown]
+# Most models of faces in this book have 20 latents. So the 20th eigenvalue of the film will matter, or rather its root, the
+# standard deviation along that direction:
+
+# %%
+root = np.sqrt(face_values[19])
+twenty = np.floor(100 * root) / 100  # so that 20 directions lie above it
+print(f"root of the 20th: {root:.3f}; below it, to two digits: {twenty}")
+
+# %% mystnb={"figure": {"name": "fig-data-spectrum", "caption": "Left: the variance along each principal component, largest first. The dotted lines are sigma squared for a sigma of 1, and for the largest that leaves 20 directions of the faces; a linear model uses only the directions above its line. Right: the share of all variance in the first so many components. For nine tenths of their variance the faces need about half as many directions as the digits."}, "image": {"alt": "Left: eigenvalues falling on a logarithmic axis over 100 components, digits above faces; horizontal lines at 1 and at about 0.05; the faces' curve is above the first only at its start. Right: cumulative shares that rise towards 1, faces faster than digits."}} tags=["hide-input"]
 _, (left, right) = plt.subplots(1, 2, figsize=(7.2, 3.2))
 for name, values in ((digits_title, digit_values), (faces_title, face_values)):
     figures.spectrum(values[:100], left, label=name)
@@ -423,7 +432,7 @@ for name, values in ((digits_title, digit_values), (faces_title, face_values)):
 for ax in (left, right):
     for line, data in zip(ax.lines, (images, film), strict=True):
         line.set_color(plots.DATA_COLOURS.get(data.name, line.get_color()))
-for sigma in (1, 0.23):
+for sigma in (1, twenty):
     left.axhline(sigma**2, color=plots.INK, linewidth=0.9, linestyle=":")
     left.text(104, sigma**2, f"$\\sigma = {sigma}$", va="bottom")
 left.set(
@@ -455,10 +464,11 @@ Markdown(
 # Why does a book on autoencoders care? The Gaussian model of the faces has a spread, $\sigma$: how far a pixel may be from
 # the model's answer. [The chapter on pixels](chapter-pixels) shows, after {cite:t}`tipping1999` and {cite:t}`lucas2019`, that a linear
 # model uses a direction only if its variance exceeds $\sigma^2$. Whatever varies less is taken for noise and given up. So
-# we can already count how many directions each choice of $\sigma$ leaves to such a model:
+# we can already count how many directions each choice of $\sigma$ leaves to such a model. The middle one is that of the
+# 20th direction, from above:
 
 # %%
-sigmas = [1, 0.5, 0.23, 0.1, 0.05]
+sigmas = [1, 0.5, twenty, 0.1, 0.05]
 kept = [
     [sum(v > sigma**2) for sigma in sigmas] for v in (digit_values, face_values)
 ]
@@ -540,7 +550,7 @@ Markdown(
 # (data-tongue)=
 # ## Where does he put out his tongue?
 #
-# In three short runs. The report found that its models never draw the tongue, and to measure that, one must know which
+# In three short {term}`episodes <episode>`. The report found that its models never draw the tongue, and to measure that, one must know which
 # frames show it. We found no published labels, so we looked at each of the frames, enlarged, and publish ours. The
 # rule:
 #
@@ -555,7 +565,7 @@ from vaebook.experiments.tongue import OUT, TRANSITION, stretches, tongue
 state = tongue(film)  # (N,): 0 in, 1 transition, 2 out
 labelled = {OUT: "out", TRANSITION: "transition"}
 found = sorted(
-    (*run, label) for label in labelled for run in stretches(state == label)
+    (*ends, label) for label in labelled for ends in stretches(state == label)
 )
 pd.DataFrame(
     [[first, last, last - first + 1] for first, last, _ in found],
@@ -564,14 +574,15 @@ pd.DataFrame(
 )
 
 
-# %% mystnb={"figure": {"name": "fig-data-tongue", "caption": "All frames that are labelled, and some before and after each run. Solid frames around the pictures: out; dashed: transition. Numbers count frames from 0. Judge for yourself, above all where solid meets dashed."}, "image": {"alt": "Rows of pictures of the face in three groups. In each the mouth is closed at first, opens, and a bright tongue appears below the upper lip, then is drawn in again. Pictures with the tongue out have a solid border, the few at the ends of each run a dashed one."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-data-tongue", "caption": "All frames that are labelled, and some before and after each episode. Solid frames around the pictures: out; dashed: transition. Numbers count frames from 0. Judge for yourself, above all where solid meets dashed."}, "image": {"alt": "Rows of pictures of the face in three groups. In each the mouth is closed at first, opens, and a bright tongue appears below the upper lip, then is drawn in again. Pictures with the tongue out have a solid border, the few at the ends of each episode a dashed one."}} tags=["hide-input"]
 def window(first, last, columns=12):
     """At least two more frames at each end, and full rows."""
     first = max(0, first - 2 - (-(last - first + 5) % columns) // 2)
     return first + np.arange(-(-(last + 3 - first) // columns) * columns)
 
 
-near = np.concatenate([window(*run) for run in stretches(state) or [(2, 9)]])
+episodes = stretches(state) or [(2, 9)]
+near = np.concatenate([window(*ends) for ends in episodes])
 near = near[near < len(film)]
 ax = plots.image_grid(film.images[near], columns=12)
 rose, indigo = plots.COLOURS["rose"], plots.COLOURS["indigo"]
@@ -590,12 +601,12 @@ plt.show()
 out, between = np.sum(state == OUT), np.sum(state == TRANSITION)
 Markdown(
     f"The tongue is out in **{out}** of {len(film):,} frames, **{out / len(film):.1%}**; with the {between} frames in "
-    f"transition it is {out + between}, {(out + between) / len(film):.1%}. They form {len(stretches(state))} runs, so the film "
+    f"transition it is {out + between}, {(out + between) / len(film):.1%}. They form {len(stretches(state))} episodes. So the film "
     f"holds {len(stretches(state))} events rather than {out} independent examples."
 )
 
 # %% [markdown]
-# This is a judgement by eye. Its doubtful frames are the first and the last of each run, where pixels this coarse do
+# This is a judgement by eye. Its doubtful frames are the first and the last of each episode, where pixels this coarse do
 # not tell a tongue from a lip. Where we could not decide between *out* and *in*, the label is *transition*. We advise
 # to leave transitions out of whatever you measure, or to report figures with and without them.
 #
@@ -608,14 +619,14 @@ from vaebook.experiments.tongue import agreement
 agreement()
 
 # %% [markdown]
-# The readings differ in two frames, where the third run begins and ends, and the second reader was unsure of six.
+# The readings differ in two frames, where the third episode begins and ends, and the second reader was unsure of six.
 # Cohen's *kappa* is 1 if two readers agree in everything, and 0 if they agree as often as by chance.
 #
 # ### Did we miss some?
 #
 # We can ask the pictures. Cut the mouth out of each *out* frame, and look how well it can be found in every other frame, at
 # about the same place. The measure is the *correlation* of the two patches, 1 for the same picture in whatever light. A
-# frame may not be compared with its own neighbours, or each run would merely find itself.
+# frame may not be compared with its own neighbours, or each episode would merely find itself.
 
 # %%
 from vaebook.experiments.pictures import best_match
@@ -628,7 +639,7 @@ match = best_match(film.images, mouths, corner=(top, left), reach=(2, 4))
 apart = np.abs(np.arange(len(film))[:, None] - tongues) > 50  # frames
 best = match.max(axis=1, where=apart, initial=-1)
 
-# %% mystnb={"figure": {"name": "fig-data-scan", "caption": "For each frame, how much its mouth is like the mouth of an out frame of another run. The labelled runs stand out, and nothing else does: frames with the tongue in stay below every frame with the tongue out."}, "image": {"alt": "A grey line of correlations along the film, mostly between 0.4 and 0.75. In three places it rises above 0.85, and there the dots of labelled frames sit on it."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-data-scan", "caption": "For each frame, how much its mouth is like the mouth of an out frame of another episode. The labelled episodes stand out, and nothing else does: frames with the tongue in stay below every frame with the tongue out."}, "image": {"alt": "A grey line of correlations along the film, mostly between 0.4 and 0.75. In three places it rises above 0.85, and there the dots of labelled frames sit on it."}} tags=["hide-input"]
 _, ax = plt.subplots(figsize=(7.2, 2.8))
 ax.plot(best, linewidth=0.6, color="#8A8A8A")
 for s, marker in ((OUT, "o"), (TRANSITION, "D")):
@@ -642,7 +653,7 @@ for s, marker in ((OUT, "o"), (TRANSITION, "D")):
     )
 ax.set(
     xlabel="frame",
-    ylabel="best correlation with a\ntongue of another run",
+    ylabel="best correlation with a\ntongue of another episode",
     xlim=(0, len(film)),
     ylim=(None, 1),
 )
@@ -663,7 +674,7 @@ Markdown(
 # %% [markdown]
 # We found no frame that was missed. This check cannot rule one out, though: its templates are cut from tongues that
 # we had found, and it may pass over one that looks different. The frames that come nearest show a mouth that opens
-# before a run, or pursed lips. One doubt remains that no measure settles: in the first two frames of the film the
+# before an episode, or pursed lips. One doubt remains that no measure settles: in the first two frames of the film the
 # mouth is open with something bright in it, a word or the end of a grimace. Nothing goes before them, so by our rule
 # they are *in*.
 #
@@ -792,10 +803,10 @@ some, many = len(gaps) // 2, 3 * len(gaps) // 4
 Markdown(
     f"Two measurements tell them apart. In the validation part of the same split, just after the training frames, the median "
     f"is {np.median(earlier.squared_distance):.2f}: far less, with few near-copies either. And wherever in the film a frame is, "
-    f"its nearest other frame is {reach[0]:.2f} away in the median; not counting frames less than {gaps[some]} away in the film, "
-    f"{reach[some]:.2f}; less than {gaps[many]} away, {reach[many]:.2f}; less than {gaps[-1]} away, {reach[-1]:.2f}. So "
-    "shutting out near-copies about doubles the distance, and distance in the film goes on adding to it, because expressions "
-    "come in stretches. The test frames are far from all training frames; most of what separates the two splits is that."
+    f"its nearest other frame is {reach[0]:.2f} away in the median. Without the frames less than {gaps[some]} away in the film it is "
+    f"{reach[some]:.2f}, without those less than {gaps[many]} away {reach[many]:.2f}, and less than {gaps[-1]} away {reach[-1]:.2f}. So "
+    "shutting out near-copies about doubles the distance. Distance in the film goes on adding to it, because the man keeps an "
+    "expression for a while. The test frames are far from all training frames; most of what separates the two splits is that."
 )
 
 # %% [markdown]
@@ -816,7 +827,7 @@ where = {
 pd.DataFrame(where, index=["frames", "out", "transition"]).T
 
 # %% [markdown]
-# In the random split the tongues are spread over all three parts. In the split by time the last run lies in the test
+# In the random split the tongues are spread over all three parts. In the split by time the last episode lies in the test
 # part, except for its first frame, and in it the man frowns as well. A model that draws *that* tongue has put together
 # two things that it saw apart.
 #
@@ -825,7 +836,7 @@ pd.DataFrame(where, index=["frames", "out", "transition"]).T
 # - Grey digits are not coin tosses, but are scored as if they were; the loss has a floor that no model can go below.
 # - Faces vary little, and $\sigma$ decides how many of their directions a model will use.
 # - A random split of a film rewards memory. The nearest training frame is the baseline to beat.
-# - Tongues are rare, come in a few runs, and their labels are ours: see `vaebook.experiments.tongue`.
+# - Tongues are rare, come in a few episodes, and their labels are ours: see `vaebook.experiments.tongue`.
 #
 # ## Exercises
 #
@@ -896,7 +907,7 @@ pd.DataFrame(where, index=["frames", "out", "transition"]).T
 # ```{exercise}
 # :label: ex-data-eyes
 #
-# Label the first run yourself, frames 400 to 449, before you look at our table again. In how many frames do you differ from
+# Label the first episode yourself, frames 400 to 449, before you look at our table again. In how many frames do you differ from
 # us, and which are they?
 # ```
 #
@@ -910,7 +921,7 @@ pd.DataFrame(where, index=["frames", "out", "transition"]).T
 # np.flatnonzero(mine != state[400:450]) + 400
 # ```
 #
-# We expect you to differ in a few frames at either end of the run and in none in its middle. Whatever number you find, it
+# We expect you to differ in a few frames at either end of the episode and in none in its middle. Whatever number you find, it
 # measures how uncertain such labels are.
 # ````
 #

@@ -29,7 +29,7 @@
 #   say how far below the evidence it lies, and take its gradient through a random draw.
 # - **You need** [the VAE that you built](chapter-build), densities and averages of random numbers, and derivatives. A box
 #   on the way recalls the linear algebra.
-# - **Time.** An hour to read. All the code runs in about a minute.
+# - **Time.** An hour to read. All the code runs in about a minute on two cores of ours.
 # - **Left for the next chapter:** what the decoder's outputs mean as pixels, and what a latent costs
 #   ([](chapter-pixels)).
 # :::

@@ -28,7 +28,7 @@
 # - **Goals.** You can tell a healthy loss curve from a sick one. You know which loss to expect after how many
 #   {term}`epochs <epoch>`, what trained models draw, and which recipe to take.
 # - **You need** the {term}`ELBO` ([](chapter-model)), and what a Gaussian pixel is ([](chapter-pixels)).
-# - **Time.** Forty minutes to read. Training all of it takes about half an hour on two quiet cores.
+# - **Time.** Forty minutes to read. Training all of it takes about half an hour on two quiet cores of ours.
 # :::
 #
 # Curves and tables of the recipes have several {term}`seeds <seed>`; pictures show seed 0.
@@ -140,7 +140,7 @@ all(torch.equal(a, b) for a, b in pairs)
 #   had, only that learning one for each pixel blurred the faces more. **We assume $\sigma = 1$**, which is half the squared
 #   error, summed over the pixels. {doc}`05_collapse` tests other readings.
 # - **kingma-welling**: the original protocol. One hidden layer (500 units for MNIST, 200 for Frey Faces), weights drawn
-#   from $\mathcal{N}(0, 0.01)$, a weak prior on the weights (a small penalty on their squares), Adagrad with a step of
+#   from $\mathcal{N}(0, 0.01)$, and a weak prior on the weights (a small penalty on their squares). Adagrad with a step of
 #   0.01, batches of 100. The decoder for Frey Faces has a sigma for every pixel and passes its mean through a sigmoid.
 #   They chose the step among 0.01, 0.02 and 0.1 and trained for far longer; we take 0.01, and 20 epochs on MNIST and
 #   300 on Frey Faces.

@@ -29,8 +29,8 @@
 #   bound, to pictures and to overfitting. You can judge whether a sweep supports what its author says of it.
 # - **You need** the {term}`ELBO` and its two terms ([](chapter-model)), and the three {term}`recipes <recipe>` of
 #   [](chapter-training).
-# - **Time.** Half an hour to read. The code takes about eight minutes once the runs are in the store; training them all
-#   takes more than an hour on two cores.
+# - **Time.** Half an hour to read. Once the runs are in the store, the code takes about five minutes on two cores of
+#   ours. Training them all takes more than an hour.
 # :::
 
 # %% tags=["parameters"]

@@ -34,7 +34,7 @@
 #   on the decoder's mean does, and what it does not do.
 # - **You need** the rule that a latent must pay for its code ([](chapter-pixels)), and the three {term}`recipes <recipe>` of
 #   [](chapter-training).
-# - **Time.** Thirty-five minutes to read. Training all of it takes about a quarter of an hour on two quiet cores.
+# - **Time.** Thirty-five minutes to read. Training all of it takes about a quarter of an hour on two quiet cores of ours.
 # :::
 
 # %% tags=["parameters"]
@@ -87,7 +87,7 @@ page.banner(images, film)
 # %% [markdown]
 # ## What does a collapsed model look like?
 #
-# The report describes three symptoms (section 4.2.3): "The encoder produced $\mu \approx 0$ and
+# It draws one average picture for all. The report describes three symptoms (section 4.2.3): "The encoder produced $\mu \approx 0$ and
 # $\log \sigma^2 \approx 0$ for nearly all samples. KL divergence decreased toward zero. Reconstructions converged to a
 # single averaged face." Careful: this $\sigma$ belongs to the encoder. It is the width of $q(z|x)$, one for each
 # latent. Everywhere else on this page $\sigma$ is the decoder's: the width of $p(x|z)$, where black is 0 and white is
@@ -466,7 +466,7 @@ pd.DataFrame(shares).map("{:.1%}".format)
 #
 # ## Is this film more prone to collapse?
 #
-# The report says so, "because a large latent dimension is unnecessary to represent such a homogeneous dataset". Two things can be
+# Yes, but the number of latents is not why. The report says so, "because a large latent dimension is unnecessary to represent such a homogeneous dataset". Two things can be
 # tested. First, the largest $\sigma$ at which the code is awake, for the film and for the digits. To get a spread of the theory's
 # value, we ask five disjoint fifths of each training set:
 

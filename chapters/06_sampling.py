@@ -18,7 +18,7 @@
 # (chapter-sampling)=
 # # The missing tongue
 #
-# In three short runs of the Frey film the man puts out his tongue. The report that we re-create could not make its
+# In three short {term}`episodes <episode>` of the Frey film the man puts out his tongue. The report that we re-create could not make its
 # models draw that: its random faces "look almost the same", and the tongue frames "never appear"
 # {cite:p}`report2025`. Who is to blame: the {term}`decoder`, the data or the {term}`prior`? First the training: by the report's own recipe the decoder draws no tongue even from the code of a frame that shows one. A better-trained decoder of the same kind does, but the prior, $\mathcal{N}(0, I)$, hardly ever draws such a code. For that decoder a {term}`mixture of Gaussians`, fitted to the {term}`codes <code>` in seconds, brings the tongue back, and no weight of the model changes. It has a price: the more tongues, the nearer samples keep to frames that were seen. And no prior brings expressions that the model has never seen.
 #
@@ -28,8 +28,8 @@
 #   variety and copying. You can tell a fault of the decoder from one of the prior, and repair the prior. You can say
 #   how much of such a result rests on near-copies between training and test.
 # - **You need** the VAE of {doc}`build`, and the two ways to split a film of {ref}`chapter-data`.
-# - **Time.** Thirty minutes to read. With its models trained already, the code runs in about five minutes on one
-#   quiet core. Training them takes a quarter of an hour more.
+# - **Time.** Thirty minutes to read. With its models trained already, the code runs in a few minutes on one
+#   quiet core of ours. Training them takes about a quarter of an hour more.
 # :::
 
 # %% tags=["parameters"]

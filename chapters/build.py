@@ -19,7 +19,7 @@
 # # A VAE in a hundred lines
 #
 # A variational autoencoder is two small networks, a random draw between them, and a loss with two terms. On this page
-# you build all of it from torch's linear layers, and train it on handwritten digits in under a minute. With its loop,
+# you build all of it from torch's linear layers, and train it on handwritten digits in about a minute. With its loop,
 # its data and its pictures it takes about a hundred lines. Before that you build something simpler, an
 # {term}`autoencoder`, and watch it fail at the one thing that we want: drawing new digits.
 #
@@ -29,7 +29,7 @@
 #   equation. You can say what each of the two terms of the loss is for. You can see in a picture which term is missing.
 # - **You need** functions and classes in Python, an idea of what a layer of a neural network does, and the words mean,
 #   variance and Gaussian. [The last chapter](chapter-data) introduces the digits.
-# - **Time.** Forty minutes to read, and as long again for the exercises. All the code runs in about a minute on two cores.
+# - **Time.** Forty minutes to read, and as long again for the exercises. All the code runs in a minute or two on two quiet cores of ours.
 # :::
 
 # %% tags=["parameters"]

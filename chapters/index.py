@@ -206,7 +206,8 @@ final_table(
 #
 # A number in this book was printed by the code beside it, in a full run on the real data sets, whose checksums are
 # verified. The seeds are stated, and the text was written after the number. Published figures of others carry a
-# citation, or say that they come from public code.
+# citation, or say that they come from public code. Only the minutes at the top of each chapter are rough guides, from two
+# cores of ours; the {doc}`colophon` has the seconds of each page's last execution.
 #
 # ## How do I run it?
 #

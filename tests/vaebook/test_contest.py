@@ -70,7 +70,7 @@ def test_a_correction_finds_the_share_that_was_misreported(truth):
     assert np.isnan(corrected(reported, Witnesses(0.0, 1.0)))
 
 
-def test_episodes_are_counted_by_the_run_of_the_nearest_frame(prepared):
+def test_episodes_are_counted_by_the_nearest_frame(prepared):
     film = prepared.data
     runs = stretches(tongue(film) != IN)
     pictures = np.concatenate([film.matrix([(first + last) // 2] * (2 + k)) for k, (first, last) in enumerate(runs)])
@@ -83,7 +83,7 @@ def test_jittered_frames_cover_everything_and_are_copies(prepared, jittered):
     assert jittered.tongue == pytest.approx(share, abs=0.015)
     assert jittered.corrected == pytest.approx(jittered.tongue, abs=0.01)
     assert jittered.coverage > 0.6 and jittered.copying > 0.8 and jittered.copying_apart > 0.95
-    assert jittered.runs_covered == len(jittered.episodes)
+    assert jittered.episodes_covered == len(jittered.episodes)
     assert sum(jittered.episodes) == pytest.approx(2000 * jittered.tongue)
     assert jittered.ms_a_sample > 0 and np.isnan(jittered.bits_per_dim)
 
@@ -115,9 +115,9 @@ def test_cheats_have_densities(prepared):
 
 
 def test_a_table_has_one_line_a_name_with_the_range_over_its_trainings(jittered):
-    rows = [jittered._replace(coverage=value, runs_covered=n) for value, n in ((0.25, 3), (0.75, 2))]
+    rows = [jittered._replace(coverage=value, episodes_covered=n) for value, n in ((0.25, 3), (0.75, 2))]
     line = contest_table([*rows, jittered._replace(name="other")]).loc["jittered frames"]
-    assert line["coverage"] == "0.50 (0.25 to 0.75)" and line["runs covered"] == "3, 2" and line["seeds"] == 2
+    assert line["coverage"] == "0.50 (0.25 to 0.75)" and line["episodes covered"] == "3, 2" and line["seeds"] == 2
 
 
 def test_copying_across_time_compares_with_other_moments():
@@ -138,10 +138,10 @@ def test_a_family_that_only_knows_one_episode(prepared):
     first, last = stretches(tongue(film) != IN)[0]
     frames = np.concatenate([film.matrix(np.flatnonzero(tongue(film) == IN)), film.matrix(range(first, last + 1))])
     found = contest_row("one run", lambda n, g: np.resize(frames, (n, 560)), prepared, 0, drawn=1965)
-    assert found.runs_covered == 1 and found.episodes[0] > 0 == sum(found.episodes[1:])
+    assert found.episodes_covered == 1 and found.episodes[0] > 0 == sum(found.episodes[1:])
     rare = np.concatenate([np.repeat(frames[:1], 1964, 0), film.matrix([(first + last) // 2])])
     once = contest_row("once", lambda n, g: rare, prepared, 0, drawn=1965)
-    assert once.episodes[0] == 1 and once.runs_covered == 0  # a quarter of its share would be seven
+    assert once.episodes[0] == 1 and once.episodes_covered == 0  # a quarter of its share would be seven
 
 
 @pytest.fixture(scope="module")

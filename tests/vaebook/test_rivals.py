@@ -78,5 +78,5 @@ def test_lessons_differ_in_the_frames_that_they_show(run, monkeypatch):
 
 @pytest.mark.parametrize("wrong", [{"times": 0}, {"without": 3}, {"without": -1}])
 def test_lessons_that_cannot_be_given_are_refused(run, wrong):
-    with pytest.raises(ConfigError, match=r"times=\d, without=.*: expected 1 or more, and a run from 0 to 2"):
+    with pytest.raises(ConfigError, match=r"times=\d, without=.*: expected 1 or more, and an episode from 0 to 2"):
         lesson(run, **wrong)

@@ -93,7 +93,7 @@ def corrected(share: float, judged_by: Witnesses) -> float:
 
 
 def episodes(pictures: ArrayLike, film: ImageData) -> tuple[int, ...]:
-    """How many pictures (M, D) show the tongue of each run of tongue frames: that of the nearest frame."""
+    """How many pictures (M, D) show the tongue of each episode of the film: that of the nearest frame."""
     shown = tongue(film) != IN
     pictures = np.asarray(pictures)
     found = pictures[tongues(pictures, film)]
@@ -128,8 +128,8 @@ class Row(NamedTuple):
     """A family's place, by one training: shares go from 0 to 1; see `Judgement` for the figures that both have.
 
     `tongue` is the share of samples that show it, `corrected` what it would be by witnesses who never err. `episodes`
-    counts samples of each run of tongue frames; `runs_covered` those runs that have a quarter of their share in the
-    film, or more. `bits_per_dim` is the bound on test frames, nan for what has no likelihood.
+    counts samples of each episode of tongue frames; `episodes_covered` those that have a quarter of their share in
+    the film, or more. `bits_per_dim` is the bound on test frames, nan for what has no likelihood.
     """
 
     name: str
@@ -137,7 +137,7 @@ class Row(NamedTuple):
     corrected: float
     witnesses: Witnesses
     episodes: tuple[int, ...]
-    runs_covered: int
+    episodes_covered: int
     coverage: float
     coverage_on_tongue: float
     density: float
@@ -182,7 +182,7 @@ def contest_row(
         corrected=corrected(judged.tongue, judged_by),
         witnesses=judged_by,
         episodes=counts,
-        runs_covered=sum(n >= LEAST * drawn * m / len(film) for n, m in zip(counts, lengths, strict=True)),
+        episodes_covered=sum(n >= LEAST * drawn * m / len(film) for n, m in zip(counts, lengths, strict=True)),
         coverage=judged.coverage,
         coverage_on_tongue=judged.coverage_on_tongue,
         density=judged.density,
@@ -217,7 +217,7 @@ def _line(group: Sequence[Row]) -> dict[str, object]:
     return {
         "seeds": len(group),
         "corrected tongues (%)": of("corrected", 1, 100),
-        "runs covered": ", ".join(str(row.runs_covered) for row in group),
+        "episodes covered": ", ".join(str(row.episodes_covered) for row in group),
         "coverage": of("coverage"),
         "of tongue frames": of("coverage_on_tongue"),
         "density": of("density"),

@@ -62,7 +62,7 @@ def _lesson(run: Run, times: int, without: int | None) -> Memo:
 
 
 def _chosen(film: ImageData, indices: NDArray[np.int64], without: int | None) -> NDArray[np.int64]:
-    """Those frames but for the run of tongue frames with that number."""
+    """Those frames but for the episode of tongue frames with that number."""
     if without is None:
         return indices
     first, last = stretches(tongue(film) != IN)[without]
@@ -70,16 +70,16 @@ def _chosen(film: ImageData, indices: NDArray[np.int64], without: int | None) ->
 
 
 def lesson(run: Run, *, times: int = 1, without: int | None = None) -> Lesson:
-    """The run's model if it had seen each tongue frame so many `times` in each pass, or not one of a run of them.
+    """The run's model if it had seen each tongue frame so many `times` in each pass, or not one of an episode.
 
     With neither it is the run's own model. Trained once, and kept in the run store.
 
     Raises:
-        ConfigError: times below 1, or no run of tongue frames with that number.
+        ConfigError: times below 1, or no episode with that number.
     """
-    runs = len(stretches(tongue(data_of(run).data) != IN))
-    if times < 1 or not (without is None or 0 <= without < runs):
-        raise ConfigError(f"times={times}, without={without}: expected 1 or more, and a run from 0 to {runs - 1}")
+    episodes = len(stretches(tongue(data_of(run).data) != IN))
+    if times < 1 or not (without is None or 0 <= without < episodes):
+        raise ConfigError(f"times={times}, without={without}: expected 1 or more, and an episode from 0 to {episodes - 1}")
     found: dict[str, dict[str, Tensor]] = {"model": {}, "mixture": {}}
     for name, value in _lesson(run, times, without).tensors.items():
         part, _, key = name.partition("/")
@@ -107,7 +107,7 @@ class Bridge(NamedTuple):
 
     `parts` is the number of connected parts of the graph that joins each frame to its nearest others, `parts_without`
     that without the frames in transition. Distances are squared: of the shortest way over a gap from a frame
-    that shows the tongue to one that does not, for each run of tongues (`gaps`), and the median from a frame to
+    that shows the tongue to one that does not, for each episode (`gaps`), and the median from a frame to
     the frame after it (`step`).
     """
 
@@ -121,8 +121,8 @@ def bridge(film: ImageData, neighbours: int = 5) -> Bridge:
     """Whether tongues are an island. A gap is crossed from a frame of label OUT to one of label IN, in one jump."""
     x, labels = film.matrix(), tongue(film)
     squared = np.square(pairwise_distances(x.astype(np.float64)))
-    runs = stretches(labels != IN)
-    outs = [np.flatnonzero(labels[first : last + 1] == OUT) + first for first, last in runs]
+    episodes = stretches(labels != IN)
+    outs = [np.flatnonzero(labels[first : last + 1] == OUT) + first for first, last in episodes]
 
     def parts(rows: NDArray[np.float32]) -> int:
         return int(connected_components(kneighbors_graph(rows, neighbours), directed=False)[0])
