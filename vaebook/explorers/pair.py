@@ -38,8 +38,9 @@ class Pair(LatentExplorer):
 
 
 def pair(runs: Mapping[str, Run]) -> Pair:
-    """One z, two models with two latents, by name: drag the point, and both decoders draw it. `z` is the point. It starts
-    at that code of the first model which is the farthest from the origin.
+    """One z, two models with two latents, by name: drag the point, and both decoders draw it. `z` is the point.
+
+    It starts at that code of the first model which is the farthest from the origin.
 
     On the plane lie the posterior means of up to 375 training images in each model, in the model's colour. Beside each
     picture stand the model's KL and squared error on test images, and how far the picture is from the one at z = 0: the
