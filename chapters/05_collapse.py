@@ -479,10 +479,10 @@ explorers.pair(two_models)
 table({name: [run] for name, run in two_models.items()})
 
 # %% [markdown]
-# One answers, the other hardly does. At $\sigma = 1$ the codes lie on a short line: the one direction that the theory lets
-# pay. It is worth about as little as foretold, and all along it the decoder draws nearly the same face. Off the line it does not
-# answer either. At $\sigma = 0.3$ the face turns and changes its expression where the codes are. Far from all codes it falls apart:
-# nobody taught the decoder what to draw there.
+# One answers, the other hardly does. At $\sigma = 0.3$ the face turns and changes its expression where the codes are. Far from all
+# codes it falls apart: nobody taught the decoder what to draw there. At $\sigma = 1$ the codes lie on a short line, the one direction
+# that the theory lets pay. It is worth as little as foretold, and along it the decoder draws nearly the same face. Wherever you drag,
+# its picture changes far less than the other's.
 #
 # ## Is this film more prone to collapse?
 #
