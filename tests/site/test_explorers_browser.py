@@ -501,9 +501,9 @@ def test_sampler_draws_and_counts(visit, explorers):
 def test_a_training_is_scrubbed_and_played(visit, explorers):
     tab = visit()
     recording, moments = card(tab, "recording"), explorers[0]["recording"].spec["moments"]
-    canvases = recording.locator("canvas")
+    canvases, position = recording.locator("canvas"), recording.get_by_role("slider", name="steps")
     before = canvases.evaluate_all("all => all.map(one => one.toDataURL())")
-    recording.get_by_label("steps").press("Home")
+    position.press("Home")
     tab.evaluate(SETTLE)
     after = canvases.evaluate_all("all => all.map(one => one.toDataURL())")
     assert all(one != other for one, other in zip(before, after, strict=True))
@@ -516,7 +516,7 @@ def test_a_training_is_scrubbed_and_played(visit, explorers):
     expect(recording.get_by_role("button", name="Play")).to_be_visible()
     expect(recording.get_by_role("status")).to_contain_text("after 200 steps")
     recording.get_by_role("button", name="Play").click()
-    recording.get_by_label("steps").press("ArrowRight")
+    position.press("ArrowRight")
     index = trait(tab, "recording", "index")
     tab.wait_for_timeout(500)
     assert trait(tab, "recording", "index") == index, "the hand comes before the clock"

@@ -80,7 +80,7 @@ class Recording(Explorer):
             axes[place].set_xscale("symlog", linthresh=1)
             axes[place].set_xlim(0, steps[-1])
         axes["bound"].set(ylabel="nats")
-        axes["bound"].legend(loc="center left")
+        axes["bound"].legend(loc="lower right", frameon=True, framealpha=1, edgecolor="none")
         axes["kl"].set(xlabel="steps", ylabel="KL (nats)")
         stored = np.frombuffer(self.pictures, np.uint8).reshape(len(steps), -1)[self.index]
         images = np.concatenate([np.frombuffer(self.originals, np.uint8), stored]).reshape(ROWS * COLUMNS, -1)
