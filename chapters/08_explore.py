@@ -25,6 +25,9 @@
 # All of them work with a mouse, with a finger and with the keyboard (Tab goes from control to control, arrow keys move).
 # The page's address holds what you have set, a drawing included: "Copy link" takes it along, and whoever opens the link sees it.
 # Each section says what to try and what to look for. At the end are exercises, with solutions.
+#
+# Three more stand where the argument needs them: a training to scrub through ({doc}`03_training`), a VAE that your browser trains,
+# and one $z$ in two decoders (both in {doc}`05_collapse`).
 
 # %% tags=["parameters"]
 dataset: str = "mnist"  # digits: "mnist", "digits" or a path to your images
@@ -309,6 +312,9 @@ pad.z
 # | `explorers.draw(run)` | a run with Bernoulli or Gaussian pixels | `pixels`; to read: `mean`, `sigma`, `reconstruction`, `kl` |
 # | `explorers.collapse_dial(runs)` | runs that differ in sigma, or in beta | `index`; to read: `value` |
 # | `explorers.sampler(run, priors, tongue)` | anything with a `sample(n, generator)` | `drawn`; to read: `counts` |
+# | `explorers.recording(camera)` | a camera that watched a training ({doc}`03_training`) | `index`; to read: `step` |
+# | `explorers.pair(runs)` | two runs of the same data, with two latents each | `z` |
+# | `explorers.playground(data)` | grey images | `sigma`, `beta`, `latents`, `step_size`, `seed` |
 #
 # How exact are they? The weights are rounded to 8 bits, one scale for each unit, which makes them four times smaller. A
 # test of this book runs the same JavaScript in node, beside torch. `explorers.rounded` gives the rounded model in torch, so that

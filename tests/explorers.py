@@ -16,7 +16,7 @@ from vaelib.data import DataConfig
 from vaelib.likelihoods import LikelihoodConfig
 from vaelib.models import ObjectiveConfig, VAEConfig
 from vaelib.priors import StandardNormal, Tempered
-from vaelib.runs import RunConfig, train
+from vaelib.runs import RunConfig, data_of, train
 from vaelib.training import TrainingConfig
 
 HOST = Path(__file__).resolve().parents[1] / "assets" / "widgets.js"
@@ -66,12 +66,15 @@ def bright(x):
 
 
 def one_of_each():
-    """The six explorers on small runs, by name, and the runs of those that decode."""
+    """The eight explorers on small runs, by name, and the runs of those that decode."""
     plane, digits = trained(latents=2), trained(latents=8)
     faces = trained("toyfaces", 5, GAUSSIAN, hidden=(64,))
     priors = {"prior": StandardNormal(5), "wider": Wide(), "cooler": Tempered(5, 0.7)}
     widths = [GAUSSIAN.replace(sigma="fixed", sigma_value=value) for value in (1.0, 0.3, 0.1)]
     stops = [trained("toyfaces", 5, width, hidden=(32,), activation="tanh", epochs=3) for width in widths]
+    camera = made.Camera(data_of(plane), torch.randn(8, 2, generator=torch.Generator().manual_seed(0)))
+    for step, run in ((0, trained(epochs=1)), (10, trained(epochs=2)), (200, plane)):
+        camera.take(run.model, step)
     explorers = {
         "pad": made.manifold_pad(plane),
         "machine": made.machine(plane),
@@ -79,6 +82,8 @@ def one_of_each():
         "draw": made.draw(digits),
         "dial": made.collapse_dial(stops),
         "sampler": made.sampler(faces, priors, bright),
+        "recording": made.recording(camera, {"a line": -30.0}),
+        "pair": made.pair({"awake": plane, "asleep": trained(beta=20.0, hidden=(16,), epochs=3)}),
     }
     return explorers, {"pad": plane, "machine": plane, "sliders": digits, "draw": digits, "sampler": faces}
 

@@ -10,6 +10,7 @@ import { passes, steps } from "../../vaebook/explorers/js/machine.mjs";
 import { distance as apart } from "../../vaebook/explorers/js/memory.mjs";
 import { evaluate, inflated, posterior, readNetwork } from "../../vaebook/explorers/js/network.mjs";
 import { describe, neighbour, toCanvas, toPlane } from "../../vaebook/explorers/js/plane.mjs";
+import { along, inWords as moment } from "../../vaebook/explorers/js/recording.mjs";
 import { atTheEnd, countHits, shareText } from "../../vaebook/explorers/js/sampler.mjs";
 import { between } from "../../vaebook/explorers/js/sliders.mjs";
 import { centreOfMass, distance, rasterise, respelled, spelled } from "../../vaebook/explorers/js/stroke.mjs";
@@ -212,6 +213,15 @@ test("what cannot be seen is said: the nearest code, the most similar image, wha
   assert.match(inWords([4, 1, 0.2], 2, 0.5, "σ²"), /from 4\.0 down to 0\.20; 2 of 3 above σ² = 0\.50/);
   assert.match(inWords([4, 1], "–", null, "σ²"), /^from 4\.0 down to 1\.0$/);
   assert.match(atTheEnd({ draws: 300 }), /All 300 .* "Start over"/);
+});
+
+test("a training runs along an axis that begins at 0 and ends at its last step", () => {
+  assert.deepEqual(
+    [0, 99, 9999].map((step) => along(step, 9999)),
+    [0, 0.5, 1],
+  );
+  const words = moment({ step: 1500, elbo: -110.25, reconstruction: -92.5, kl: 17.75 });
+  assert.match(words, /after 1,500 steps ELBO −110\.\d, reconstruction −92\.5, KL 17\.\d nats/);
 });
 
 test("ticks are round, from zero, three or so", () => {

@@ -242,9 +242,10 @@ def test_a_state_goes_along_in_the_address_and_a_reset_leads_back(visit, explore
     pad.get_by_role("button", name="Reset", exact=True).click()
     assert trait(tab, "pad", "z") == first
     expect(tab).not_to_have_url(re.compile("plane="))
-    other = visit("awake.html?plane=99,0&dial=7&sliders=1,2&sampler=301&draw=99&machine=9,9~..")
+    other = visit("awake.html?plane=99,0&dial=7&sliders=1,2&sampler=301&draw=99&machine=9,9~..&recording=3&pair=9,9")
     states = (("pad", "z", first), ("dial", "index", 1), ("sampler", "drawn", 0), ("machine", "epsilon", [1, -1]))
-    for name, key, value in states:
+    start = explorers[0]["pair"].z
+    for name, key, value in (*states, ("recording", "index", 1), ("pair", "z", start)):
         card(other, name)
         assert trait(other, name, key) == value, "what no control could reach is left alone"
 
@@ -497,6 +498,55 @@ def test_sampler_draws_and_counts(visit, explorers):
     assert trait(tab, "sampler", "drawn") == 0
 
 
+def test_a_training_is_scrubbed_and_played(visit, explorers):
+    tab = visit()
+    recording, moments = card(tab, "recording"), explorers[0]["recording"].spec["moments"]
+    canvases, position = recording.locator("canvas"), recording.get_by_role("slider", name="steps")
+    before = canvases.evaluate_all("all => all.map(one => one.toDataURL())")
+    position.press("Home")
+    tab.evaluate(SETTLE)
+    after = canvases.evaluate_all("all => all.map(one => one.toDataURL())")
+    assert all(one != other for one, other in zip(before, after, strict=True))
+    assert f"{moments[0]['elbo']:.1f} nats".replace("-", "−") in recording.inner_text()
+    assert "after 0 steps" in canvases.first.get_attribute("aria-label")
+    expect(recording.get_by_role("status")).to_contain_text("after 0 steps ELBO")
+    expect(tab).to_have_url(re.compile(r"\?recording=0$"))
+    recording.get_by_role("button", name="Play").click()
+    tab.wait_for_function("document.querySelector('#recording script + div').model.get('index') === 2")
+    expect(recording.get_by_role("button", name="Play")).to_be_visible()
+    expect(recording.get_by_role("status")).to_contain_text("after 200 steps")
+    recording.get_by_role("button", name="Play").click()
+    position.press("ArrowRight")
+    index = trait(tab, "recording", "index")
+    tab.wait_for_timeout(500)
+    assert trait(tab, "recording", "index") == index, "the hand comes before the clock"
+    shown = np.array(canvases.first.evaluate(PIXELS)).reshape(26 + 3, -1)[9:17, :8]
+    stored = np.frombuffer(explorers[0]["recording"].pictures, np.uint8).reshape(3, 16, 8, 8)[index, 0] / 255
+    assert shown == pytest.approx(stored, abs=1 / 255)
+
+
+def test_one_z_moves_two_models(visit, explorers):
+    tab = visit()
+    place, pair = card(tab, "pair"), explorers[0]["pair"]
+    drag(tab, place.locator(".vae-pad"), (0.5, 0.5), (0.7, 0.4))
+    z = trait(tab, "pair", "z")
+    assert z == pytest.approx([0.4 * pair.spec["limit"], 0.2 * pair.spec["limit"]], abs=0.05)
+    for name, run in pair.runs.items():
+        side = place.get_by_role("group", name=name)
+        agrees(side, run, z)
+        there, origin = run.model.mean_image(torch.tensor([z, [0.0, 0.0]]))
+        change = float(side.locator(".vae-terms span").last.inner_text())
+        assert change == pytest.approx((there - origin).square().mean().sqrt().item(), abs=0.02)
+        expect(place.get_by_role("status")).to_contain_text(f"{name}: {change:.2f} from the picture at the origin")
+    place.get_by_role("button", name="asleep").click()
+    expect(place.get_by_role("button", name="asleep")).to_have_attribute("aria-pressed", "true")
+    place.get_by_label("z₁").fill("0.5")
+    assert trait(tab, "pair", "z")[0] == 0.5
+    with tab.expect_download() as saved:
+        place.get_by_role("button", name="Save picture").click()
+    assert Image.open(saved.value.path()).size == (30 * 17, 30 * 8)
+
+
 def heights(tab):
     return tab.locator(".vae-place").evaluate_all("all => all.map(one => one.getBoundingClientRect().height)")
 
@@ -694,7 +744,7 @@ def test_a_screen_reader_learns_what_changes(visit):
     expect(machine.get_by_role("status")).to_contain_text("ELBO")
 
 
-@pytest.mark.parametrize("name", ["pad", "machine", "sliders", "draw", "dial", "sampler"])
+@pytest.mark.parametrize("name", ["pad", "machine", "sliders", "draw", "dial", "sampler", "recording", "pair"])
 def test_the_keyboard_reaches_every_control_and_each_says_what_it_is(visit, name):
     """From the first to the last in the order of the page; of a row of pictures one; a slider says its value, too."""
     tab = visit()

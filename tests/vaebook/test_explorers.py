@@ -195,6 +195,8 @@ def test_explorers_say_what_they_are(explorers):
         "<Draw: Draw for a model of digits>",
         "<CollapseDial: Models of toyfaces that differ in sigma>",
         "<Sampler: Samples of a model of toyfaces>",
+        "<Recording: A training on digits, moment by moment>",
+        "<Pair: Two models of digits, one z>",
     ]
     for explorer in explorers[0].values():
         json.dumps(explorer.spec)
@@ -212,7 +214,8 @@ def test_output_holds_a_picture(explorers):
 
 
 def test_picture_shows_what_the_explorer_shows_now(explorers):
-    for name, trait, value in (("pad", "z", [1.0, 1.0]), ("dial", "index", 0), ("sampler", "drawn", 7)):
+    states = (("pad", "z", [1.0, 1.0]), ("dial", "index", 0), ("sampler", "drawn", 7))
+    for name, trait, value in (*states, ("recording", "index", 2), ("pair", "z", [1.0, 1.0])):
         explorer = explorers[0][name]
         before, earlier = explorer.still(), getattr(explorer, trait)
         setattr(explorer, trait, value)
@@ -398,6 +401,54 @@ def test_sampler_counts_what_the_classifier_says(explorers):
         made.sampler(run, {}, bright)
 
 
+def test_recording_has_more_moments_early():
+    steps = made.moments(2000)
+    assert steps[:12] == [0, 1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30] and steps[-3:] == [1000, 1500, 2000]
+    assert made.moments(7) == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert len(made.moments(100_000)) < 50
+
+
+def test_camera_sees_the_bound_and_disturbs_no_training(explorers):
+    run = explorers[1]["pad"]
+    camera = made.Camera(data_of(run), torch.zeros(8, 2))
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    camera.take(run.model, 5)
+    assert torch.equal(torch.rand(1), expected), "it leaves the global generator alone"
+    (moment,) = camera.moments
+    assert moment["step"] == 5 and moment["elbo"] == pytest.approx(moment["reconstruction"] - moment["kl"], abs=1e-3)
+    assert moment["kl"] == pytest.approx(kl_per_dim(run.model, camera.x).sum().item(), abs=1e-3)
+    with pytest.raises(ConfigError, match="two moments or more; the camera took 1"):
+        made.recording(camera)
+    camera.take(run.model, 6)
+    recording = made.recording(camera)
+    pictures = np.frombuffer(recording.pictures, np.uint8).reshape(2, 16, 64) / 255
+    assert pictures[0, :8] == pytest.approx(run.model.reconstruct(camera.x[:8]).numpy(), abs=1 / 255)
+    assert np.ptp(pictures[1, 8:], axis=0).max() == 0, "samples of z = 0"
+    assert (recording.index, recording.step) == (1, 6)
+    with pytest.raises(TraitError, match="index must be 0 to 1, not 2"):
+        recording.index = 2
+
+
+def test_pair_carries_the_codes_and_decoders_of_both(explorers, tmp_path):
+    pair, pad = explorers[0]["pair"], explorers[0]["pad"]
+    groups = np.array(pair.spec["members"])
+    points = np.frombuffer(pair.points, "<f4").reshape(len(groups), 2)
+    assert np.array_equal(points[groups == 0], np.frombuffer(pad.points, "<f4").reshape(-1, 2)[::4])
+    assert np.abs(points[groups == 1]).max() < np.abs(points[groups == 0]).max()
+    assert np.linalg.norm(pair.z) == pytest.approx(np.linalg.norm(points[groups == 0], axis=1).max())
+    assert pair.weights.startswith(pad.weights) and len(pair.weights) > len(pad.weights)
+    kl = [run.metrics["test"]["kl"] for run in pair.runs.values()]
+    assert [one["kl"] for one in pair.spec["models"]] == kl and kl[0] > kl[1]
+    with pytest.raises(TraitError, match="z must be 2 finite numbers"):
+        pair.z = [1]
+    with pytest.raises(ConfigError, match="two runs of the same data; got 1"):
+        made.pair({"one": explorers[1]["pad"]})
+    with pytest.raises(ConfigError, match="latent_dim=2, this one has 8"):
+        made.pair({"two": explorers[1]["pad"], "eight": explorers[1]["draw"]})
+
+
 def test_state_holds_weights_of_one_byte(explorers):
     """Of a network of N weights, a page carries little more than N bytes before they are written in base64."""
     sliders, run = explorers[0]["sliders"], explorers[1]["sliders"]
@@ -405,16 +456,18 @@ def test_state_holds_weights_of_one_byte(explorers):
     assert len(own_state(sliders)["weights"]) < 1.2 * weights
 
 
-def stored_explorers():
+def stored_explorers(chapter="08_explore"):
     """The explorers in the chapter's notebook, as the page gets them."""
-    notebook = nbformat.read(ROOT / "chapters" / "08_explore.ipynb", as_version=4)
+    notebook = nbformat.read(ROOT / "chapters" / f"{chapter}.ipynb", as_version=4)
     models = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"].values()
     return [model for model in models if model["model_module"] == "anywidget"]
 
 
-def test_chapter_holds_the_script_of_today():
-    assert {model["state"]["_esm"] for model in stored_explorers()} == {Explorer._esm}, "execute the chapter again"
-    assert {model["state"]["_css"] for model in stored_explorers()} == {Explorer._css}, "execute the chapter again"
+@pytest.mark.parametrize("chapter", ["03_training", "05_collapse", "08_explore", "own_images"])
+def test_chapter_holds_the_script_of_today(chapter):
+    today = {(kind._esm, kind._css) for kind in (Explorer, made.Playground)}
+    stored = [model["state"] for model in stored_explorers(chapter)]
+    assert stored and {(state["_esm"], state["_css"]) for state in stored} <= today, "execute the chapter again"
 
 
 def test_chapter_holds_the_picture_of_each_explorer():

@@ -13,10 +13,13 @@ from vaebook.explorers.dial import CollapseDial, collapse_dial
 from vaebook.explorers.draw import Draw, draw
 from vaebook.explorers.machine import Machine, machine
 from vaebook.explorers.network import rounded
+from vaebook.explorers.pair import Pair, pair
 from vaebook.explorers.plane import ManifoldPad, manifold_pad
 from vaebook.explorers.playground import Playground, playground
+from vaebook.explorers.recording import Camera, Recording, moments, recording
 from vaebook.explorers.sampler import Sampler, sampler
 from vaebook.explorers.sliders import LatentSliders, latent_sliders
 
-__all__ = ["CollapseDial", "Draw", "LatentSliders", "Machine", "ManifoldPad", "Playground", "Sampler"]
-__all__ += ["collapse_dial", "draw", "latent_sliders", "machine", "manifold_pad", "playground", "rounded", "sampler"]
+__all__ = ["Camera", "CollapseDial", "Draw", "LatentSliders", "Machine", "ManifoldPad", "Pair", "Playground"]
+__all__ += ["Recording", "Sampler", "collapse_dial", "draw", "latent_sliders", "machine", "manifold_pad", "moments"]
+__all__ += ["pair", "playground", "recording", "rounded", "sampler"]

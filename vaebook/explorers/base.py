@@ -85,11 +85,15 @@ class LatentExplorer(Explorer):
     weights = packed()
     z = traitlets.List(traitlets.CFloat()).tag(sync=True)
 
+    @property
+    def latents(self) -> int:
+        """How many numbers z has."""
+        return self.spec["decoder"][0]["inputs"]
+
     @traitlets.validate("z")
     def _fits(self, proposal: Any) -> list[float]:
-        latents = self.spec["decoder"][0]["inputs"]
-        if len(proposal["value"]) != latents or not np.isfinite(proposal["value"]).all():
-            raise traitlets.TraitError(f"z must be {latents} finite numbers, not {proposal['value']}")
+        if len(proposal["value"]) != self.latents or not np.isfinite(proposal["value"]).all():
+            raise traitlets.TraitError(f"z must be {self.latents} finite numbers, not {proposal['value']}")
         return proposal["value"]
 
     def draw_decoded(self, ax: Axes) -> None:

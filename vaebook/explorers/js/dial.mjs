@@ -116,7 +116,7 @@ function makeSpectrum(card, spec, run) {
   });
 }
 
-function line(context, x0, y0, x1, y1) {
+export function line(context, x0, y0, x1, y1) {
   context.beginPath();
   context.moveTo(x0, y0);
   context.lineTo(x1, y1);
@@ -157,7 +157,7 @@ export function ticks(largest) {
 }
 
 /** One canvas for all pictures: a row of data, the row of their reconstructions, and below them samples. */
-function makeSheet(spec, originals, stored) {
+export function makeSheet(spec, originals, stored) {
   const [height, width] = spec.shape;
   const { columns, rows } = spec.sheet;
   const gap = 1;
@@ -168,7 +168,7 @@ function makeSheet(spec, originals, stored) {
     class: "vae-sheet",
   });
   const context = canvas.getContext("2d");
-  const each = stored.length / spec.runs.length;
+  const each = (rows - 1) * columns;
   const put = (pixels, place) => {
     const row = Math.floor(place / columns);
     const y = row * (height + gap) + (row > 1 ? 3 : 0);

@@ -129,6 +129,28 @@ export function button(label, act, attributes = {}) {
   return make("button", { type: "button", class: "vae-button", onclick: act, ...attributes }, label);
 }
 
+/**
+ * A button that calls `tick` again and again, until it returns false, the button is pressed again, or pause() is called.
+ * `start` is called first, and `paused` at the end of each run.
+ */
+export function clock(card, label, milliseconds, { start, tick, paused }) {
+  let timer;
+  const pause = () => {
+    clearInterval(timer);
+    timer = undefined;
+    toggle.textContent = label;
+    paused();
+  };
+  const toggle = button(label, () => {
+    if (timer) return pause();
+    start();
+    timer = setInterval(() => tick() || pause(), milliseconds);
+    toggle.textContent = "Pause";
+  });
+  card.cleanups.push(() => clearInterval(timer));
+  return { toggle, pause };
+}
+
 /** A labelled range: its element is `row`; set(value) shows a value without calling `act`. */
 export function slider({ label, min, max, step, value, act, text = (v) => v.toFixed(2) }) {
   const output = make("span", { class: "vae-value", "aria-hidden": "true" });

@@ -35,25 +35,9 @@ export function render({ model, el }) {
     const memory = makeMemory(images, spec.shape, spec.memory);
     const image = picture(spec.shape, "Decoded picture");
     const readout = make("p", { class: "vae-readout" });
-    const go = (z) => {
-      model.set(
-        "z",
-        z.map((value) => clamp(value, spec.limit)),
-      );
-      model.save_changes();
-    };
+    const go = mover(model, spec.limit);
     const plane = makePlane(card, points, model, go);
-    const sliders = ["z₁", "z₂"].map((label, j) =>
-      slider({
-        label,
-        min: -spec.limit,
-        max: spec.limit,
-        step: 0.01,
-        value: model.get("z")[j],
-        act: (value) => go(model.get("z").map((old, i) => (i === j ? value : old))),
-        text: number,
-      }),
-    );
+    const sliders = makeSliders(model, spec.limit, go);
     let remembered = "";
     const redraw = eachFrame(card, () => {
       const z = model.get("z");
@@ -106,6 +90,30 @@ export function render({ model, el }) {
 
 const clamp = (value, limit) => Math.max(-limit, Math.min(limit, value));
 
+/** Sets z, to a point of the plane. */
+export const mover = (model, limit) => (z) => {
+  model.set(
+    "z",
+    z.map((value) => clamp(value, limit)),
+  );
+  model.save_changes();
+};
+
+/** A slider for each of the two latents. */
+export function makeSliders(model, limit, go) {
+  return ["z₁", "z₂"].map((label, j) =>
+    slider({
+      label,
+      min: -limit,
+      max: limit,
+      step: 0.01,
+      value: model.get("z")[j],
+      act: (value) => go(model.get("z").map((old, i) => (i === j ? value : old))),
+      text: number,
+    }),
+  );
+}
+
 /** Where z is, and how much of a two-dimensional standard normal lies further out: e^(-|z|^2 / 2). */
 export function describe([z1, z2]) {
   const square = z1 * z1 + z2 * z2;
@@ -130,7 +138,7 @@ export const toCanvas = ([z1, z2], limit, size) => [((z1 / limit + 1) / 2) * siz
 export const toPlane = ([x, y], limit, size) => [((2 * x) / size - 1) * limit, (1 - (2 * y) / size) * limit];
 
 /** The chart, and over it a handle on z: a finger drags that anywhere; elsewhere it can still scroll the page. */
-function makePlane(card, points, model, go) {
+export function makePlane(card, points, model, go) {
   const { limit } = points.spec;
   const handle = make("div", { class: "vae-handle", "aria-hidden": "true" });
   const plane = chart(card, {
@@ -284,8 +292,8 @@ function drawHandle(context, [x, y], colours) {
   }
 }
 
-/** A chip for each class; pressing one shows that class alone. */
-function legend(card, points, plane) {
+/** A chip for each group of points; pressing one shows that group alone. */
+export function legend(card, points, plane, what = "class") {
   const { groups } = points.spec;
   if (groups.length < 2) return [];
   const chips = groups.map(({ name, colour }, group) => {
@@ -302,26 +310,25 @@ function legend(card, points, plane) {
     };
     return make("button", { type: "button", class: "vae-chip", "aria-pressed": "false", onclick: press }, dot, name);
   });
-  return [make("div", { class: "vae-legend", role: "group", "aria-label": "Show one class alone" }, ...chips)];
+  return [make("div", { class: "vae-legend", role: "group", "aria-label": `Show one ${what} alone` }, ...chips)];
 }
 
 function actions(card, model, go, points, plane) {
-  const draw = normals(Date.now());
-  const glide = (target) => {
-    const start = model.get("z");
-    animate(card, 500, (t) => go(start.map((value, j) => value + t * (target[j] - value))));
-  };
   const press = () => {
     points.asImages = !points.asImages;
     swap.setAttribute("aria-pressed", String(points.asImages));
     plane.redraw();
   };
   const swap = button("Images for dots", press, { "aria-pressed": "false" });
-  return make(
-    "div",
-    { class: "vae-actions" },
-    swap,
-    button("Draw z from the prior", () => glide([draw(), draw()])),
-    button("Origin", () => glide([0, 0])),
-  );
+  return make("div", { class: "vae-actions" }, swap, ...glides(card, model, go));
+}
+
+/** Buttons that move z: to a draw from the prior, and to the origin. */
+export function glides(card, model, go) {
+  const draw = normals(Date.now());
+  const glide = (target) => {
+    const start = model.get("z");
+    animate(card, 500, (t) => go(start.map((value, j) => value + t * (target[j] - value))));
+  };
+  return [button("Draw z from the prior", () => glide([draw(), draw()])), button("Origin", () => glide([0, 0]))];
 }

@@ -1,6 +1,6 @@
 // Sampler: one decoder, several priors side by side, and a count of the rare mode that each of them reaches.
 
-import { button, eachFrame, follow, make, mount, paintOn, picture, shown, sizeOf } from "./interface.mjs";
+import { button, clock, eachFrame, follow, make, mount, paintOn, picture, shown, sizeOf } from "./interface.mjs";
 import { evaluate, inflated, meanImage, ownBuffer, readNetwork } from "./network.mjs";
 import { stateOf, tools } from "./tools.mjs";
 
@@ -65,7 +65,6 @@ export const atTheEnd = ({ draws }) =>
   `All ${draws} stored draws from each prior have been shown. "Start over" shows them again.`;
 
 function controls(card, model, spec) {
-  let timer;
   const go = (drawn) => {
     model.set("drawn", Math.min(drawn, spec.draws));
     model.save_changes();
@@ -75,22 +74,14 @@ function controls(card, model, spec) {
     const counts = spec.priors.map(({ name, hits }) => `${name}: ${shareText(countHits(hits, drawn), drawn)}`);
     card.say(`${drawn === spec.draws ? `${atTheEnd(spec)} ` : ""}${MODE} ${counts.join("; ")}`);
   };
-  const pause = () => {
-    clearInterval(timer);
-    timer = undefined;
-    run.textContent = "Run";
-    say();
+  const start = () => {
+    if (model.get("drawn") === spec.draws) go(0);
   };
   const tick = () => {
     go(model.get("drawn") + 1);
-    if (model.get("drawn") === spec.draws) pause();
+    return model.get("drawn") < spec.draws;
   };
-  const run = button("Run", () => {
-    if (timer) return pause();
-    if (model.get("drawn") === spec.draws) go(0);
-    timer = setInterval(tick, PAUSE);
-    run.textContent = "Pause";
-  });
+  const { toggle, pause } = clock(card, "Run", PAUSE, { start, tick, paused: say });
   const jump = (drawn) => () => {
     go(drawn());
     pause(); // the hand comes before the clock
@@ -109,8 +100,7 @@ function controls(card, model, spec) {
       jump(() => 0),
     ),
   ];
-  card.cleanups.push(() => clearInterval(timer));
-  return make("div", { class: "vae-actions vae-clock" }, run, ...buttons);
+  return make("div", { class: "vae-actions vae-clock" }, toggle, ...buttons);
 }
 
 function makeColumn(card, spec, { name, colour, hits }, decode) {
