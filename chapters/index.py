@@ -152,7 +152,7 @@ final_table(
 #   every training, once a mixture, fitted in seconds to its codes, replaces its prior.
 #   {term}`Flow matching <flow matching>` does it, too, and a VQ-VAE narrowly. A VampPrior (a mixture of the codes
 #   of learned pictures) and categorical codes come close. A {term}`flow` as prior or as posterior, a second level of
-#   latents and a {term}`GAN` do not: {doc}`15_contest`.
+#   latents and a {term}`GAN` do not, though all of them cover more of the film than the plain VAE does: {doc}`15_contest`.
 # - Nineteen claims of the report and four of Kingma and Welling are quoted and tested, and their verdicts computed:
 #   {doc}`07_scorecard`.
 #
