@@ -81,7 +81,7 @@ def tidy(html: str) -> str:
 
 
 def _written(found: re.Match[str]) -> str:
-    cell = CODE.sub(lambda code: re.sub(r"(?<=[(./])(?=\w)", "<wbr>", code[0]), found[0])
+    cell = CODE.sub(lambda code: re.sub(r"(?<=[(.])(?=\w)", "<wbr>", code[0]), found[0])
     words = is_words(re.sub("<[^>]*>", " ", cell))
     return cell.replace("<td>", '<td class="words">', 1) if words and cell.startswith("<td><p>") else cell
 
