@@ -531,7 +531,7 @@ plt.show()
 # Here are two of them, in the two directions in which the codes vary most:
 
 
-# %% mystnb={"figure": {"name": "fig-sampling-film", "caption": "The codes of all frames (dots, from dark to bright in time; tongue frames in rose), in the plane of their first two principal components; modern recipe, random split, seed 0. Grey crosses: draws from the prior N(0, I) (left) and from the mixture (right). The mixture draws where the film has been."}, "image": {"alt": "Two panels with the same dots in an arch. Left, grey crosses fill a round cloud, which the dots leave far on two sides; right, grey crosses lie where the dots are."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-sampling-film", "caption": "The codes of all frames (dots, from violet through green to yellow in time; tongue frames in rose), in the plane of their first two principal components; modern recipe, random split, seed 0. Grey crosses: draws from the prior N(0, I) (left) and from the mixture (right). The mixture draws where the film has been."}, "image": {"alt": "Two panels with the same dots in an arch. Left, grey crosses fill a round cloud, which the dots leave far on two sides; right, grey crosses lie where the dots are."}} tags=["hide-input"]
 figure, axes = plt.subplots(1, 2, figsize=(7, 3.5), sharex=True, sharey=True)
 codes = encode(run.model, torch.from_numpy(x))[0]
 centre = codes.mean(0)

@@ -383,7 +383,7 @@ print(f"a nat of KL weighs {D / S:.0f} times as much against the squared error")
 # | half the sum of squared errors + KL | Gaussian pixels, $\sigma = 1$ |
 # | sum of squared errors + KL | Gaussian pixels, $\sigma^2 = 1/2$ |
 # | mean of squared errors + KL | Gaussian pixels, $\sigma^2 = D/2$ |
-# | mean of squared errors + $w \cdot$ KL | Gaussian pixels, $\sigma^2 = w D / 2$ |
+# | mean of squared errors + $w \cdot \mathrm{KL}$ | Gaussian pixels, $\sigma^2 = w D / 2$ |
 #
 # The last row with the framework's own functions, on random numbers:
 

@@ -85,15 +85,44 @@ def test_tables_have_no_empty_heads():
 
 
 def test_cells_say_what_they_hold():
-    """A figure stays on its line, words get some room, a name in code is not broken; a long figure is left alone."""
+    """A figure stays on its line, as does an interval; words get some room; a name in code is not broken."""
     frame = '<table border="1" class="dataframe"><tr><td>{}</td></tr></table>'
-    for cell, kind in (("6.75 nats", "unbroken"), ("sharpness, share of that", "words"), ("6.75 (6.74 to 6.75)", "")):
-        wanted = frame.format(cell).replace("<td>", f'<td class="{kind}">' if kind else "<td>")
+    for cell, kind in (("6.75 nats", "unbroken"), ("sharpness, share of that", "words")):
+        wanted = frame.format(cell).replace("<td>", f'<td class="{kind}">')
         assert extension.tidy(frame.format(cell)) == wanted
+    whole = '<span class="unbroken">{}</span>'
+    for cell, rest in (("6.75 {}", "(6.74 to 6.75)"), ("−0.0043 {} nats: no", "[−0.83, 0.82]")):
+        wanted = frame.format(cell.format(whole.format(rest)))
+        assert extension.tidy(frame.format(cell.format(rest))) == wanted
     assert extension.tidy("<td><p>a name of an image</p></td>") == '<td class="words"><p>a name of an image</p></td>'
     code = '<td><code class="docutils literal notranslate"><span class="pre">{}</span></code></td>'
     assert 'notranslate unbroken"' in extension.tidy(code.format("model.likelihood"))
     assert "unbroken" not in extension.tidy(code.format("a" * 64))
+    broken = code.format("explorers.<wbr>latent_sliders(<wbr>run)")
+    assert extension.tidy(code.format("explorers.latent_sliders(run)")) == broken
+
+
+def test_columns_of_a_table_of_figures():
+    """The name of the index stands in the corner; a column with words in it is read from the left, its heading too."""
+    head = "<tr><th>{}</th><th>test</th><th>effect</th></tr>"
+    names = "<tr><th>claim</th><th></th><th></th></tr>"
+    body = (
+        "<tbody><tr><th>8b</th><td>{}</td><td>2</td></tr><tr><th>long name</th><td>a of b</td><td>3</td></tr></tbody>"
+    )
+    table = '<table border="1" class="dataframe"><thead>{}{}</thead>{}</table>'
+    tidy = extension.tidy(table.format(head.format(""), names, body.format("edges of samples")))
+    assert '<tr><th class="words">claim</th><th class="words">test</th><th>effect</th></tr></thead>' in tidy
+    assert '<th class="short">8b</th><td class="words">edges of samples</td><td class="unbroken">2</td>' in tidy
+    assert '<th>long name</th><td class="words">a of b</td><td class="unbroken">3</td>' in tidy
+    named = extension.tidy(table.format(head.format("step"), names, body.format("edges")))
+    assert named.count("<tr>") == 4 and "words" not in named
+
+
+def test_a_formula_keeps_its_full_stop():
+    formula = '<span class="math notranslate nohighlight">\\(z\\)</span>'
+    for text in (f"{formula}.", f"({formula}", f"{formula}-VAE,", f"{formula}’s"):
+        assert extension.tidy(f"a {text} b") == f'a <span class="unbroken">{text}</span> b'
+    assert extension.tidy(f"a {formula} b") == f"a {formula} b"
 
 
 def test_mathjax_falls_back_to_a_cdn_in_one_line(monkeypatch):

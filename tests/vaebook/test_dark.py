@@ -87,3 +87,27 @@ def test_a_map_of_colours_stays_and_a_tinted_band_does_not():
     pixels[40:180, 50:250] = (228, 225, 214)
     pixels[60:180:30, 50:250] = colours
     assert not pictures_in(pixels).any()
+
+
+def test_the_bar_of_a_map_stays_as_the_map_does():
+    """Ticks touch it. In a bar of one colour nothing is to be read off."""
+    pixels = np.full((120, 300, 3), PAPER)
+    pixels[40:54, 50:250] = np.linspace((0, 34, 78), (254, 232, 56), 200).astype(int)
+    pixels[54:58, 60:250:40] = INK
+    pixels[80:94, 50:250] = BLUE
+    found = pictures_in(pixels)
+    assert found[42:52, 52:248].all()
+    found[40:54] = False
+    assert not found.any()
+
+
+def test_white_in_a_picture_stays_and_a_box_of_text_is_no_picture(figure):
+    """A grey may be near the colour of the paper, and a colour be the same; boxes of a diagram are white or tinted."""
+    figure[50:54, 30:34] = (249, 249, 249)
+    figure[50:54, 130:134] = PAPER
+    figure[20:70, 240:290] = (232, 240, 233)
+    figure[25:65, 245:285] = 255
+    figure[40:52:3, 255:275] = INK
+    found = pictures_in(figure)
+    assert found[44:68, 22:68].all() and found[20:70, 120:170].all()
+    assert not found[20:70, 240:290].any()

@@ -1,7 +1,8 @@
 """A Sphinx extension: each figure gets a twin for the dark, light ink on a dark card, its photographs unchanged.
 
 Figures are ink on paper (vaelib/vaelib.mplstyle). The twin inverts the lightness of every colour and keeps its hue,
-but in rectangles that hold a picture or a map of colours: there nothing changes, and what a caption calls dark is dark.
+but in rectangles that hold a picture, a map of colours or its bar: there nothing changes, and what a caption calls dark
+is dark.
 `assets/book.js` shows the one that suits the theme.
 """
 
@@ -30,7 +31,9 @@ SPREAD = 6  # standard deviation of the lightness, from 0 to 255: a bar and a ba
 GREY = 12  # the largest difference of the three values of a grey pixel
 MAP = 100  # pixels: the least side of a map of colours, which ticks and lines may touch
 TINT = 190  # the median lightness above which a rectangle is no map, but a tinted band behind lines
-COLOURS = 20  # the fewest colours of a map, at 16 levels; a bar has one or two
+COLOURS = 20  # the fewest colours of a map, at 16 levels; the bar of a chart has one or two
+SCALE = (9, 4, 8)  # the bar of a map: its least side in pixels, its sides' least ratio, the fewest colours along it
+WHITE = 225  # a box of text, white or tinted, has little below this lightness, a picture much
 FIGURE = re.compile(r'<img\b[^>]*?\bsrc="((?:\.\./)*_images/([^"/]+)\.png)"')
 
 
@@ -47,12 +50,15 @@ def darkened(figure: Image.Image) -> Image.Image:
     turned = np.clip(pixels - lightness + 255 * (1 - (lightness / 255) ** BEND), 0, 255)
     turned = DARKEST + turned * (LIGHTEST - DARKEST) / 255
     kept = np.where(pictures_in(pixels)[..., None], pixels, turned)
-    return Image.fromarray(kept.astype(np.uint8)).quantize(256, method=Image.Quantize.FASTOCTREE)
+    return Image.fromarray(kept.astype(np.uint8)).quantize(256, method=Image.Quantize.MEDIANCUT)
 
 
 def pictures_in(pixels: NDArray[np.int_]) -> NDArray[np.bool_]:
-    """Where a figure's (H, W, 3) pixels belong to a picture: a full rectangle, or an area of grey, that is not flat."""
-    drawn = np.abs(pixels - PAPER).max(-1) > 3
+    """Where a figure's (H, W, 3) pixels belong to a picture: a full rectangle, or an area of grey, that is not flat.
+
+    What a picture encloses belongs to it, in the colour of the paper too.
+    """
+    drawn = np.abs(pixels - PAPER).max(-1) > 2  # no true grey is as near to the paper
     lightness = pixels.mean(-1)
     found = np.zeros(drawn.shape, bool)
     labels, _ = ndimage.label(drawn, np.ones((3, 3)))
@@ -60,13 +66,21 @@ def pictures_in(pixels: NDArray[np.int_]) -> NDArray[np.bool_]:
         part = drawn[place]
         border = np.concatenate([part[0], part[-1], part[:, 0], part[:, -1]])
         large = min(part.shape) >= SIDES[0] and max(part.shape) >= SIDES[1]
-        if large and part.mean() > 0.5 and border.mean() > 0.8 and lightness[place].std() > SPREAD:
+        if large and part.mean() > 0.5 and border.mean() > 0.8 and _has_shades(lightness[place][part]):
             found[place] |= part
     grey = drawn & (np.ptp(pixels, -1) <= GREY)
     core = ndimage.minimum_filter(grey, CORE, mode="constant")  # row by row, then column by column: an opening, quickly
-    labels, count = ndimage.label(ndimage.maximum_filter(core, CORE, mode="constant"))
-    spread = ndimage.standard_deviation(lightness, labels, np.arange(1, count + 1))
-    return found | np.isin(labels, 1 + np.flatnonzero(np.asarray(spread) > SPREAD)) | _maps_in(pixels, drawn)
+    labels, _ = ndimage.label(ndimage.maximum_filter(core, CORE, mode="constant"))
+    for number, place in enumerate(ndimage.find_objects(labels), 1):
+        part = labels[place] == number
+        if _has_shades(lightness[place][part]):
+            found[place] |= part
+    return ndimage.binary_fill_holes(found | _maps_in(pixels, drawn) | _scales_in(pixels, drawn))
+
+
+def _has_shades(lightness: NDArray[np.float64]) -> bool:
+    """Whether pixels are neither flat nor a light box with some text in it."""
+    return bool(lightness.std() > SPREAD and np.percentile(lightness, 25) < WHITE)
 
 
 def _maps_in(pixels: NDArray[np.int_], drawn: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -80,6 +94,23 @@ def _maps_in(pixels: NDArray[np.int_], drawn: NDArray[np.bool_]) -> NDArray[np.b
             continue
         colours = pixels[place][part]
         if np.median(colours.mean(-1)) < TINT and len(np.unique(colours // 16, axis=0)) >= COLOURS:
+            found[place] |= part
+    return found
+
+
+def _scales_in(pixels: NDArray[np.int_], drawn: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where the bars of maps are: long, full, and the colour changes along them, but not across."""
+    found = np.zeros(drawn.shape, bool)
+    side, ratio, fewest = SCALE
+    core = ndimage.minimum_filter(drawn, side, mode="constant")
+    labels, _ = ndimage.label(ndimage.maximum_filter(core, side, mode="constant"))
+    for number, place in enumerate(ndimage.find_objects(labels), 1):
+        part = labels[place] == number
+        if max(part.shape) < ratio * min(part.shape) or part.mean() < 0.98:
+            continue
+        bar = pixels[place] if part.shape[1] > part.shape[0] else pixels[place].swapaxes(0, 1)
+        bar = bar[2:-2, 2:-2]  # without its outline
+        if len(np.unique(bar[len(bar) // 2] // 16, axis=0)) >= fewest and np.ptp(bar, 0).mean() < GREY:
             found[place] |= part
     return found
 

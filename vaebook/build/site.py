@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from sphinx.util.logging import getLogger
 
+from vaebook.build.frames import framed, is_words
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.config import Config
@@ -23,6 +25,7 @@ PACKAGE = "sphinx-mathjax-offline"
 MATHJAX = ("tex-chtml.js", "output/chtml/fonts/woff-v2", "input/tex/extensions")  # the tenth that a browser asks for
 # What no page loads: source maps, translations, a second and a third copy of the icons.
 UNUSED = ("**/*.map", "locales", "cover.png", "vendor/fontawesome/*/js", "vendor/fontawesome/*/webfonts/*.ttf")
+MATHS, STOPS = r'<span class="math notranslate nohighlight">[^<]*</span>', r"[.,;:?!)\]’”]"
 TIDY = (
     (re.compile(r'\s*<script src="[^"]*vendor/fontawesome/[^"]*\.js[^"]*"></script>'), ""),  # the icons again, 1.5 MB
     (re.compile(r'\s*<link rel="preload" as="font"[^>]*>'), ""),  # refused on pages opened as files
@@ -30,15 +33,15 @@ TIDY = (
     (re.compile(r"<thead>\s*<tr[^>]*>(\s*<th[^>]*><p></p></th>)+\s*</tr>\s*</thead>"), ""),  # nor do heads of nothing
     (re.compile(r"<td>(?=<p>\d{4}-\d\d-\d\d</p>)"), '<td class="unbroken">'),
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),  # the former is deprecated; its parent is a list
+    (re.compile(r"(Solution to)(<a [^>]*>) "), r"\1 \2"),  # a space is not underlined
+    # No line begins with the full stop after a formula, or ends with the bracket before it.
+    (re.compile(rf"\({MATHS}{STOPS}*|{MATHS}(?:[-’]\w+{STOPS}*|{STOPS}+)"), r'<span class="unbroken">\g<0></span>'),
 )
 
-# Cells of a table: what is no longer than a figure with its unit stays on its line; three words or more are words; a
-# name in code is not broken, nor is a date.
-FRAME = re.compile(r'<table [^>]*class="dataframe.*?</table>', re.DOTALL)
-CELL = re.compile(r"<td>([^<]*)</td>")
-TABLE = re.compile(r"<td\b.*?</td>", re.DOTALL)
-CODE = re.compile(r'<code class="(docutils literal notranslate)"><span class="pre">([^<]*)</span></code>')
-FIGURE, NAME, WORDS = 16, 24, re.compile(r"(?:[A-Za-z]{2,}\W+){2,}[A-Za-z]{2,}")
+# A name in code is not broken, nor is a short expression; in a table a long one is broken before a name.
+CELL = re.compile(r"<td\b.*?</td>", re.DOTALL)
+CODE = re.compile(r'<code class="(docutils literal notranslate)">((?:<span class="pre">[^<]*</span>\s*)+)</code>')
+NAME, EXPRESSION = 24, 12  # letters
 
 # What stays as it was typed: code, maths, and what is no text. Printed output is text, and comes first.
 PRINTED = r'<div class="output stream[^"]*">.*?</pre>'
@@ -65,11 +68,11 @@ def mathjax() -> Path | None:
 
 
 def tidy(html: str) -> str:
-    """A page without what is loaded in vain, or is wrong for a screen reader."""
+    """A page without what is loaded in vain, is wrong for a screen reader, or breaks in the wrong place."""
+    html = framed(html)
     for pattern, instead in TIDY:
         html = pattern.sub(instead, html)
-    html = FRAME.sub(lambda frame: CELL.sub(_cell, frame[0]), html)
-    html = TABLE.sub(_written, html)
+    html = CELL.sub(_written, CODE.sub(_code, html))
     parts, end = [], 0
     for found in APART.finditer(html):
         parts += [typeset(html[end : found.start()]), typeset(found[0]) if found["printed"] else found[0]]
@@ -77,20 +80,16 @@ def tidy(html: str) -> str:
     return "".join([*parts, typeset(html[end:])])
 
 
-def _cell(found: re.Match[str]) -> str:
-    text = found[1].strip()
-    kind = "words" if WORDS.search(text) else "unbroken" if 0 < len(text) <= FIGURE else ""
-    return f'<td class="{kind}">{found[1]}</td>' if kind else found[0]
-
-
 def _written(found: re.Match[str]) -> str:
-    cell = CODE.sub(_code, found[0])
-    words = WORDS.search(re.sub("<[^>]*>", " ", cell))
+    cell = CODE.sub(lambda code: re.sub(r"(?<=[(.])(?=\w)", "<wbr>", code[0]), found[0])
+    words = is_words(re.sub("<[^>]*>", " ", cell))
     return cell.replace("<td>", '<td class="words">', 1) if words and cell.startswith("<td><p>") else cell
 
 
 def _code(found: re.Match[str]) -> str:
-    return found[0].replace(found[1], f"{found[1]} unbroken") if len(found[2]) <= NAME else found[0]
+    text = re.sub("<[^>]*>", "", found[2]).strip()
+    whole = len(text) <= (EXPRESSION if " " in text else NAME)
+    return found[0].replace(found[1], f"{found[1]} unbroken", 1) if whole else found[0]
 
 
 def typeset(html: str) -> str:
