@@ -9,7 +9,8 @@ function unroll() {
   for (const formula of formulas) formula.classList.remove("wide");
   const wide = formulas.filter((formula) => {
     const width = formula.closest(LINE)?.clientWidth;
-    return width && formula.getBoundingClientRect().width > width + 1;
+    const whole = formula.closest("span.unbroken") ?? formula; // with its full stop
+    return width && whole.getBoundingClientRect().width > width + 1;
   });
   for (const formula of wide) formula.classList.add("wide");
 }

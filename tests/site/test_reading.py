@@ -41,7 +41,7 @@ def test_every_figure_on_paper_has_a_dark_twin(site):
     twins = {}
     for page in (site[1] / "chapters").glob("*.html"):
         found = re.findall(
-            r'src="\.\./(_images/\w+\.png)"( data-dark="\.\./([^"]+)")?', page.read_text(encoding="utf-8")
+            r'src="\.\./(_images/\w+\.(?:png|gif))"( data-dark="\.\./([^"]+)")?', page.read_text(encoding="utf-8")
         )
         twins |= {source: twin for source, _, twin in found}
     assert len(twins) > 50

@@ -85,15 +85,33 @@ def test_tables_have_no_empty_heads():
 
 
 def test_cells_say_what_they_hold():
-    """A figure stays on its line, words get some room, a name in code is not broken; a long figure is left alone."""
+    """A figure stays on its line, or parts from its range alone; words get some room; short names are not broken."""
     frame = '<table border="1" class="dataframe"><tr><td>{}</td></tr></table>'
-    for cell, kind in (("6.75 nats", "unbroken"), ("sharpness, share of that", "words"), ("6.75 (6.74 to 6.75)", "")):
+    for cell, kind in (("6.75 nats", "unbroken"), ("sharpness, share of that", "words"), ("0.001 then 0.0001", "")):
         wanted = frame.format(cell).replace("<td>", f'<td class="{kind}">' if kind else "<td>")
         assert extension.tidy(frame.format(cell)) == wanted
+    for figure, limits in (("6.75", "(6.74 to 6.75)"), ("0.15", "[−0.65, 0.23]"), ("−0.30313", "± 0.01539")):
+        kept = limits.replace(" ", "\N{NO-BREAK SPACE}")
+        assert f'<td class="ranged">{figure} {kept}</td>' in extension.tidy(frame.format(f"{figure} {limits}"))
+    row = '<table class="dataframe"><tbody><tr><th>{}</th><td>1</td></tr></tbody></table>'
+    assert '<th class="unbroken">K = 20</th>' in extension.tidy(row.format("K = 20"))
+    assert "unbroken" not in extension.tidy(row.format("trained with K = 20")).partition("<td")[0]
     assert extension.tidy("<td><p>a name of an image</p></td>") == '<td class="words"><p>a name of an image</p></td>'
     code = '<td><code class="docutils literal notranslate"><span class="pre">{}</span></code></td>'
     assert 'notranslate unbroken"' in extension.tidy(code.format("model.likelihood"))
     assert "unbroken" not in extension.tidy(code.format("a" * 64))
+    words = '<span class="pre">KL</span> <span class="pre">2</span>'
+    text = f'<p><code class="docutils literal notranslate">{words}</code></p>'
+    assert 'notranslate unbroken"' in extension.tidy(text)
+
+
+def test_a_full_stop_stays_with_its_formula_and_settings_can_be_copied():
+    formula = '<span class="math notranslate nohighlight">\\(z_1\\)</span>'
+    assert extension.tidy(f"<p>{formula}, and</p>") == f'<p><span class="unbroken">{formula},</span> and</p>'
+    assert extension.tidy(f"<p>{formula} and</p>") == f"<p>{formula} and</p>"
+    assert extension.tidy("<p>loss=’relativistic’, a reader’s</p>") == "<p>loss='relativistic', a reader’s</p>"
+    title = '<p>Solution to<a href="#x"> Exercise 1</a></p><section id="exercise-content">'
+    assert extension.tidy(title) == '<p>Solution to <a href="#x">Exercise 1</a></p><section>'
 
 
 def test_mathjax_falls_back_to_a_cdn_in_one_line(monkeypatch):
@@ -155,9 +173,16 @@ def test_text_has_true_minus_signs(cell, expected):
     assert extension.tidy(f"<td>{cell}</td>") == f"<td>{expected}</td>"
     assert extension.tidy(f"<p>{cell}</p>") == f"<p>{expected}</p>"
     printed = '<div class="output stream highlight notranslate"><pre><span></span>means:\n{}\n</pre></div>'
-    assert "<code>" in cell or extension.tidy(printed.format(cell)) == printed.format(expected)
+    shown = extension.tidy(printed.format(cell)).replace(" flowing", "")
+    assert "<code>" in cell or shown == printed.format(expected)
     for typed in ("<pre>{}</pre>", '<div class="output text_plain"><pre>{}</pre></div>', "<head>{}</head>"):
         assert extension.tidy(typed.format(cell)) == typed.format(cell), "code stays as it was typed"
+
+
+def test_printed_sentences_flow_and_columns_do_not():
+    printed = '<div class="output stream highlight notranslate"><pre><span></span>{}\n</pre></div>'
+    assert 'notranslate flowing">' in extension.tidy(printed.format("a tongue: 1.22 (1.20 to 1.24)\nfalls"))
+    assert "flowing" not in extension.tidy(printed.format("K =    1: signal 0.31\nK = 1000: signal 0.00"))
 
 
 def test_maths_keeps_its_minus_signs():

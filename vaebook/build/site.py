@@ -30,14 +30,25 @@ TIDY = (
     (re.compile(r"<thead>\s*<tr[^>]*>(\s*<th[^>]*><p></p></th>)+\s*</tr>\s*</thead>"), ""),  # nor do heads of nothing
     (re.compile(r"<td>(?=<p>\d{4}-\d\d-\d\d</p>)"), '<td class="unbroken">'),
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),  # the former is deprecated; its parent is a list
+    (re.compile(r' id="(exercise|solution)-content"'), ""),  # every exercise had the same
+    (re.compile(r"(Solution to)(<a [^>]*>) "), r"\1 \2"),  # a space is not underlined
+    # A full stop stays with its formula, and does not begin a line.
+    (
+        re.compile(r'<span class="math notranslate nohighlight">[^<]*</span>[.,;:?!)]+'),
+        r'<span class="unbroken">\g<0></span>',
+    ),
 )
 
 # Cells of a table: what is no longer than a figure with its unit stays on its line; three words or more are words; a
-# name in code is not broken, nor is a date.
+# figure may be parted from its range; a short name heads its row on one line. Short names in code are never broken.
 FRAME = re.compile(r'<table [^>]*class="dataframe.*?</table>', re.DOTALL)
 CELL = re.compile(r"<td>([^<]*)</td>")
+HEAD = re.compile(r"<th( rowspan=\"\d+\"[^>]*)?>([^<]{1,14})</th>(?=\s*<t[dh])")
+RANGE = re.compile(r"(?<= )[(\[][−-]?\d[^][()]*[])]|± [\d.]+")
 TABLE = re.compile(r"<td\b.*?</td>", re.DOTALL)
-CODE = re.compile(r'<code class="(docutils literal notranslate)"><span class="pre">([^<]*)</span></code>')
+CODE = re.compile(
+    r'<code class="(docutils literal notranslate)">((?:<span class="pre">[^<]*</span>\s*)+)</code>'
+)  # a span for each word
 FIGURE, NAME, WORDS = 16, 24, re.compile(r"(?:[A-Za-z]{2,}\W+){2,}[A-Za-z]{2,}")
 
 # What stays as it was typed: code, maths, and what is no text. Printed output is text, and comes first.
@@ -45,6 +56,7 @@ PRINTED = r'<div class="output stream[^"]*">.*?</pre>'
 TYPED = r'<(?P<tag>head|script|style|svg|pre|code)\b.*?</(?P=tag)>|<(?P<kind>span|div) class="math.*?</(?P=kind)>'
 APART = re.compile(f"(?P<printed>{PRINTED})|{TYPED}", re.DOTALL)
 NEGATIVE = re.compile(r"(?<=[>(\[\s])-(?=\d[^<>]*(?:<|\Z))")
+SETTING = re.compile(r"(?<=\w=)[‘’]([\w-]+)’")
 NEGATIVE_ZERO = re.compile(r"−(?=0(\.0+)?(?![\d.]))")
 
 
@@ -68,11 +80,11 @@ def tidy(html: str) -> str:
     """A page without what is loaded in vain, or is wrong for a screen reader."""
     for pattern, instead in TIDY:
         html = pattern.sub(instead, html)
-    html = FRAME.sub(lambda frame: CELL.sub(_cell, frame[0]), html)
-    html = TABLE.sub(_written, html)
+    html = FRAME.sub(lambda frame: _rows(CELL.sub(_cell, frame[0])), html)
+    html = CODE.sub(_code, TABLE.sub(_written, html))
     parts, end = [], 0
     for found in APART.finditer(html):
-        parts += [typeset(html[end : found.start()]), typeset(found[0]) if found["printed"] else found[0]]
+        parts += [typeset(html[end : found.start()]), _printed(found[0]) if found["printed"] else found[0]]
         end = found.end()
     return "".join([*parts, typeset(html[end:])])
 
@@ -80,22 +92,37 @@ def tidy(html: str) -> str:
 def _cell(found: re.Match[str]) -> str:
     text = found[1].strip()
     kind = "words" if WORDS.search(text) else "unbroken" if 0 < len(text) <= FIGURE else ""
-    return f'<td class="{kind}">{found[1]}</td>' if kind else found[0]
+    if found_range := RANGE.search(text):
+        kind = "ranged" if found_range[0][0] != "±" else kind or "ranged"
+        text = RANGE.sub(lambda one: one[0].replace(" ", "\N{NO-BREAK SPACE}"), text)
+    return f'<td class="{kind}">{text}</td>' if kind else found[0]
+
+
+def _rows(frame: str) -> str:
+    head, body, rest = frame.partition("<tbody>")
+    return head + body + HEAD.sub(lambda one: f'<th{one[1] or ""} class="unbroken">{one[2]}</th>', rest)
 
 
 def _written(found: re.Match[str]) -> str:
-    cell = CODE.sub(_code, found[0])
+    cell = found[0]
     words = WORDS.search(re.sub("<[^>]*>", " ", cell))
     return cell.replace("<td>", '<td class="words">', 1) if words and cell.startswith("<td><p>") else cell
 
 
 def _code(found: re.Match[str]) -> str:
-    return found[0].replace(found[1], f"{found[1]} unbroken") if len(found[2]) <= NAME else found[0]
+    short = len(re.sub("<[^>]*>", "", found[2])) <= NAME
+    return found[0].replace(found[1], f"{found[1]} unbroken", 1) if short else found[0]
 
 
 def typeset(html: str) -> str:
-    """Text of a page with true minus signs, and no zero below zero."""
-    return NEGATIVE_ZERO.sub("", NEGATIVE.sub("−", html))
+    """Text of a page with true minus signs, no zero below zero, and settings to be copied: loss='relativistic'."""
+    return SETTING.sub(r"'\1'", NEGATIVE_ZERO.sub("", NEGATIVE.sub("−", html)))
+
+
+def _printed(output: str) -> str:
+    """Printed text, which flows where it does not fit, unless it has columns."""
+    columns = re.search(r"\S {2,}\S", output[output.index("<pre") :])
+    return typeset(output if columns else output.replace('">', ' flowing">', 1))
 
 
 def _choose_mathjax(app: Sphinx, config: Config) -> None:
