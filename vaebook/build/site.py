@@ -44,6 +44,7 @@ TIDY = (
 FRAME = re.compile(r'<table [^>]*class="dataframe.*?</table>', re.DOTALL)
 CELL = re.compile(r"<td>([^<]*)</td>")
 HEAD = re.compile(r"<th( rowspan=\"\d+\"[^>]*)?>([^<]{1,14})</th>(?=\s*<t[dh])")
+TO = re.compile(r"(?<= to) (?=[−-]?\d)")  # the end of a range does not stand alone on a line
 RANGE = re.compile(r"(?<= )[(\[][−-]?\d[^][()]*[])]|± [\d.]+")
 TABLE = re.compile(r"<td\b.*?</td>", re.DOTALL)
 CODE = re.compile(
@@ -104,7 +105,7 @@ def _rows(frame: str) -> str:
 
 
 def _written(found: re.Match[str]) -> str:
-    cell = found[0]
+    cell = TO.sub("\N{NO-BREAK SPACE}", found[0])
     words = WORDS.search(re.sub("<[^>]*>", " ", cell))
     return cell.replace("<td>", '<td class="words">', 1) if words and cell.startswith("<td><p>") else cell
 
