@@ -9,7 +9,8 @@ function unroll() {
   for (const formula of formulas) formula.classList.remove("wide");
   const wide = formulas.filter((formula) => {
     const width = formula.closest(LINE)?.clientWidth;
-    return width && formula.getBoundingClientRect().width > width + 1;
+    const whole = formula.closest("span.unbroken") ?? formula; // with its full stop
+    return width && whole.getBoundingClientRect().width > width + 1;
   });
   for (const formula of wide) formula.classList.add("wide");
 }
@@ -29,14 +30,23 @@ document.addEventListener("toggle", reach, true); // what was folded away had no
 // What the search finds is quoted from the text of a page, without its buttons, contents and links to its neighbours.
 const AROUND = ".bd-header-article, #jb-print-docs-body, .prev-next-footer, .bd-sidebar-secondary, mjx-container, nav";
 
+// A formula in a line of plain text: its Greek letters, and of the other commands no more than their names.
+const GREEK = "alpha α beta β gamma γ delta δ epsilon ϵ theta θ lambda λ mu μ nu ν pi π sigma σ tau τ phi φ psi ψ";
+const SIGNS = Object.fromEntries(`${GREEK} mid | ge ≥ le ≤ sum Σ int ∫`.match(/\S+ \S+/g).map((one) => one.split(" ")));
+const STYLES = /\\(mathrm|mathbb|mathcal|text|left|right|quad|qquad|[()[\],;!{}])|[{}]/g;
+
+function plainly(formula) {
+  return formula.replace(STYLES, "").replace(/\\([a-zA-Z]+)/g, (_, name) => SIGNS[name] ?? name);
+}
+
 addEventListener("DOMContentLoaded", () => {
   if (typeof Search === "undefined") return;
   const plain = Search.htmlToText;
   Search.htmlToText = (html, anchor) => {
     const page = new DOMParser().parseFromString(html, "text/html");
     for (const part of page.querySelectorAll(AROUND)) part.remove();
-    for (const formula of page.querySelectorAll(".math"))
-      formula.textContent = formula.textContent.replace(/\\[()[\]]/g, "");
+    for (const block of page.querySelectorAll("dt, dd, td, th, li, p, pre, h1, h2, h3")) block.append(" ");
+    for (const formula of page.querySelectorAll(".math")) formula.textContent = plainly(formula.textContent);
     return plain(page.documentElement.outerHTML, anchor);
   };
 });

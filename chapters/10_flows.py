@@ -532,8 +532,10 @@ except vae.ConfigError as error:
 # the posterior is the Gaussian of the encoder, bent by $f$:
 #
 # $$
-# \log p(x \mid z) + \log p(z) - \log q(z \mid x)
-# = \log p(x \mid f^{-1}(\epsilon)) + \log \mathcal{N}(\epsilon; 0, I) - \log q(\epsilon \mid x).
+# \begin{aligned}
+# &\log p(x \mid z) + \log p(z) - \log q(z \mid x) \\
+# &\quad = \log p(x \mid f^{-1}(\epsilon)) + \log \mathcal{N}(\epsilon; 0, I) - \log q(\epsilon \mid x).
+# \end{aligned}
 # $$ (eq-flows-same)
 #
 # The log-determinant in the prior becomes the log-determinant of the bent posterior. So a flow as prior *is* a flow

@@ -106,8 +106,10 @@ page.banner(page.load(dataset, images=200, grey=True), film)
 # The same as before, term by term. Take any $q(z_1, z_2 \mid x)$. The logarithm is concave, so by Jensen's inequality
 #
 # $$
-# \log p(x) = \log \mathbb{E}_q\!\left[\frac{p(x \mid z_1)\, p(z_1 \mid z_2)\, p(z_2)}{q(z_1, z_2 \mid x)}\right]
-# \;\ge\; \mathbb{E}_q\!\left[\log \frac{p(x \mid z_1)\, p(z_1 \mid z_2)\, p(z_2)}{q(z_1, z_2 \mid x)}\right].
+# \begin{aligned}
+# \log p(x) &= \log \mathbb{E}_q\!\left[\frac{p(x \mid z_1)\, p(z_1 \mid z_2)\, p(z_2)}{q(z_1, z_2 \mid x)}\right] \\
+# &\ge \mathbb{E}_q\!\left[\log \frac{p(x \mid z_1)\, p(z_1 \mid z_2)\, p(z_2)}{q(z_1, z_2 \mid x)}\right].
+# \end{aligned}
 # $$ (eq-hier-jensen)
 #
 # The gap is $\mathrm{KL}(q(z_1, z_2 \mid x) \,\Vert\, p(z_1, z_2 \mid x))$, as for one level. What is new is a choice: in
@@ -117,18 +119,22 @@ page.banner(page.load(dataset, images=200, grey=True), film)
 # $q(z_1 \mid x)\, q(z_2 \mid z_1)$. The bound becomes
 #
 # $$
+# \begin{aligned}
 # \mathcal{L} = \mathbb{E}_q[\log p(x \mid z_1)]
-# - \underbrace{\mathbb{E}_q\!\left[\log q(z_1 \mid x) - \log p(z_1 \mid z_2)\right]}_{\text{level 1}}
-# - \underbrace{\mathbb{E}_q\!\left[\mathrm{KL}(q(z_2 \mid z_1) \,\Vert\, p(z_2))\right]}_{\text{level 2}}.
+# &- \underbrace{\mathbb{E}_q\!\left[\log q(z_1 \mid x) - \log p(z_1 \mid z_2)\right]}_{\text{level 1}} \\
+# &- \underbrace{\mathbb{E}_q\!\left[\mathrm{KL}(q(z_2 \mid z_1) \,\Vert\, p(z_2))\right]}_{\text{level 2}}.
+# \end{aligned}
 # $$ (eq-hier-bottom-up)
 #
 # **{term}`Ladder <ladder>`** {cite:p}`sonderby2016`: first $z_2$ from the picture, then $z_1$ from the picture *and* $z_2$, that is
 # $q(z_2 \mid x)\, q(z_1 \mid z_2, x)$. Now each level pays a true {term}`KL`:
 #
 # $$
+# \begin{aligned}
 # \mathcal{L} = \mathbb{E}_q[\log p(x \mid z_1)]
-# - \underbrace{\mathbb{E}_q\!\left[\mathrm{KL}(q(z_1 \mid z_2, x) \,\Vert\, p(z_1 \mid z_2))\right]}_{\text{level 1}}
-# - \underbrace{\mathrm{KL}(q(z_2 \mid x) \,\Vert\, p(z_2))}_{\text{level 2}}.
+# &- \underbrace{\mathbb{E}_q\!\left[\mathrm{KL}(q(z_1 \mid z_2, x) \,\Vert\, p(z_1 \mid z_2))\right]}_{\text{level 1}} \\
+# &- \underbrace{\mathrm{KL}(q(z_2 \mid x) \,\Vert\, p(z_2))}_{\text{level 2}}.
+# \end{aligned}
 # $$ (eq-hier-ladder)
 #
 # ## How does the formula become code?

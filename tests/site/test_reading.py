@@ -41,7 +41,7 @@ def test_every_figure_on_paper_has_a_dark_twin(site):
     twins = {}
     for page in (site[1] / "chapters").glob("*.html"):
         found = re.findall(
-            r'src="\.\./(_images/\w+\.png)"( data-dark="\.\./([^"]+)")?', page.read_text(encoding="utf-8")
+            r'src="\.\./(_images/\w+\.(?:png|gif))"( data-dark="\.\./([^"]+)")?', page.read_text(encoding="utf-8")
         )
         twins |= {source: twin for source, _, twin in found}
     assert len(twins) > 50
@@ -114,8 +114,12 @@ def test_a_search_ranks_and_quotes_the_text(visit):
     place = {name: next(i for i, title in enumerate(titles) if name in title) for name in ("Debugging", "How many")}
     assert place["Debugging"] < place["How many"]
     quoted = " ".join(results.locator("p.context").all_inner_texts())
-    for chrome in (".ipynb", ".pdf", "Contents", "previous", "Print to PDF", "\\("):
+    for chrome in (".ipynb", ".pdf", "Contents", "previous", "Print to PDF", "\\", "collapseTraining"):
         assert chrome not in quoted, chrome
+    box = tab.locator(".bd-search-container .bd-search input")
+    room = box.evaluate("one => one.getBoundingClientRect().left + parseFloat(getComputedStyle(one).paddingLeft)")
+    seen = box.locator("xpath=../i").bounding_box()
+    assert seen["x"] + seen["width"] <= room, "the sign lies over the words"
 
 
 def test_a_link_to_a_term_or_an_equation_shows_what_it_leads_to(visit):

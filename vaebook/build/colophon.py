@@ -69,7 +69,7 @@ def bench_table(root: Path) -> list[str]:
     machine = figures["machine"]
     said = (
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB of memory; {machine['platform']}; "
-        f"torch {machine['torch']} with {machine['threads']} threads. "
+        f"torch {machine['torch']} with {machine['threads']} thread{'s' if machine['threads'] > 1 else ''}. "
         f"Measured by `make bench` on {machine['date'][:10]}:"
     )
     rows = [

@@ -1,4 +1,4 @@
-"""A Sphinx extension: each figure gets a twin for the dark, light ink on a dark card, its photographs unchanged.
+"""A Sphinx extension: each figure and film gets a twin for the dark, light ink on a dark card, its photos unchanged.
 
 Figures are ink on paper (vaelib/vaelib.mplstyle). The twin inverts the lightness of every colour and keeps its hue,
 but in rectangles that hold a picture, a map of colours or its bar: there nothing changes, and what a caption calls dark
@@ -14,17 +14,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageSequence
 from scipy import ndimage
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-__all__ = ["darkened", "pictures_in", "setup", "with_twins"]
+__all__ = ["darkened", "darkened_film", "pictures_in", "setup", "with_twins"]
 
 PAPER = (251, 250, 246)  # figure.facecolor of the style
 DARKEST, LIGHTEST = 28, 236  # the range of the inverted colours: paper becomes nearly the page's own dark
+GROUND = 252  # the least value of the ground of a film, which is white
 BEND = 1.6  # lightness l becomes 1 - l^1.6: colours of medium lightness are lighter in the dark than on paper
+BRIGHT = (
+    0.62,
+    100,
+)  # the least lightness of a full colour (pale blue would be dim), and the difference that makes it full
 SIDES = (8, 40)  # pixels: a picture is no smaller; a letter is
 CORE = 13  # pixels: the side of a square that fits into a grey picture, though lines cross it
 SPREAD = 6  # standard deviation of the lightness, from 0 to 255: a bar and a band are flat, a picture is not
@@ -34,7 +39,8 @@ TINT = 190  # the median lightness above which a rectangle is no map, but a tint
 COLOURS = 20  # the fewest colours of a map, at 16 levels; the bar of a chart has one or two
 SCALE = (9, 4, 8)  # the bar of a map: its least side in pixels, its sides' least ratio, the fewest colours along it
 WHITE = 225  # a box of text, white or tinted, has little below this lightness, a picture much
-FIGURE = re.compile(r'<img\b[^>]*?\bsrc="((?:\.\./)*_images/([^"/]+)\.png)"')
+STILL = 0.9  # the share of a film's frames in which a pixel is one of a picture: a cloud of dots moves on
+FIGURE = re.compile(r'<img\b[^>]*?\bsrc="((?:\.\./)*_images/([^"/]+)\.(png|gif))"')
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -46,11 +52,25 @@ def setup(app: Sphinx) -> dict[str, bool]:
 def darkened(figure: Image.Image) -> Image.Image:
     """The twin of a figure on paper."""
     pixels = np.asarray(figure.convert("RGB")).astype(int)  # (H, W, 3)
-    lightness = (pixels.max(-1, keepdims=True) + pixels.min(-1, keepdims=True)) / 2
-    turned = np.clip(pixels - lightness + 255 * (1 - (lightness / 255) ** BEND), 0, 255)
+    return _turned(pixels, pictures_in(pixels))
+
+
+def darkened_film(film: Image.Image) -> list[Image.Image]:
+    """The frames of the twin of a film on white: what is a picture all along stays."""
+    frames = [np.asarray(frame.convert("RGB")).astype(int) for frame in ImageSequence.Iterator(film)]
+    frames = [np.where(frame.min(-1, keepdims=True) >= GROUND, PAPER, frame) for frame in frames]
+    kept = np.mean([pictures_in(frame) for frame in frames], axis=0) >= STILL
+    return [_turned(frame, kept) for frame in frames]
+
+
+def _turned(pixels: NDArray[np.int_], kept: NDArray[np.bool_]) -> Image.Image:
+    most, least = pixels.max(-1, keepdims=True), pixels.min(-1, keepdims=True)
+    lightness = (most + least) / 2
+    bright = BRIGHT[0] * np.minimum(1, (most - least) / BRIGHT[1])
+    turned = np.clip(pixels - lightness + 255 * np.maximum(1 - (lightness / 255) ** BEND, bright), 0, 255)
     turned = DARKEST + turned * (LIGHTEST - DARKEST) / 255
-    kept = np.where(pictures_in(pixels)[..., None], pixels, turned)
-    return Image.fromarray(kept.astype(np.uint8)).quantize(256, method=Image.Quantize.MEDIANCUT)
+    whole = np.where(kept[..., None], pixels, turned)
+    return Image.fromarray(whole.astype(np.uint8)).quantize(256, method=Image.Quantize.MEDIANCUT)
 
 
 def pictures_in(pixels: NDArray[np.int_]) -> NDArray[np.bool_]:
@@ -119,20 +139,30 @@ def with_twins(html: str, images: Path) -> str:
     """A page whose figures on paper name their twins; makes those that are missing, beside them in `images`."""
 
     def named(match: re.Match[str]) -> str:
-        whole, source, name = match.group(0), match.group(1), match.group(2)
-        light, dark = images / f"{name}.png", images / f"{name}.dark.png"
+        whole, source, name, kind = match[0], match[1], match[2], match[3]
+        light, dark = images / f"{name}.{kind}", images / f"{name}.dark.{kind}"
         if not light.exists() or not _on_paper(light):
             return whole
         if not dark.exists():
-            darkened(Image.open(light)).save(dark)
-        return f'{whole} data-dark="{source.removesuffix(".png")}.dark.png"'
+            _save_twin(Image.open(light), dark)
+        return f'{whole} data-dark="{source.removesuffix(kind)}dark.{kind}"'
 
     return FIGURE.sub(named, html)
+
+
+def _save_twin(light: Image.Image, path: Path) -> None:
+    if path.suffix == ".png":
+        return darkened(light).save(path)
+    first, *others = darkened_film(light)
+    times = [frame.info.get("duration", 0) for frame in ImageSequence.Iterator(light)]
+    first.save(path, save_all=True, append_images=others, duration=times, loop=light.info.get("loop", 0))
 
 
 def _on_paper(path: Path) -> bool:
     with Image.open(path) as figure:
         corner = figure.convert("RGB").getpixel((0, 0))
+    if path.suffix == ".gif":
+        return min(corner) >= GROUND
     return max(abs(a - b) for a, b in zip(corner, PAPER, strict=True)) <= 3
 
 

@@ -33,6 +33,7 @@ TIDY = (
     (re.compile(r"<thead>\s*<tr[^>]*>(\s*<th[^>]*><p></p></th>)+\s*</tr>\s*</thead>"), ""),  # nor do heads of nothing
     (re.compile(r"<td>(?=<p>\d{4}-\d\d-\d\d</p>)"), '<td class="unbroken">'),
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),  # the former is deprecated; its parent is a list
+    (re.compile(r' id="(exercise|solution)-content"'), ""),  # every exercise had the same
     (re.compile(r"(Solution to)(<a [^>]*>) "), r"\1 \2"),  # a space is not underlined
     # No line begins with the full stop after a formula, or ends with the bracket before it.
     (re.compile(rf"\({MATHS}{STOPS}*|{MATHS}(?:[-’]\w+{STOPS}*|{STOPS}+)"), r'<span class="unbroken">\g<0></span>'),
@@ -48,6 +49,7 @@ PRINTED = r'<div class="output stream[^"]*">.*?</pre>'
 TYPED = r'<(?P<tag>head|script|style|svg|pre|code)\b.*?</(?P=tag)>|<(?P<kind>span|div) class="math.*?</(?P=kind)>'
 APART = re.compile(f"(?P<printed>{PRINTED})|{TYPED}", re.DOTALL)
 NEGATIVE = re.compile(r"(?<=[>(\[\s])-(?=\d[^<>]*(?:<|\Z))")
+SETTING = re.compile(r"(?<=\w=)[‘’]([\w-]+)’")
 NEGATIVE_ZERO = re.compile(r"−(?=0(\.0+)?(?![\d.]))")
 
 
@@ -75,7 +77,7 @@ def tidy(html: str) -> str:
     html = CELL.sub(_written, CODE.sub(_code, html))
     parts, end = [], 0
     for found in APART.finditer(html):
-        parts += [typeset(html[end : found.start()]), typeset(found[0]) if found["printed"] else found[0]]
+        parts += [typeset(html[end : found.start()]), _printed(found[0]) if found["printed"] else found[0]]
         end = found.end()
     return "".join([*parts, typeset(html[end:])])
 
@@ -93,8 +95,14 @@ def _code(found: re.Match[str]) -> str:
 
 
 def typeset(html: str) -> str:
-    """Text of a page with true minus signs, and no zero below zero."""
-    return NEGATIVE_ZERO.sub("", NEGATIVE.sub("−", html))
+    """Text of a page with true minus signs, no zero below zero, and settings to be copied: loss='relativistic'."""
+    return SETTING.sub(r"'\1'", NEGATIVE_ZERO.sub("", NEGATIVE.sub("−", html)))
+
+
+def _printed(output: str) -> str:
+    """Printed text, which flows where it does not fit, unless it has columns."""
+    columns = re.search(r"\S {2,}\S", output[output.index("<pre") :])
+    return typeset(output if columns else output.replace('">', ' flowing">', 1))
 
 
 def _choose_mathjax(app: Sphinx, config: Config) -> None:

@@ -79,7 +79,8 @@ def lesson(run: Run, *, times: int = 1, without: int | None = None) -> Lesson:
     """
     episodes = len(stretches(tongue(data_of(run).data) != IN))
     if times < 1 or not (without is None or 0 <= without < episodes):
-        raise ConfigError(f"times={times}, without={without}: expected 1 or more, and an episode from 0 to {episodes - 1}")
+        wanted = f"expected 1 or more, and an episode from 0 to {episodes - 1}"
+        raise ConfigError(f"times={times}, without={without}: {wanted}")
     found: dict[str, dict[str, Tensor]] = {"model": {}, "mixture": {}}
     for name, value in _lesson(run, times, without).tensors.items():
         part, _, key = name.partition("/")
