@@ -616,7 +616,10 @@ Markdown(
 # %% tags=["nbval-check-output"]
 from vaebook.experiments.tongue import agreement
 
-agreement()
+both = agreement()
+print("read differently: frames", *both.differing)
+print("in doubt: frames", *both.doubtful)
+print(f"kappa: {both.kappa:.3f}")
 
 # %% [markdown]
 # The readings differ in two frames, where the third episode begins and ends, and the second reader was unsure of six.

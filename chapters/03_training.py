@@ -506,12 +506,9 @@ def width_of_a_code(model, x):
     return torch.exp(0.5 * log_var[:, used]).mean().item()
 
 
-{
-    name: mean_and_range(
-        [width_of_a_code(run.model, test_x) for run in digits[name]]
-    )
-    for name in RECIPES
-}
+for name in RECIPES:
+    widths = [width_of_a_code(run.model, test_x) for run in digits[name]]
+    print(f"{name}: {mean_and_range(widths)}")
 
 # %% [markdown]
 # Kingma and Welling's codes are half as wide as the report's. Against the modern recipe this measure decides nothing:
@@ -639,10 +636,8 @@ def sigma_of(run):
 
 
 learned = ["report, sigma from 1", "report, sigma from 0.3", "modern"]
-{
-    name: mean_and_range([sigma_of(run) for run in frey[name]], 3)
-    for name in learned
-}
+for name in learned:
+    print(f"{name}: {mean_and_range([sigma_of(run) for run in frey[name]], 3)}")
 
 # %% [markdown]
 # A collapsed model costs more than answering every held-out frame with the average training frame. Its one picture is
@@ -852,11 +847,9 @@ final_table(train_groups({f"beta = {x.shape[1]}": [averaged]}))
 # recipes above that is:
 
 # %%
-{
-    name: int(72 * np.var(values, ddof=1)) + 1
-    for name, values in ends.items()
-    if len(values) > 1
-}
+for name, values in ends.items():
+    if len(values) > 1:
+        print(f"{name}: {int(72 * np.var(values, ddof=1)) + 1} seeds")
 
 # %% [markdown]
 # But three seeds give $s$ only roughly. And the test set is finite too. All recipes are judged on the same 10,000

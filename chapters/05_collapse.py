@@ -265,7 +265,8 @@ points.round(2)
 # %%
 from vaebook.experiments.collapse import BIT, largest_awake
 
-{name: round(largest_awake(values), 2) for name, values in spectra.items()}
+for name, values in spectra.items():
+    print(f"{name}: {largest_awake(values):.2f}")
 
 # %% mystnb={"figure": {"name": "fig-collapse-sigma", "caption": "What the code costs, left, and how many directions it uses, right, against the decoder's sigma, for two data sets. Lines: the linear theory. Marks: trained networks with tanh units, one seed each, on held-out images; they follow the lines, and fall below them at small sigma. Dotted: sigma = 1. Dashed: one bit, from which on we call a code awake."}, "image": {"alt": "Two panels. Left: two curves of KL that fall with sigma on logarithmic axes, with marks on or near them; the film's reaches one bit at a sigma near 0.75, the digits' near 1.6. Right: two falling staircases, with marks on or below them."}} tags=["hide-input"]
 widths = np.geomspace(0.25, 2, 200)
@@ -354,7 +355,9 @@ sigmas = {
 scaled = train / (average * (1 - average)).clamp(min=0.01).sqrt()
 foretold = {n: predict(spectrum, latent_dim, s) for n, s in sigmas.items()}
 foretold["cross-entropy"] = predict(eigenvalues(scaled), latent_dim, 1.0)
-{name: (one.active, round(one.kl, 2)) for name, one in foretold.items()}
+rows = {n: (one.active, one.kl) for n, one in foretold.items()}
+columns = ["directions", "KL (nats)"]
+pd.DataFrame.from_dict(rows, orient="index", columns=columns).round(2)
 
 # %% [markdown]
 # These are the directions that pay, and their nats. Now we train. Each loss gets the report's recipe at its full
@@ -498,7 +501,8 @@ def of_fifths(x):
 
 
 in_theory = {name: of_fifths(part.train) for name, part in parts.items()}
-{name: mean_and_range(values) for name, values in in_theory.items()}
+for name, values in in_theory.items():
+    print(f"{name}: {mean_and_range(values)}")
 
 # %% [markdown]
 # For the networks of {numref}`fig-collapse-sigma`, one seed each, we read off where the KL crosses one bit, on straight lines:
@@ -508,7 +512,8 @@ in_runs = {}
 for name in sets:
     of_set = points.loc[name].sort_values("KL")
     in_runs[name] = [np.interp(BIT, of_set["KL"], of_set.index).item()]
-{name: mean_and_range(values) for name, values in in_runs.items()}
+for name, values in in_runs.items():
+    print(f"{name}: {mean_and_range(values)}")
 
 # %% [markdown]
 # So the film is the more vulnerable one: its code falls asleep at less than half the $\sigma$ of the digits'. The second test is
@@ -524,7 +529,8 @@ table(few | {f"{latent_dim} latents": ill["with a sigmoid"]})
 # homogeneous: its pictures differ less from one another. The total variance of both, in squared grey levels:
 
 # %%
-{name: f"{values.sum():.1f}" for name, values in spectra.items()}
+for name, values in spectra.items():
+    print(f"{name}: {values.sum():.1f}")
 
 # %% [markdown]
 # ## What does the sigmoid do, then?

@@ -81,7 +81,7 @@ page.banner(images, film)
 # %% tags=["nbval-check-output"]
 from vaebook.experiments.tongue import IN, agreement, stretches, tongue, tongues
 
-agreement()
+print(*agreement().differing)
 
 # %% [markdown]
 # We use the first reading. Frames in transition, with the tongue on its way, count as showing it.
@@ -239,7 +239,8 @@ models = train_groups(
     {group: seeds_of(config(*group.split(", ")), seeds) for group in groups}
 )
 kl = {g: [run.metrics["test"]["kl"] for run in models[g]] for g in groups}
-{group: mean_and_range(values, 1) for group, values in kl.items()}
+rows = {group: mean_and_range(values, 1) for group, values in kl.items()}
+pd.Series(rows, name="KL (nats)").to_frame()
 
 
 # %% mystnb={"figure": {"name": "fig-sampling-prior", "caption": "Faces drawn with z from the prior N(0, I), seed 0, two rows for each model. Those of the report's recipe are clean and alike. Those of the modern recipe vary more, and some fall apart. No tongue is out."}, "image": {"alt": "Rows of generated faces, two for each model. Those of the report's recipe are much alike and blurred; those of the modern recipe vary, and some are distorted."}} tags=["hide-input"]
@@ -273,7 +274,8 @@ def table(repair="none", names=groups, figures=FIGURES):
     """Means over seeds, with ranges."""
     found = {name: judged(name, repair)[list(figures)] for name in names}
     rows = {name: rows.agg(mean_and_range) for name, rows in found.items()}
-    return pd.DataFrame(rows).T
+    shown_rows = pd.DataFrame(rows).T
+    return shown_rows.rename(columns=lambda name: name.replace("_", " "))
 
 
 # %%
@@ -282,7 +284,7 @@ table()
 # %%
 print(f"the film's share of 20,000 is {20_000 * shown.mean():.0f}")
 counts = {name: 20_000 * judged(name)["tongue"] for name in groups}
-{name: found.round().astype(int).tolist() for name, found in counts.items()}
+pd.DataFrame(counts).round().astype(int).rename_axis("seed").T
 
 # %% [markdown]
 # The tongue is all but absent, in both recipes and on both splits. Literally it is not always "never": some seeds of
@@ -373,7 +375,8 @@ def split_kl(group):
     return pd.DataFrame(found).agg(mean_and_range, digits=1)
 
 
-pd.DataFrame({group: split_kl(group) for group in groups}).T
+parts_of_kl = pd.DataFrame({group: split_kl(group) for group in groups}).T
+parts_of_kl.rename(columns={"kl": "KL", "marginal_kl": "mismatch"})
 
 # %% [markdown]
 # In the modern recipe a code tells which frame it came from almost without doubt. The rest of the KL, most of it, is
@@ -433,7 +436,8 @@ from vaebook.experiments.sampling import mixture_of, repaired
 mixtures = {name: list(map(mixture_of, models[name])) for name in groups}
 every = [mixture.at_edge for found in mixtures.values() for mixture in found]
 print(f"{sum(every)} of {len(every)} at an edge of the sizes tried; chosen:")
-{name: [m.components for m in found] for name, found in mixtures.items()}
+sizes = {n: [m.components for m in found] for n, found in mixtures.items()}
+pd.DataFrame(sizes).rename_axis("seed").T
 
 
 # %% mystnb={"figure": {"name": "fig-sampling-components", "caption": "Mean log-density of validation codes under one mixture with more and more components, seed 0 of each model; higher is better. The open dot marks the size that the rule takes. The curve by time goes on far below."}, "image": {"alt": "Three curves of nats against the number of components on a logarithmic axis. Each rises, peaks and falls, that of the split by time first and deepest; an open dot on each marks the chosen size, at or left of the peak."}} tags=["hide-input"]

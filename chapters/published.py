@@ -220,7 +220,8 @@ codes = aggregate_posterior(
 fitted, choosing = codes.split([len(codes) - len(codes) // 5, len(codes) // 5])
 sizes = (5, 10, 20, 40, 80)
 mixture = fit_mixture(fitted, choosing, sizes, fits=1)
-pd.Series(mixture.scores, name="log-density of other codes").round(2)
+scores = pd.Series(mixture.scores, name="log-density of other codes (nats)")
+scores.rename_axis("components").round(2).to_frame()
 
 # %%
 mixed = with_prior(one_layer.model, mixture.prior)

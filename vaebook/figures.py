@@ -62,7 +62,7 @@ def main_effects(
         means = table.groupby(level, observed=True)[response].mean()
         ax.plot(range(len(means)), means, "_-", markersize=14, color=COLOURS["indigo"])
         ax.set_xticks(range(len(means)), [str(key) for key in means.index])
-        if max(len(str(key)) for key in means.index) > 5:
+        if len(means) * max(len(str(key)) for key in means.index) > 14:  # they do not fit side by side
             plt.setp(ax.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
         ax.set(title=name, xlim=(-0.5, len(means) - 0.5))
     axes[0].set_ylabel(response)
