@@ -221,7 +221,8 @@ Markdown(scorecard.details(CLAIMS, evidence) or "There are no findings.")
 every = [one for found in evidence.values() for one in found]
 answers = [one.answer for one in every]
 spread = sum(not np.isnan(one.low) for one in every)
-print({answer: answers.count(answer) for answer in ("yes", "no", "open")})
+counts = [f"{answers.count(one)} {one}" for one in ("yes", "no", "open")]
+print(*counts, sep=", ")
 print(f"{spread} tests have an interval; by chance {spread / 40:.1f} are wrong")
 
 # %% [markdown]
