@@ -18,7 +18,7 @@ from vaelib.objectives import Loss
 from vaelib.progress import bar
 from vaelib.store import Checkpoint
 
-__all__ = ["Checkpoint", "NonFiniteLossError", "TrainingConfig", "averages", "fit", "pick_device"]
+__all__ = ["NonFiniteLossError", "TrainingConfig", "averages", "fit", "pick_device"]
 
 # Adam's moments decay into denormal numbers, on which a CPU is many times slower. The flag must be set before torch
 # starts its threads, hence here and not in `fit`.

@@ -12,9 +12,9 @@ from vaelib.data import DataConfig, prepare
 from vaelib.members import Member, fit_members, grouped, train_group
 from vaelib.models import VAEConfig, new_model
 from vaelib.runs import RunConfig, Store, train
-from vaelib.store import BusyError
+from vaelib.store import BusyError, Checkpoint
 from vaelib.sweeps import sweep, train_all
-from vaelib.training import Checkpoint, NonFiniteLossError, TrainingConfig, fit
+from vaelib.training import NonFiniteLossError, TrainingConfig, fit
 
 FILES = ("model.safetensors", "history.csv", "metrics.json")
 UNLIKE = {  # three members that differ in all that may differ

@@ -16,7 +16,8 @@ from vaelib import training
 from vaelib.config import ConfigError
 from vaelib.likelihoods import Gaussian, LikelihoodConfig
 from vaelib.models import VAE, ObjectiveConfig, VAEConfig
-from vaelib.training import OPTIMISERS, Checkpoint, NonFiniteLossError, TrainingConfig, averages, fit, pick_device
+from vaelib.store import Checkpoint
+from vaelib.training import OPTIMISERS, NonFiniteLossError, TrainingConfig, averages, fit, pick_device
 
 
 class Mean(nn.Module):
