@@ -668,6 +668,7 @@ def test_a_finger_scrolls_over_the_plane_and_drags_its_point(visit, explorers):
     swipe(tab, plane.bounding_box(), down=-150)
     assert tab.evaluate("scrollY") > before + 50, "the plane does not trap the page"
     assert trait(tab, "pad", "z") == [0, 0.6 * limit], "nor does scrolling move the point"
+    plane.scroll_into_view_if_needed()
     before = tab.evaluate("scrollY")
     box = plane.bounding_box()
     swipe(tab, handle.bounding_box(), across=60, down=60)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from vaebook.build import reader
 from vaebook.build.notebooks import find_root
-from vaebook.build.reader import Target, linked, site_of
+from vaebook.build.reader import Target, led_to, linked, site_of
 from vaebook.build.variants import quick, variants
 from vaelib.config import ConfigError
 
@@ -86,6 +86,10 @@ def test_links_lead_to_the_site_where_it_was_built_and_else_to_the_published_one
     assert site_of(tmp_path) == "https://example.org/book"
     (tmp_path / "_build" / "html").mkdir(parents=True)
     assert site_of(tmp_path) == (tmp_path / "_build" / "html").as_uri()
+    page = '<link href="https://example.org/book/a.html"/><a class="x" href="https://example.org/book/a.html#b">'
+    assert led_to("file:///b", page, "https://example.org/book") == page.replace(
+        'x" href="https://example.org/book', 'x" href="file:///b'
+    )
     known = {"eq-a": Target("chapters/a", "equation-eq-a", "(1.2)", "The chapter")}
     text = "As {eq}`eq-a` says, {eq}`eq-b` holds."
     found = linked(text, {"eq-b"}, known, "x")

@@ -68,6 +68,9 @@ def render(notebook: Path, root: Path) -> Path:
         built = project / "_build" / "html"
         if not (built / "chapters" / f"{name}.html").exists():
             raise ChapterError(f"{notebook}: no page could be built of it: {(ran.stderr or ran.stdout)[-500:]}")
+        for page in (built / "chapters").glob("*.html"):
+            text = page.read_text(encoding="utf-8")
+            page.write_text(led_to(site_of(root), text, published(root)), encoding="utf-8")
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(built, target)
     return target / "index.html"
@@ -75,7 +78,7 @@ def render(notebook: Path, root: Path) -> Path:
 
 def _write_pages(notebook: Path, root: Path, folder: Path) -> None:
     """The notebook and the pages that come with it, none of which refers to what is not there."""
-    known, site, beside = targets(root), site_of(root), {Path(file).stem for file in BESIDE}
+    known, site, beside = targets(root), published(root), {Path(file).stem for file in BESIDE}
     page = nbformat.read(notebook, as_version=4)
     relink(page, beside, known, site)
     nbformat.write(page, folder / notebook.name)
@@ -175,11 +178,21 @@ def relink(notebook: NotebookNode, beside: set[str], known: Mapping[str, Target]
         holder[key] = linked(holder[key], own, known, site)
 
 
+def published(root: Path) -> str:
+    """The address of the book's site on the web."""
+    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
+    return str(config["html"]["baseurl"]).rstrip("/")
+
+
 def site_of(root: Path) -> str:
     """The address of the book's site: where it was built there, and otherwise where it is published."""
     built = root / "_build" / "html"
-    config = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))
-    return built.absolute().as_uri() if built.is_dir() else config["html"]["baseurl"].rstrip("/")
+    return built.absolute().as_uri() if built.is_dir() else published(root)
+
+
+def led_to(site: str, page: str, published: str) -> str:
+    """The page with its links to the published site leading to `site`: Markdown itself takes no link to a file."""
+    return re.sub(rf'(<a [^>]*href="){re.escape(published)}(?=/)', rf"\1{site}", page)
 
 
 def _texts(notebook: NotebookNode) -> Iterator[tuple[dict[str, str], str]]:
