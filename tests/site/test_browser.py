@@ -43,6 +43,13 @@ BEYOND = """() => {
     const found = [...beyond, ...all(":is(h1, h2, h3) > .headerlink").filter(below)];
     return found.map((one) => one.getAttribute("src") ?? one.parentElement.textContent.slice(0, 60));
 }"""
+# What scrolls without a sign that there is more of it.
+UNSAID = """() => {
+    const boxes = document.querySelectorAll("article :is(mjx-container, table, .pst-scrollable-table-container)");
+    const scrolls = (one) => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== "visible";
+    const silent = (one) => getComputedStyle(one).backgroundImage === "none";
+    return [...boxes].filter((one) => scrolls(one) && silent(one)).map((one) => one.textContent.slice(0, 60));
+}"""
 pytestmark = pytest.mark.xdist_group("site")
 
 
@@ -79,13 +86,14 @@ def test_explorers_run_without_a_kernel(visit):
 
 
 def test_page_fits(visit):
-    """No page scrolls sideways, whatever its width; what is wider than the screen scrolls in a box of its own."""
+    """No page scrolls sideways, whatever its width; what is wider scrolls in its own box, with a shadow at the edge."""
     name, tab, _ = visit
     for size in (DESKTOP, TABLET, PHONE):
         tab.set_viewport_size(size)
         tab.evaluate(SETTLE)
         assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"], size
         assert tab.evaluate(BEYOND) == [], size
+        assert tab.evaluate(UNSAID) == [], size
     for look in LOOKS if os.environ.get("PICTURES") else ():
         take_picture(tab, name, look)
 

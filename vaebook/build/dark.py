@@ -78,7 +78,7 @@ def pictures_in(pixels: NDArray[np.int_]) -> NDArray[np.bool_]:
 
     What a picture encloses belongs to it, in the colour of the paper too.
     """
-    drawn = np.abs(pixels - PAPER).max(-1) > 2  # no true grey is as near to the paper
+    drawn = (np.abs(pixels - PAPER).max(-1) > 2) | (np.ptp(pixels, -1) == 0)  # paper has a tint, a light grey has none
     lightness = pixels.mean(-1)
     found = np.zeros(drawn.shape, bool)
     labels, _ = ndimage.label(drawn, np.ones((3, 3)))

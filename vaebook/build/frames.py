@@ -10,7 +10,7 @@ __all__ = ["framed", "is_words"]
 FRAME = re.compile(r'<table [^>]*class="dataframe.*?</table>', re.DOTALL)
 ROW = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
 CELL = re.compile(r"<(th|td)\b([^>]*)>(.*?)</\1>", re.DOTALL)
-INTERVAL = re.compile(r"[(\[][−-]?\d[^()\[\]]*[)\]]")
+INTERVAL = re.compile(r"[(\[][−-]?\d[^()\[\]]*[)\]]|± [\d.]+")
 WORDS = re.compile(r"(?:[A-Za-z]{2,}\W+){2,}[A-Za-z]{2,}")  # three words or more are words
 FIGURE, SHORT = 16, 8  # letters: a figure with its unit, and the name of a row that needs no room
 

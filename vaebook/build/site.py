@@ -43,6 +43,7 @@ TIDY = (
 CELL = re.compile(r"<td\b.*?</td>", re.DOTALL)
 CODE = re.compile(r'<code class="(docutils literal notranslate)">((?:<span class="pre">[^<]*</span>\s*)+)</code>')
 NAME, EXPRESSION = 24, 12  # letters
+OPTION = re.compile(r'<span class="pre">(--[^<]{1,22})</span>')  # is not parted from its dashes
 
 # What stays as it was typed: code, maths, and what is no text. Printed output is text, and comes first.
 PRINTED = r'<div class="output stream[^"]*">.*?</pre>'
@@ -90,8 +91,9 @@ def _written(found: re.Match[str]) -> str:
 
 def _code(found: re.Match[str]) -> str:
     text = re.sub("<[^>]*>", "", found[2]).strip()
-    whole = len(text) <= (EXPRESSION if " " in text else NAME)
-    return found[0].replace(found[1], f"{found[1]} unbroken", 1) if whole else found[0]
+    if len(text) <= (EXPRESSION if " " in text else NAME):
+        return found[0].replace(found[1], f"{found[1]} unbroken", 1)
+    return OPTION.sub(r'<span class="pre unbroken">\1</span>', found[0])
 
 
 def typeset(html: str) -> str:
