@@ -224,8 +224,11 @@ final_table(
 # `-html`.
 #
 # ```bash
-# vaebook run chapters/03_training.ipynb --quick --html --output out/  # bundled data, about a minute
-# vaebook run chapters/03_training.ipynb --html --grid latent_dim=5 epochs=2 --output out/
+# # on bundled data, in about a minute
+# vaebook run chapters/03_training.ipynb --quick --html --output out/
+# # with settings of your own
+# vaebook run chapters/03_training.ipynb --html \
+#     --grid latent_dim=5 epochs=2 --output out/
 # ```
 #
 # ## How do I use the library?
@@ -233,7 +236,8 @@ final_table(
 # ```python
 # import vaelib as vae
 #
-# config = vae.RunConfig(data=vae.DataConfig(name="digits"), training=vae.TrainingConfig(epochs=20))
+# data, training = vae.DataConfig(name="digits"), vae.TrainingConfig(epochs=20)
+# config = vae.RunConfig(data=data, training=training)
 # run = vae.train(config)  # from the store, or trained and put there
 # run.model.sample(10)  # (10, 64): ten new images
 # ```
