@@ -673,7 +673,7 @@ dots(digit_judged, "nats per picture")
 # Others gain one to three nats from a bent posterior, in longer trainings than ours. Here is what we could check, in nats per digit. Each arrow
 # leads from a Gaussian posterior to a bent one.
 #
-# | who, and which posterior | $-$ELBO | $-\log p(x)$ |
+# | who, and which posterior | −ELBO (nats) | −log p(x) (nats) |
 # | --- | --- | --- |
 # | ours, planar, 10 steps | 111.4 → 110.4 | 106.7 → 106.0 |
 # | [a public planar flow](https://github.com/abdulfatir/planar-flow-pytorch), 20 steps | 99.4 → 98.2 | |
