@@ -12,13 +12,14 @@ os.environ["MPLBACKEND"] = "Agg"
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+CACHES = {"__pycache__", ".ruff_cache", ".ipynb_checkpoints"}
 OF_THE_SITE = ("_config.yml", "_toc.yml", "assets", "chapters", "constraints.txt", "vaebook", "vaelib")
 
 
 def newest(*paths):
-    """When the last of these, and of all files below them, was written; 0 if there is none."""
-    files = (file for path in paths for file in (path, *path.rglob("*")) if "__pycache__" not in file.parts)
-    return max((file.stat().st_mtime for file in files if file.is_file()), default=0)
+    """When the last of these, and of all files below them but caches, was written; 0 if there is none."""
+    files = [file for path in paths for file in (path, *path.rglob("[!.]*")) if file.is_file()]
+    return max((file.stat().st_mtime for file in files if not CACHES & set(file.parts)), default=0)
 
 
 def pytest_make_parametrize_id(config, val, argname):
