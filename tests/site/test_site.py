@@ -42,6 +42,8 @@ def broken(page, address):
 
 def test_builds_without_a_warning(site):
     ran, html = site
+    if ran is None:
+        pytest.skip("make book built it, which fails at a warning")
     assert ran.returncode == 0, ran.stdout[-5_000:] + ran.stderr[-5_000:]
     assert "WARNING" not in ran.stdout + ran.stderr
     assert (html / "index.html").exists()
@@ -61,7 +63,7 @@ def test_no_page_loads_anything_from_another_host(site):
         and tag.get("rel") != ["canonical"]
     ]
     assert loads == []
-    assert "CDN" not in site[0].stdout
+    assert site[0] is None or "CDN" not in site[0].stdout
 
 
 def test_a_chapter_can_be_launched_downloaded_and_edited(site):
@@ -91,13 +93,19 @@ def test_cells_say_what_they_hold():
         wanted = frame.format(cell).replace("<td>", f'<td class="{kind}">')
         assert extension.tidy(frame.format(cell)) == wanted
     whole = '<span class="unbroken">{}</span>'
-    for cell, rest in (("6.75 {}", "(6.74 to 6.75)"), ("−0.0043 {} nats: no", "[−0.83, 0.82]")):
+    ranged = (("6.75 {}", "(6.74 to 6.75)"), ("−0.0043 {} nats: no", "[−0.83, 0.82]"), ("−0.30313 {}", "± 0.01539"))
+    for cell, rest in ranged:
         wanted = frame.format(cell.format(whole.format(rest)))
         assert extension.tidy(frame.format(cell.format(rest))) == wanted
     assert extension.tidy("<td><p>a name of an image</p></td>") == '<td class="words"><p>a name of an image</p></td>'
     code = '<td><code class="docutils literal notranslate"><span class="pre">{}</span></code></td>'
     assert 'notranslate unbroken"' in extension.tidy(code.format("model.likelihood"))
     assert "unbroken" not in extension.tidy(code.format("a" * 64))
+    option = (
+        '<code class="docutils literal notranslate"><span class="pre">vaelib</span> <span class="pre">{}</span></code>'
+    )
+    assert '<span class="pre unbroken">--data.name</span>' in extension.tidy(option.format("--data.name"))
+    assert "unbroken" not in extension.tidy(option.format("a-word-with-hyphens"))
     broken = code.format("explorers.<wbr>latent_sliders(<wbr>run)")
     assert extension.tidy(code.format("explorers.latent_sliders(run)")) == broken
 

@@ -26,10 +26,8 @@ PAPER = (251, 250, 246)  # figure.facecolor of the style
 DARKEST, LIGHTEST = 28, 236  # the range of the inverted colours: paper becomes nearly the page's own dark
 GROUND = 252  # the least value of the ground of a film, which is white
 BEND = 1.6  # lightness l becomes 1 - l^1.6: colours of medium lightness are lighter in the dark than on paper
-BRIGHT = (
-    0.62,
-    100,
-)  # the least lightness of a full colour (pale blue would be dim), and the difference that makes it full
+# The least lightness of a full colour, as pale blue would be dim, and the difference of its values that makes it full.
+BRIGHT = (0.62, 100)
 SIDES = (8, 40)  # pixels: a picture is no smaller; a letter is
 CORE = 13  # pixels: the side of a square that fits into a grey picture, though lines cross it
 SPREAD = 6  # standard deviation of the lightness, from 0 to 255: a bar and a band are flat, a picture is not

@@ -277,6 +277,8 @@ def read(source: Source, name: str) -> bytes:
         with filelock.FileLock(folder / f".{name}.lock"):
             content = _cached(folder, source, name)  # by a process that was first
             if content is None:
+                if path := _find(name, folder):
+                    warnings.warn(f"{path} is not the published one: it is fetched again", stacklevel=2)
                 content = _download(source, name)
                 part = folder / f".{name}.part"  # one of a process that was killed is overwritten
                 part.write_bytes(content)
