@@ -147,7 +147,7 @@ pd.DataFrame(rows, columns, dtype=object).T.fillna("")
 #
 # ## Do more latents mean a lower reconstruction loss and a higher KL?
 #
-# **From 2 to 20 latents yes. From there to 200 by no recipe.**
+# **From 2 to 20 latents yes. From there to 200 two recipes say no, and by the modern one nothing is sure.**
 #
 # The report: "increases in latent dimensionality lead to consistently lower reconstruction loss but higher KL divergence
 # [...] This trend persists throughout training" (section 4.2.4).

@@ -187,7 +187,7 @@ Markdown(scorecard.details(CLAIMS, evidence) or "There are no findings.")
 #   first exercise moves it. Of our models only a collapsed one draws one face ({doc}`05_collapse`).
 # - **From 2 to 20 latents the losses move as the report says (2).** These are the sizes that its section 3.2 names. Between
 #   them all six tests say yes: with 20 the reconstruction loss is lower and the KL higher, by every recipe. The claim fails beyond:
-#   by the report's recipe from 20 to 50, by the others from 50 to 200.
+#   by the report's recipe from 20 to 50, by Kingma and Welling's from 50 to 200. By the modern one nothing is sure beyond 20.
 # - **More latents do cost nats by the report's recipe (3).** With 50 latents its bound is about 9 nats worse than with
 #   20, as the report says. But with 10 it is better still.
 # - **The sigmoid lowers the error, but does not prevent the collapse (12, 12b).** Without it the error grows, whether sigma
