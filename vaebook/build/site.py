@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sphinx.util.logging import getLogger
 
-from vaebook.build.frames import framed, is_words
+from vaebook.build.frames import framed, is_words, whole_intervals
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -50,6 +50,7 @@ PRINTED = r'<div class="output stream[^"]*">.*?</pre>'
 TYPED = r'<(?P<tag>head|script|style|svg|pre|code)\b.*?</(?P=tag)>|<(?P<kind>span|div) class="math.*?</(?P=kind)>'
 APART = re.compile(f"(?P<printed>{PRINTED})|{TYPED}", re.DOTALL)
 NEGATIVE = re.compile(r"(?<=[>(\[\s])-(?=\d[^<>]*(?:<|\Z))")
+LETTER = re.compile(r"(?<![\w-])\w-[A-Za-z]\w+(?=[^<>]*(?:<|\Z))")  # t-SNE, f-divergence
 SETTING = re.compile(r"(?<=\w=)[‘’]([\w-]+)’")
 NEGATIVE_ZERO = re.compile(r"−(?=0(\.0+)?(?![\d.]))")
 
@@ -85,8 +86,11 @@ def tidy(html: str) -> str:
 
 def _written(found: re.Match[str]) -> str:
     cell = CODE.sub(lambda code: re.sub(r"(?<=[(.])(?=\w)", "<wbr>", code[0]), found[0])
-    words = is_words(re.sub("<[^>]*>", " ", cell))
-    return cell.replace("<td>", '<td class="words">', 1) if words and cell.startswith("<td><p>") else cell
+    if not cell.startswith("<td><p>"):
+        return cell
+    if is_words(re.sub("<[^>]*>", " ", cell)):
+        return cell.replace("<td>", '<td class="words">', 1)
+    return cell if "<code" in cell or "math" in cell else whole_intervals(cell)
 
 
 def _code(found: re.Match[str]) -> str:
@@ -97,8 +101,9 @@ def _code(found: re.Match[str]) -> str:
 
 
 def typeset(html: str) -> str:
-    """Text of a page with true minus signs, no zero below zero, and settings to be copied: loss='relativistic'."""
-    return SETTING.sub(r"'\1'", NEGATIVE_ZERO.sub("", NEGATIVE.sub("−", html)))
+    """Text of a page with true minus signs, no zero below zero, settings to be copied (loss='relativistic'), whole t-SNE."""
+    signed = NEGATIVE_ZERO.sub("", NEGATIVE.sub("−", html))
+    return LETTER.sub(r'<span class="unbroken">\g<0></span>', SETTING.sub(r"'\1'", signed))
 
 
 def _printed(output: str) -> str:
