@@ -39,8 +39,8 @@ function plainly(formula) {
   return formula.replace(STYLES, "").replace(/\\([a-zA-Z]+)/g, (_, name) => SIGNS[name] ?? name);
 }
 
-addEventListener("DOMContentLoaded", () => {
-  if (typeof Search === "undefined") return;
+// The search's own script is there by now, and searches as soon as the page has been read.
+if (typeof Search !== "undefined") {
   const plain = Search.htmlToText;
   Search.htmlToText = (html, anchor) => {
     const page = new DOMParser().parseFromString(html, "text/html");
@@ -60,7 +60,7 @@ addEventListener("DOMContentLoaded", () => {
     }
     return [...best.values()];
   };
-});
+}
 
 // In the dark each figure shows its twin; on paper it is as it was made.
 function suit(dark) {

@@ -10,7 +10,8 @@ __all__ = ["framed", "is_words", "whole_intervals"]
 FRAME = re.compile(r'<table [^>]*class="dataframe.*?</table>', re.DOTALL)
 ROW = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
 CELL = re.compile(r"<(th|td)\b([^>]*)>(.*?)</\1>", re.DOTALL)
-# An interval and what is said of it: "(0.65 to 0.70): more" is one thing, "[−0.83, 0.82] nats" too; "nats: no" is another.
+# An interval and what is said of it: "(0.65 to 0.70): more" is one thing, "[−0.83, 0.82] nats" too; "nats: no" stays
+# together as well.
 INTERVAL = re.compile(r"((?:[(\[][−-]?\d[^()\[\]]*[)\]]|± [\d.]+)(?:: \w+| [a-z]+(?![\w:]))?)( [a-z]+: \w+)?")
 TEXT = re.compile(r"[A-Za-z]")  # what does not begin with a figure is read from the left
 EQUALS = re.compile(r"(?<!\w)(\w{1,2}) = (?=[\d.−-])|(?<= =) (?=[\d.−-])")  # no line ends with "K ="
@@ -29,8 +30,10 @@ def is_words(text: str) -> bool:
 
 
 def whole_intervals(text: str) -> str:
-    """A text, or the inside of a cell, whose intervals stay on one line."""
-    return INTERVAL.sub(_whole, text)
+    """A cell or a part of it, in HTML, whose intervals stay on one line."""
+    parts = re.split("(<[^>]*>)", text)
+    parts[::2] = [INTERVAL.sub(_whole, part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def _whole(found: re.Match[str]) -> str:
@@ -71,7 +74,7 @@ def _headings(head: str, kinds: list[str]) -> str:
         at = next(place)
         text = names[at] if at < len(names) else cell[3]
         column = at - size + len(kinds)
-        kind = "words" if at < len(names) else kinds[column] if column >= 0 else ""
+        kind = "words" if at < len(names) else kinds[column] if column >= 0 and text.strip() else ""
         text = EQUALS.sub(_equals, text)
         return f'<th class="{kind}"{cell[2]}>{text}</th>' if kind else f"<th{cell[2]}>{text}</th>"
 

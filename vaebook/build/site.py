@@ -43,6 +43,7 @@ TIDY = (
 CELL = re.compile(r"<td\b.*?</td>", re.DOTALL)
 CODE = re.compile(r'<code class="(docutils literal notranslate)">((?:<span class="pre">[^<]*</span>\s*)+)</code>')
 NAME, EXPRESSION = 24, 12  # letters
+PATH = re.compile(r'<span class="pre">([^</]+(?:/[^</]+)+)</span>')  # is broken after a folder, not at a hyphen
 OPTION = re.compile(r'<span class="pre">(--[^<]{1,22})</span>')  # is not parted from its dashes
 
 # What stays as it was typed: code, maths, and what is no text. Printed output is text, and comes first.
@@ -50,7 +51,7 @@ PRINTED = r'<div class="output stream[^"]*">.*?</pre>'
 TYPED = r'<(?P<tag>head|script|style|svg|pre|code)\b.*?</(?P=tag)>|<(?P<kind>span|div) class="math.*?</(?P=kind)>'
 APART = re.compile(f"(?P<printed>{PRINTED})|{TYPED}", re.DOTALL)
 NEGATIVE = re.compile(r"(?<=[>(\[\s])-(?=\d[^<>]*(?:<|\Z))")
-LETTER = re.compile(r"(?<![\w-])\w-[A-Za-z]\w+(?=[^<>]*(?:<|\Z))")  # t-SNE, f-divergence
+LETTER = re.compile(r"(?<![\w-])(?:\w|[A-Z]{2})-[A-Za-z]\w+(?=[^<>]*(?:<|\Z))")  # t-SNE, VQ-VAE
 SETTING = re.compile(r"(?<=\w=)[‘’]([\w-]+)’")
 NEGATIVE_ZERO = re.compile(r"−(?=0(\.0+)?(?![\d.]))")
 
@@ -97,11 +98,17 @@ def _code(found: re.Match[str]) -> str:
     text = re.sub("<[^>]*>", "", found[2]).strip()
     if len(text) <= (EXPRESSION if " " in text else NAME):
         return found[0].replace(found[1], f"{found[1]} unbroken", 1)
-    return OPTION.sub(r'<span class="pre unbroken">\1</span>', found[0])
+    return PATH.sub(_path, OPTION.sub(r'<span class="pre unbroken">\1</span>', found[0]))
+
+
+def _path(found: re.Match[str]) -> str:
+    parts = re.findall("[^/]*/|[^/]+", found[1])
+    wholes = (f'<span class="unbroken">{part}</span>' if len(part) <= NAME else part for part in parts)
+    return f'<span class="pre">{"<wbr>".join(wholes)}</span>'
 
 
 def typeset(html: str) -> str:
-    """Text of a page with true minus signs, no zero below zero, settings to be copied (loss='relativistic'), whole t-SNE."""
+    """Text of a page with true minus signs, no zero below zero, loss='relativistic' to be copied, and t-SNE whole."""
     signed = NEGATIVE_ZERO.sub("", NEGATIVE.sub("−", html))
     return LETTER.sub(r'<span class="unbroken">\g<0></span>', SETTING.sub(r"'\1'", signed))
 
