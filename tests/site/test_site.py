@@ -135,6 +135,8 @@ def test_columns_of_a_table_of_figures():
     whole = extension.tidy(row.format("kingma-welling", "film, 2 latents") + row.format("trained with K = 20", "no"))
     assert '<th class="short">kingma-welling</th><td class="text unbroken">film, 2 latents</td>' in whole
     assert "<th>trained with K&nbsp;=&nbsp;20</th>" in whole
+    ranges = extension.tidy(row.format("a", "6.755 (6.74 to 6.75) nats"))
+    assert "words" not in extension.tidy(ranges), "a page of an earlier build"
 
 
 def test_a_formula_keeps_its_full_stop():

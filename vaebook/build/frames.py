@@ -31,9 +31,16 @@ def is_words(text: str) -> bool:
 
 def whole_intervals(text: str) -> str:
     """A cell or a part of it, in HTML, whose intervals stay on one line."""
+    if "unbroken" in text:
+        return text
     parts = re.split("(<[^>]*>)", text)
     parts[::2] = [INTERVAL.sub(_whole, part) for part in parts[::2]]
     return "".join(parts)
+
+
+def _plain(text: str) -> str:
+    """The words of a cell: a page that Sphinx did not write anew has been here before."""
+    return re.sub("<[^>]*>", "", text).strip()
 
 
 def _whole(found: re.Match[str]) -> str:
@@ -47,7 +54,7 @@ def _equals(found: re.Match[str]) -> str:
 
 def _table(found: re.Match[str]) -> str:
     head, mark, body = found[0].rpartition("<tbody>")
-    rows = [[text.strip() for tag, _, text in CELL.findall(row) if tag == "td"] for row in ROW.findall(body)]
+    rows = [[_plain(text) for tag, _, text in CELL.findall(row) if tag == "td"] for row in ROW.findall(body)]
     size = max(map(len, rows), default=0)
     columns = [[row[place] for row in rows if len(row) > place and row[place]] for place in range(size)]
     kinds = [
@@ -86,7 +93,7 @@ def _row(row: str, kinds: list[str]) -> str:
 
     def cell(found: re.Match[str]) -> str:
         tag, attributes, text = found.groups()
-        name = text.strip()
+        name = _plain(text)
         if tag == "th":
             fits = len(name) <= SHORT or (len(name) <= FIGURE and " " not in name)
             kind, text = "short" if fits else "", EQUALS.sub(_equals, text)
