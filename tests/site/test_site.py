@@ -130,7 +130,9 @@ def test_columns_of_a_table_of_figures():
     named = extension.tidy(table.format(head.format("step"), names, body.format("edges")))
     assert named.count("<tr>") == 4 and "words" not in named
     assert '<td class="text unbroken">edges</td>' in named
-    assert '<th class="text">test</th><th>effect</th>' in extension.tidy(table.format(head.format(""), "", body))
+    assert '<th class="text">test</th><th>effect</th>' in extension.tidy(
+        table.format(head.format(""), "", body.format("edges"))
+    )
     row = '<table border="1" class="dataframe"><tbody><tr><th>{}</th><td>{}</td></tr></tbody></table>'
     whole = extension.tidy(row.format("kingma-welling", "film, 2 latents") + row.format("trained with K = 20", "no"))
     assert '<th class="short">kingma-welling</th><td class="text unbroken">film, 2 latents</td>' in whole
