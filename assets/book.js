@@ -39,8 +39,8 @@ function plainly(formula) {
   return formula.replace(STYLES, "").replace(/\\([a-zA-Z]+)/g, (_, name) => SIGNS[name] ?? name);
 }
 
-addEventListener("DOMContentLoaded", () => {
-  if (typeof Search === "undefined") return;
+// The search's own script is there by now, and searches as soon as the page has been read.
+if (typeof Search !== "undefined") {
   const plain = Search.htmlToText;
   Search.htmlToText = (html, anchor) => {
     const page = new DOMParser().parseFromString(html, "text/html");
@@ -49,7 +49,18 @@ addEventListener("DOMContentLoaded", () => {
     for (const formula of page.querySelectorAll(".math")) formula.textContent = plainly(formula.textContent);
     return plain(page.documentElement.outerHTML, anchor);
   };
-});
+  // A page is found once, though its title, its text and the index all have the words: of each title the best stays.
+  const search = Search._performSearch;
+  Search._performSearch = (...asked) => {
+    const best = new Map(); // the best are the last
+    for (const one of search(...asked)) {
+      const name = `${one[0]} ${one[1]}`;
+      best.delete(name);
+      best.set(name, one);
+    }
+    return [...best.values()];
+  };
+}
 
 // In the dark each figure shows its twin; on paper it is as it was made.
 function suit(dark) {

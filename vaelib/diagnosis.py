@@ -38,6 +38,8 @@ UNFINISHED = {"constant": 0.02, "cosine": 0.15}  # share of the gain that the la
 # falling rate takes the noise of the steps away, too: up to 0.12 in runs that are over (0.2 is undiminished progress).
 NO_SIGNAL = 0.01  # nats: a critic that changes the generator's loss by less teaches nothing
 WON = 0.99  # share of pairs
+# A setting such as `sigma='optimal'`, `beta=1` or `objective=ObjectiveConfig(beta=...)`, or a name such as `free_bits`.
+SETTING = re.compile(r"\b[a-z_]+=(?:'[^']*'|\w[\w.]*(?:\([^()]*\))?(?<!\.))|\b[a-z]+(?:_[a-z]+)+\b")
 CALMER = "optimiser='adam-no-momentum', a smaller learning_rate"
 
 
@@ -86,8 +88,13 @@ class Diagnosis:
         lines = [f"**{_escaped(self.name)}: {self.verdict}**", "", "| | |", "| --- | --- |"]
         lines += [*(f"| {key} | {value} |" for key, value in self.facts().items()), ""]
         for number, (cause, evidence, remedy) in enumerate(self.causes, start=1):
-            lines += [f"{number}. **{cause}**: {evidence}. *Try:* {remedy}."]
+            lines += [f"{number}. **{cause}**: {_coded(evidence)}. *Try:* {_coded(remedy)}."]
         return "\n".join(lines)
+
+
+def _coded(text: str) -> str:
+    """A text as Markdown whose settings, and names of settings, are code."""
+    return SETTING.sub(r"`\g<0>`", text)
 
 
 def _escaped(text: str) -> str:

@@ -11,7 +11,7 @@ import { distance as apart } from "../../vaebook/explorers/js/memory.mjs";
 import { evaluate, inflated, posterior, readNetwork } from "../../vaebook/explorers/js/network.mjs";
 import { describe, neighbour, toCanvas, toPlane } from "../../vaebook/explorers/js/plane.mjs";
 import { along, inWords as moment } from "../../vaebook/explorers/js/recording.mjs";
-import { atTheEnd, countHits, shareText } from "../../vaebook/explorers/js/sampler.mjs";
+import { atTheEnd, countHits, scaleEnd, shareText } from "../../vaebook/explorers/js/sampler.mjs";
 import { between } from "../../vaebook/explorers/js/sliders.mjs";
 import { centreOfMass, distance, rasterise, respelled, spelled } from "../../vaebook/explorers/js/stroke.mjs";
 import { addressed, read, written } from "../../vaebook/explorers/js/tools.mjs";
@@ -133,6 +133,13 @@ test("hits are counted among the draws so far", () => {
   assert.equal(countHits([1, 0, 1, 1], 3), 2);
   assert.equal(shareText(2, 3), "2 of 3 (66.7\u00a0%)");
   assert.equal(shareText(0, 0), "none yet");
+});
+
+test("no bar of the sampler is full, and all have one scale", () => {
+  const spec = { share: 0.04, priors: [{ hits: [0, 0, 0] }, { hits: [1, 0, 0] }] };
+  assert.equal(scaleEnd(spec, 0), 1.2 * 0.04);
+  assert.equal(scaleEnd(spec, 2), 1.2 * 0.5);
+  assert.equal(scaleEnd({ share: 0, priors: spec.priors.slice(0, 1) }, 3), 1);
 });
 
 test("bytes become pixels", () => {

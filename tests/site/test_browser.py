@@ -46,7 +46,9 @@ BEYOND = """() => {
 }"""
 # What scrolls without a sign that there is more of it.
 UNSAID = """() => {
-    const boxes = document.querySelectorAll("article :is(mjx-container, table, .pst-scrollable-table-container)");
+    const boxes = document.querySelectorAll(
+        "article :is(mjx-container, table, .pst-scrollable-table-container, pre, .output)"
+    );
     const scrolls = (one) => one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== "visible";
     const silent = (one) => getComputedStyle(one).backgroundImage === "none";
     return [...boxes].filter((one) => scrolls(one) && silent(one)).map((one) => one.textContent.slice(0, 60));

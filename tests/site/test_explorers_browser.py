@@ -479,6 +479,22 @@ def test_dial_changes_everything(visit, explorers):
     assert dial.get_by_label("σ", exact=True).input_value() == "0"
 
 
+def test_no_bar_of_the_sampler_is_full(visit, explorers):
+    """The scale is that of what has been drawn: a share that is high by luck has a bar that says so."""
+    tab = visit()
+    sampler, spec = card(tab, "sampler"), explorers[0]["sampler"].spec
+    for drawn in (1, 14, 300):
+        trait(tab, "sampler", "drawn", drawn)
+        shares = [sum(prior["hits"][:drawn]) / drawn for prior in spec["priors"]]
+        widths = [
+            float(fill.evaluate("one => parseFloat(one.style.width)"))
+            for fill in sampler.locator(".vae-bar span").all()
+        ]
+        mark = sampler.locator(".vae-bar i").first.evaluate("one => parseFloat(one.style.left)")
+        largest = max(*shares, spec["share"]) or 1
+        assert [*widths, mark] == pytest.approx([100 / 1.2 * one / largest for one in (*shares, spec["share"])])
+
+
 def test_sampler_draws_and_counts(visit, explorers):
     tab = visit()
     sampler, spec = card(tab, "sampler"), explorers[0]["sampler"].spec

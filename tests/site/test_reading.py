@@ -1,6 +1,7 @@
 """What helps a reader on the site: figures in the dark and on a phone, the search, cards that lead to explorers."""
 
 import re
+from itertools import pairwise
 
 import pytest
 from browser import eventually
@@ -113,6 +114,7 @@ def test_a_search_ranks_and_quotes_the_text(visit):
     titles = [result.locator("a").first.inner_text() for result in results.all()]
     place = {name: next(i for i, title in enumerate(titles) if name in title) for name in ("Debugging", "How many")}
     assert place["Debugging"] < place["How many"]
+    assert len(set(titles)) == len(titles), "a page is found once"
     quoted = " ".join(results.locator("p.context").all_inner_texts())
     for chrome in (".ipynb", ".pdf", "Contents", "previous", "Print to PDF", "\\", "collapseTraining"):
         assert chrome not in quoted, chrome
@@ -147,6 +149,43 @@ def test_a_link_to_a_term_or_an_equation_shows_what_it_leads_to(visit):
     assert box["x"] >= 0 and box["x"] + box["width"] <= tab.viewport_size["width"]
     cited = tab.locator("article a.reference.internal[href*='references.html#']").first
     assert len(cited.get_attribute("title")) > 40, "a citation says what it is of itself"
+
+
+def test_the_index_has_even_columns_without_gaps(visit):
+    """On a tablet two, on a phone one: the next entry stands where the last one ends."""
+    tab = visit("genindex.html", viewport={"width": 768, "height": 900})
+    boxes = """table => [...table.querySelectorAll("td > ul > li")].map((one) => {
+        const rows = [...one.getClientRects()];
+        return { left: rows[0].left, top: rows[0].top, bottom: rows.at(-1).bottom };
+    })"""
+    for width, most in ((768, 2), (390, 1)):
+        tab.set_viewport_size({"width": width, "height": 900})
+        for table in tab.locator("table.indextable").all():
+            entries = table.evaluate(boxes)
+            columns = {
+                left: [one for one in entries if one["left"] == left] for left in {one["left"] for one in entries}
+            }
+            assert len(columns) <= most, width
+            gaps = [b["top"] - a["bottom"] for group in columns.values() for a, b in pairwise(group)]
+            assert max(gaps, default=0) < 4, width
+            ends = [max(one["bottom"] for one in group) for group in columns.values()]
+            assert max(ends) - min(ends) < 120, width
+
+
+def test_an_explorer_has_the_same_box_in_both_schemes(visit):
+    tab = visit("chapters/05_collapse.html", viewport={"width": 768, "height": 900})
+    box = "all => all.map((one) => [one.getBoundingClientRect().left, one.getBoundingClientRect().width])"
+    found = {}
+    for scheme in ("light", "dark"):
+        theme(tab, scheme)
+        found[scheme] = tab.locator(".vae-place").evaluate_all(box)
+    assert found["light"] and found["light"] == found["dark"]
+
+
+def test_a_figure_and_its_number_stay_on_one_line(visit):
+    tab = visit("chapters/01_data.html", viewport=PHONE)
+    lines = tab.locator("article a .std-numref").evaluate_all("all => all.map((one) => one.getClientRects().length)")
+    assert lines and set(lines) == {1}
 
 
 def test_the_reference_has_no_alias_for_a_field(visit):

@@ -87,16 +87,17 @@ def test_tables_have_no_empty_heads():
 
 
 def test_cells_say_what_they_hold():
-    """A figure stays on its line, as does an interval; words get some room; a name in code is not broken."""
+    """A figure stays on its line, as does an interval with its unit and verdict; words get some room; code is whole."""
     frame = '<table border="1" class="dataframe"><tr><td>{}</td></tr></table>'
     for cell, kind in (("6.75 nats", "unbroken"), ("sharpness, share of that", "words")):
         wanted = frame.format(cell).replace("<td>", f'<td class="{kind}">')
         assert extension.tidy(frame.format(cell)) == wanted
     whole = '<span class="unbroken">{}</span>'
-    ranged = (("6.75 {}", "(6.74 to 6.75)"), ("−0.0043 {} nats: no", "[−0.83, 0.82]"), ("−0.30313 {}", "± 0.01539"))
-    for cell, rest in ranged:
-        wanted = frame.format(cell.format(whole.format(rest)))
-        assert extension.tidy(frame.format(cell.format(rest))) == wanted
+    ranged = ("(6.74 to 6.75)",), ("[−0.83, 0.82]", "nats: no"), ("(0.65 to 0.70): more",), ("[16.83, 23.30] nats",)
+    for rest in (*ranged, ("± 0.01539",)):
+        wanted = " ".join(["−0.30313", *map(whole.format, rest)])
+        for table in (frame, "<td><p>{}</p></td>"):
+            assert extension.tidy(table.format(" ".join(["−0.30313", *rest]))) == table.format(wanted)
     assert extension.tidy("<td><p>a name of an image</p></td>") == '<td class="words"><p>a name of an image</p></td>'
     code = '<td><code class="docutils literal notranslate"><span class="pre">{}</span></code></td>'
     assert 'notranslate unbroken"' in extension.tidy(code.format("model.likelihood"))
@@ -106,6 +107,10 @@ def test_cells_say_what_they_hold():
     )
     assert '<span class="pre unbroken">--data.name</span>' in extension.tidy(option.format("--data.name"))
     assert "unbroken" not in extension.tidy(option.format("a-word-with-hyphens"))
+    parts = '<span class="unbroken">mnist/</span><wbr><span class="unbroken">t10k-images-idx3-ubyte</span>'
+    assert parts in extension.tidy(code.format("mnist/t10k-images-idx3-ubyte"))
+    cited = '<td><p><a title="Science, 268(5214):1158">1995</a> 1.2 {}</p></td>'
+    assert extension.tidy(cited.format("(1.1 to 1.3)")) == cited.format(whole.format("(1.1 to 1.3)"))
     broken = code.format("explorers.<wbr>latent_sliders(<wbr>run)")
     assert extension.tidy(code.format("explorers.latent_sliders(run)")) == broken
 
@@ -124,6 +129,16 @@ def test_columns_of_a_table_of_figures():
     assert '<th>long name</th><td class="words">a of b</td><td class="unbroken">3</td>' in tidy
     named = extension.tidy(table.format(head.format("step"), names, body.format("edges")))
     assert named.count("<tr>") == 4 and "words" not in named
+    assert '<td class="text unbroken">edges</td>' in named
+    assert '<th class="text">test</th><th>effect</th>' in extension.tidy(
+        table.format(head.format(""), "", body.format("edges"))
+    )
+    row = '<table border="1" class="dataframe"><tbody><tr><th>{}</th><td>{}</td></tr></tbody></table>'
+    whole = extension.tidy(row.format("kingma-welling", "film, 2 latents") + row.format("trained with K = 20", "no"))
+    assert '<th class="short">kingma-welling</th><td class="text unbroken">film, 2 latents</td>' in whole
+    assert "<th>trained with K&nbsp;=&nbsp;20</th>" in whole
+    ranges = extension.tidy(row.format("a", "6.755 (6.74 to 6.75) nats"))
+    assert "words" not in extension.tidy(ranges), "a page of an earlier build"
 
 
 def test_a_formula_keeps_its_full_stop():
@@ -137,6 +152,12 @@ def test_settings_can_be_copied_and_solutions_refer_to_their_exercise():
     assert extension.tidy("<p>loss=’relativistic’, a reader’s</p>") == "<p>loss='relativistic', a reader’s</p>"
     title = '<p>Solution to<a href="#x"> Exercise 1</a></p><section id="exercise-content">'
     assert extension.tidy(title) == '<p>Solution to <a href="#x">Exercise 1</a></p><section>'
+
+
+def test_a_letter_and_its_hyphen_stay_together():
+    whole = '<a href="t-sne.html" title="t-SNE"><span class="unbroken">t-SNE</span></a> of well-known codes'
+    assert extension.tidy('<a href="t-sne.html" title="t-SNE">t-SNE</a> of well-known codes') == whole
+    assert extension.tidy("<p>a VQ-VAE</p>") == '<p>a <span class="unbroken">VQ-VAE</span></p>'
 
 
 def test_mathjax_falls_back_to_a_cdn_in_one_line(monkeypatch):
@@ -188,7 +209,7 @@ def test_every_picture_has_an_alternative_text(site):
         ("-0.00", "0.00"),
         ("0.01 (-0.00 to 0.02)", "0.01 (0.00 to 0.02)"),
         ("-0.003", "−0.003"),
-        ("<p>−0.00 [-0.07, +0.06]<br />-0.0</p>", "<p>0.00 [−0.07, +0.06]<br />0.0</p>"),
+        ("<em>−0.00 [-0.07, +0.06]<br />-0.0</em>", "<em>0.00 [−0.07, +0.06]<br />0.0</em>"),
         ('<a href="a -1.html">b</a> <code>-1</code>', '<a href="a -1.html">b</a> <code>-1</code>'),
         ('<a href="a -1.html">-1</a>', '<a href="a -1.html">−1</a>'),
         ("kingma-welling 2013-12", "kingma-welling 2013-12"),

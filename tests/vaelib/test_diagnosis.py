@@ -11,7 +11,7 @@ from torch import nn
 
 from vaelib.config import ConfigError
 from vaelib.data import DataConfig, DataError, prepare
-from vaelib.diagnosis import Diagnosis, _sigma_remedy, diagnose, diagnose_model, kind_of_collapse, likely_causes
+from vaelib.diagnosis import Cause, Diagnosis, _sigma_remedy, diagnose, diagnose_model, kind_of_collapse, likely_causes
 from vaelib.evaluation import directions_in_use, kl_per_dim
 from vaelib.evidence import Evidence, Past, _course, collect
 from vaelib.likelihoods import Gaussian, LikelihoodConfig
@@ -454,6 +454,14 @@ def test_a_name_can_do_nothing_on_a_page(name, shown):
     sound = Diagnosis(name, "none", (), EVIDENCE)
     assert sound._repr_markdown_().startswith(f"**{shown}: healthy: ")
     assert repr(sound).startswith(f"{name}: healthy: ")
+
+
+def test_settings_are_code_on_a_page_and_plain_as_text():
+    advice = "objective=ObjectiveConfig(beta=...), init='framework' or a smaller init_std, beta=1; more images"
+    found = Diagnosis("film", "partial", (Cause("data", "sigma is 1", advice),), EVIDENCE)
+    coded = "`objective=ObjectiveConfig(beta=...)`, `init='framework'` or a smaller `init_std`, `beta=1`; more images"
+    assert found._repr_markdown_().endswith(f"1. **data**: sigma is 1. *Try:* {coded}.")
+    assert repr(found).endswith(f"try: {advice}")
 
 
 def test_other_families_are_refused_in_one_line():

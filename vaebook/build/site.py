@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sphinx.util.logging import getLogger
 
-from vaebook.build.frames import framed, is_words
+from vaebook.build.frames import framed, is_words, whole_intervals
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -43,6 +43,7 @@ TIDY = (
 CELL = re.compile(r"<td\b.*?</td>", re.DOTALL)
 CODE = re.compile(r'<code class="(docutils literal notranslate)">((?:<span class="pre">[^<]*</span>\s*)+)</code>')
 NAME, EXPRESSION = 24, 12  # letters
+PATH = re.compile(r'<span class="pre">([^</]+(?:/[^</]+)+)</span>')  # is broken after a folder, not at a hyphen
 OPTION = re.compile(r'<span class="pre">(--[^<]{1,22})</span>')  # is not parted from its dashes
 
 # What stays as it was typed: code, maths, and what is no text. Printed output is text, and comes first.
@@ -50,6 +51,7 @@ PRINTED = r'<div class="output stream[^"]*">.*?</pre>'
 TYPED = r'<(?P<tag>head|script|style|svg|pre|code)\b.*?</(?P=tag)>|<(?P<kind>span|div) class="math.*?</(?P=kind)>'
 APART = re.compile(f"(?P<printed>{PRINTED})|{TYPED}", re.DOTALL)
 NEGATIVE = re.compile(r"(?<=[>(\[\s])-(?=\d[^<>]*(?:<|\Z))")
+LETTER = re.compile(r"(?<![\w-])(?:\w|[A-Z]{2})-[A-Za-z]\w+(?=[^<>]*(?:<|\Z))")  # t-SNE, VQ-VAE
 SETTING = re.compile(r"(?<=\w=)[‘’]([\w-]+)’")
 NEGATIVE_ZERO = re.compile(r"−(?=0(\.0+)?(?![\d.]))")
 
@@ -85,20 +87,30 @@ def tidy(html: str) -> str:
 
 def _written(found: re.Match[str]) -> str:
     cell = CODE.sub(lambda code: re.sub(r"(?<=[(.])(?=\w)", "<wbr>", code[0]), found[0])
-    words = is_words(re.sub("<[^>]*>", " ", cell))
-    return cell.replace("<td>", '<td class="words">', 1) if words and cell.startswith("<td><p>") else cell
+    if not cell.startswith("<td><p>"):
+        return cell
+    if is_words(re.sub("<[^>]*>", " ", cell)):
+        return cell.replace("<td>", '<td class="words">', 1)
+    return cell if "<code" in cell or "math" in cell else whole_intervals(cell)
 
 
 def _code(found: re.Match[str]) -> str:
     text = re.sub("<[^>]*>", "", found[2]).strip()
     if len(text) <= (EXPRESSION if " " in text else NAME):
         return found[0].replace(found[1], f"{found[1]} unbroken", 1)
-    return OPTION.sub(r'<span class="pre unbroken">\1</span>', found[0])
+    return PATH.sub(_path, OPTION.sub(r'<span class="pre unbroken">\1</span>', found[0]))
+
+
+def _path(found: re.Match[str]) -> str:
+    parts = re.findall("[^/]*/|[^/]+", found[1])
+    wholes = (f'<span class="unbroken">{part}</span>' if len(part) <= NAME else part for part in parts)
+    return f'<span class="pre">{"<wbr>".join(wholes)}</span>'
 
 
 def typeset(html: str) -> str:
-    """Text of a page with true minus signs, no zero below zero, and settings to be copied: loss='relativistic'."""
-    return SETTING.sub(r"'\1'", NEGATIVE_ZERO.sub("", NEGATIVE.sub("−", html)))
+    """Text of a page with true minus signs, no zero below zero, loss='relativistic' to be copied, and t-SNE whole."""
+    signed = NEGATIVE_ZERO.sub("", NEGATIVE.sub("−", html))
+    return LETTER.sub(r'<span class="unbroken">\g<0></span>', SETTING.sub(r"'\1'", signed))
 
 
 def _printed(output: str) -> str:

@@ -16,6 +16,10 @@ export const countHits = (hits, drawn) => hits.slice(0, drawn).reduce((a, b) => 
 /** "7 of 120 (5.8 %)" */
 export const shareText = (count, drawn) => (drawn ? `${count} of ${drawn} (${percent(count / drawn)})` : "none yet");
 
+/** The share at the end of all bars: a little more than any of them, or the mark of the training images, has now. */
+export const scaleEnd = ({ share, priors }, drawn) =>
+  1.2 * Math.max(share, ...priors.map(({ hits }) => (drawn ? countHits(hits, drawn) / drawn : 0))) || 1;
+
 export function render({ model, el }) {
   return mount({ model, el }, async (card) => {
     const spec = model.get("spec");
@@ -33,7 +37,8 @@ export function render({ model, el }) {
     const columns = spec.priors.map((prior, i) => makeColumn(card, spec, prior, decoders[i]));
     const note = make("p", { class: "vae-note vae-news" });
     const redraw = eachFrame(card, () => {
-      for (const column of columns) column.show(model.get("drawn"));
+      const end = scaleEnd(spec, model.get("drawn"));
+      for (const column of columns) column.show(model.get("drawn"), end);
       note.textContent =
         model.get("drawn") === spec.draws
           ? atTheEnd(spec)
@@ -108,9 +113,7 @@ function makeColumn(card, spec, { name, colour, hits }, decode) {
   const row = Array.from({ length: LAST }, () => picture(spec.shape, "", { "aria-hidden": "true", size: "1.5rem" }));
   const count = make("span", { class: "vae-count" });
   const fill = make("span");
-  const largest = 1.2 * Math.max(spec.share, ...spec.priors.map((prior) => countHits(prior.hits) / spec.draws)) || 1;
-  const along = (share) => `${Math.min(100, (100 * share) / largest)}%`; // of bars that go a little further than any
-  const mark = make("i", { style: `left: ${along(spec.share)}` });
+  const mark = make("i");
   const panel = make("div", { class: "vae-prior", role: "group", "aria-label": name });
   const paint = () => panel.style.setProperty("--vae-colour", shown(card, colour));
   card.onTheme(paint);
@@ -122,7 +125,8 @@ function makeColumn(card, spec, { name, colour, hits }, decode) {
   );
   panel.append(make("span", { class: "vae-note" }, MODE), count, make("div", { class: "vae-bar" }, fill, mark));
   const blank = new Float32Array(sizeOf(spec.shape));
-  const show = (drawn) => {
+  const show = (drawn, end) => {
+    const along = (share) => `${(100 * share) / end}%`;
     newest.paint(drawn ? decode(drawn - 1) : blank);
     newest.describe(drawn ? `number ${drawn}, ${hits[drawn - 1] ? "a hit" : "no hit"}` : "none yet");
     for (const [i, item] of row.entries()) {
@@ -133,6 +137,7 @@ function makeColumn(card, spec, { name, colour, hits }, decode) {
     const found = countHits(hits, drawn);
     count.textContent = shareText(found, drawn);
     fill.style.width = along(drawn ? found / drawn : 0);
+    mark.style.left = along(spec.share);
   };
   return { panel, show };
 }
