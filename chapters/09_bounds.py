@@ -516,6 +516,9 @@ print(f"theirs: {theirs:,} epochs, where we have {epochs}")
 # by 10,000 test digits and 5,000 draws. So our table says which way the first steps go, and nothing about where they
 # end. Nearly all latents of our models are active, too, because so short a training has given none of them up yet.
 #
+# {doc}`published` trains this network for thirty epochs, and judges it as they do: 91.53, 90.50 and 90.25 nats with 1, 5 and 50 draws. That is five nats
+# above their figures throughout, and one draw alone has come within 2.2 of its figure after 120 epochs.
+#
 # ## Why not take a thousand draws?
 #
 # Apart from the time: because the encoder would learn nothing. Think of $K \to \infty$. The bound is $\log p(x)$

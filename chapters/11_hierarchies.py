@@ -653,7 +653,8 @@ Markdown(
 
 # %% [markdown]
 # By the figures of {cite:t}`burda2016` a second level is worth 1.4 nats at full length, so we should not expect much
-# more of it.
+# more of it. {doc}`published` trains longer, with wider networks and with more weights for two levels than for one: there
+# two levels reach 86.08 nats after 40 epochs, 3.2 fewer than one.
 #
 # ## Does a hierarchy find the tongue?
 #

@@ -19,15 +19,17 @@
 # # How good are our models beside published ones?
 #
 # Nearly as good, and with a fitted prior as good. With the network of {cite:t}`burda2016` our VAE ends about two nats
-# behind theirs, after less than a hundredth of their steps. A mixture as its prior, fitted after training, makes up for
-# that. On the film, our bits per dimension are as low as published ones, or lower.
+# behind theirs, after less than a hundredth of their steps; and each time that we doubled its training, it came nearer. A mixture as its
+# prior, fitted after training, makes up for that. So does a second level of latents, in a wider network. On the film, our bits per dimension are as low as
+# published ones, or lower.
 #
 # :::{admonition} Before you begin
 # :class: note
 # - **Goals.** You can say when two likelihoods may be compared, estimate $\log p(x)$ of a whole test set in minutes,
 #   and put a published figure beside your own.
 # - **You need** the recipes ({doc}`03_training`) and the repaired prior ({doc}`06_sampling`).
-# - **Time.** Ten minutes to read. The longest of its trainings took 23 minutes.
+# - **Time.** A quarter of an hour to read. Training all of it takes two hours or more on two cores: the longest run, with fifty draws,
+#   took three quarters of an hour on one of them.
 # :::
 
 # %% tags=["parameters"]
@@ -35,6 +37,14 @@ dataset: str = "mnist"  # digits: "mnist", "digits" or a path to your images
 faces: str = "auto"  # a film: "frey" or "toyfaces"; "auto": fits dataset
 epochs: int = 0  # passes of the recipes' runs; 0: each recipe's own number
 one_layer_epochs: int = 120  # passes of the model that is judged in nats
+lengths: list[int] = [15, 30, 60]  # passes of the same model, trained shorter
+bound_draws: list[int] = [5, 50]  # of the importance-weighted bound
+bound_epochs: int = 30  # passes of the models that climb it
+level_epochs: int = 40  # passes of the models with batch normalisation
+level_lengths: list[int] = [10, 20]  # of that with two levels, trained shorter
+planar_epochs: int = 10  # passes of the models beside a planar flow
+planar_seeds: int = 2  # of these
+letter_epochs: int = 30  # passes of the model of thirty letters
 trial_epochs: int = 3  # passes of the runs that choose its start and step
 seeds: int = 3  # of the models that take minutes or less
 coder_latents: int = 40  # latents of the film's model
@@ -61,7 +71,6 @@ from IPython.display import Markdown
 
 from vaebook import page
 from vaebook.experiments.recipes import (
-    digits_recipe,
     faces_recipe,
     metric,
     seeds_of,
@@ -72,8 +81,11 @@ from vaebook.tables import mean_and_range
 from vaelib import plots
 from vaelib.data import DataConfig
 
-counts = "one_layer_epochs", "trial_epochs", "seeds", "coder_latents"
-least = dict.fromkeys(counts, 1) | {"epochs": 0, "samples": 2, "draws": 2}
+counts = "one_layer_epochs trial_epochs lengths bound_draws bound_epochs"
+counts += " level_epochs level_lengths planar_epochs letter_epochs"
+counts += " planar_seeds seeds coder_latents"
+least = dict.fromkeys(counts.split(), 1) | {"epochs": 0}
+least |= {"samples": 2, "draws": 2}
 page.parameters(globals(), at_least=least)
 if faces == "auto":
     faces = "frey" if dataset == "mnist" else "toyfaces"
@@ -235,6 +247,180 @@ print(f"the prior alone is worth {nll - mixed_nll:.2f} nats")
 # The repair that gave the film its tongues pays on digits, too. The published figure was measured with $\mathcal{N}(0,
 # I)$, so this gain comes from the prior and not from the training.
 #
+# ### Is it the length that is missing?
+#
+# For the most part it is, as far as four trainings can tell. How can one know? Train the same model for fewer epochs. In
+# each training the step falls to zero, so none is simply broken off.
+
+# %%
+def in_nats(model):
+    return -log_likelihood_of_all(model, binary_x, **some)[0]
+
+
+shorter = train_groups(
+    {n: [one_layer_run("average", 0.004, n, split)] for n in lengths}
+)
+by_length = {n: in_nats(run.model) for n, (run,) in shorter.items()}
+by_length[one_layer_epochs] = nll
+by_length = pd.Series(by_length).rename_axis("epochs").sort_index()
+gains = {"−log p(x) (nats)": by_length, "gained": -by_length.diff()}
+pd.DataFrame(gains).round(2).fillna("")
+
+# %% [markdown]
+# Three doublings gain 2.3, 1.6 and 1.0 nats: each is worth about two thirds of the one before. Between our 120 epochs and
+# their 3,280 lie nearly five more. If those went on in the same way they would gain some 1.8 nats, where we lack 2.16. That is an
+# extrapolation from one seed, and no measurement. But it leaves little for another cause to explain.
+#
+# ### Do more draws in training pay as published?
+#
+# Nearly, as far as one seed of each can tell. Five draws gain 1.0 nats where 1.2 are published, and fifty gain 1.3 where 2.0 are.
+#
+# The {term}`importance-weighted bound` of {doc}`09_bounds` is what Burda and colleagues are known for. Here it trains the
+# same network with 5 and with 50 draws, for 30 epochs each; the second row of the last table is its rival with one.
+
+
+# %%
+def tighter(number):
+    run = one_layer_run("average", 0.004, bound_epochs, split)
+    bound = ObjectiveConfig(bound="importance-weighted", samples=number)
+    return run.replace(objective=bound)
+
+
+by_draws = train_groups({number: [tighter(number)] for number in bound_draws})
+bound_nats = {number: in_nats(run.model) for number, (run,) in by_draws.items()}
+pd.DataFrame(
+    {
+        "−log p(x) (nats)": bound_nats,
+        "active latents": {
+            number: int(active_units(run.model, binary_x).sum())
+            for number, (run,) in by_draws.items()
+        },
+        "minutes": {
+            number: run.environment["seconds"] / 60
+            for number, (run,) in by_draws.items()
+        },
+    }
+).rename_axis("draws").round(2)
+
+# %% [markdown]
+# With one draw it was 91.53 after 30 epochs. The published figures are 86.76, 85.54 and 84.78 nats, with 1, 5 and 50 draws.
+# So ours lie above them by 4.8, 5.0 and 5.5 nats: much the same distance for all three, and that of a training of 30 epochs. The bound is
+# not what is missing. (The model with one draw has a warm-up and the KL in closed form, as before; the others cannot have
+# them.)
+#
+# What should you buy with your time, draws or epochs? Epochs, here. The model with fifty draws took 46 minutes. The one above with one draw
+# took 23 for its 120 epochs, and ended 1.3 nats lower.
+#
+# ### And a second level?
+#
+# It gains three nats here, more than the two that are published. After 40 epochs two levels have passed the 86.76 nats named above.
+#
+# {cite:t}`norouzi2020` print figures for networks with two gated layers of 300 units: 84.45 nats with one level of 40
+# latents, and 82.39 with two of 40 each. Ours have two plain layers of 300, with {term}`batch normalisation` in place of the
+# gates, and the ladder of {doc}`11_hierarchies`.
+
+# %%
+from vaelib.models.hierarchical import HierarchicalConfig, HierarchicalObjective
+
+
+def negative(group):
+    return [-elbo for elbo in metric(group, "elbo")]
+
+
+def of_levels(latents, epochs=level_epochs):
+    return one_layer_run("average", 0.002, epochs, split).replace(
+        model=HierarchicalConfig(latents=latents, batch_norm=True),
+        objective=HierarchicalObjective(warmup_epochs=epochs / 10),
+    )
+
+
+by_levels = {"one level": of_levels((40,))}
+for n in (*level_lengths, level_epochs):
+    by_levels[f"two levels, {n} epochs"] = of_levels((40, 40), n)
+by_levels = train_groups({name: [run] for name, run in by_levels.items()})
+level_nats = {name: in_nats(run.model) for name, (run,) in by_levels.items()}
+
+# %%
+pd.DataFrame(
+    {
+        "−ELBO (nats)": {n: negative(g)[0] for n, g in by_levels.items()},
+        "−log p(x) (nats)": level_nats,
+        "weights": {
+            name: sum(weight.numel() for weight in run.model.parameters())
+            for name, (run,) in by_levels.items()
+        },
+    }
+).round(2)
+
+# %% [markdown]
+# After 40 epochs two levels lie 3.2 nats below one, where the published figures differ by 2.1. They have half as many weights
+# again, so not all of this need be due to the level itself. In {doc}`11_hierarchies`, after four epochs and with as many weights, the lead had
+# shrunk to nothing when the bound was tight. Here it has not.
+#
+# What we lack is 4.8 nats with one level and 3.7 with two. For two we can ask again whether it is the length. Two doublings gain 2.5 and 1.8
+# nats, so the next ones promise 1.3, 0.9 and 0.7. Three of them, 320 epochs, would take us to about 83.2. For how many epochs the published
+# models trained we do not know.
+#
+# ### And flows and letters?
+#
+# Here we agree with a program, and not with what its page says. Two public programs print figures for **grey** digits, so these are
+# nats of another data set than those above.
+#
+# - [One](https://github.com/abdulfatir/planar-flow-pytorch) adds 20 planar steps to the posterior ({doc}`10_flows`) of a network 512-256 with 20 latents. We
+#   take its settings: ReLU, Adam with a step of 0.001, batches of 128, a sampled KL, ten epochs.
+# - [The other](https://github.com/ericjang/gumbel-softmax) has a code of thirty letters with ten values each ({doc}`12_discrete`), and goes to some 45,000 steps of 100
+#   digits. Ours stop at 18,000.
+
+# %%
+from vaelib.models.categorical import CategoricalConfig
+from vaelib.posteriors import PlanarConfig
+
+
+def of_grey(model, objective=None, **training):
+    return RunConfig(
+        data=DataConfig(name=dataset, split=split),
+        model=model,
+        objective=objective or {},
+        training=TrainingConfig(**training),
+    )
+
+
+def planar(steps):
+    bent = {"posterior": PlanarConfig(steps=steps)} if steps else {}
+    network = VAEConfig(hidden=(512, 256), activation="relu", **bent)
+    sampled = ObjectiveConfig(kl="monte-carlo")
+    return of_grey(network, sampled, epochs=planar_epochs)
+
+
+words = CategoricalConfig(
+    groups=30, codes=10, hidden=(512, 256), activation="relu"
+)
+by_program = train_groups(
+    {
+        "Gaussian posterior": seeds_of(planar(0), planar_seeds),
+        "20 planar steps": seeds_of(planar(20), planar_seeds),
+        "30 letters": [of_grey(words, batch_size=100, epochs=letter_epochs)],
+    }
+)
+
+# %%
+relaxed = by_program["30 letters"][0].history["train_loss"].iloc[-1]
+print(f"30 letters, relaxed draws of training digits: {relaxed:.1f} nats")
+pd.Series(
+    {name: mean_and_range(negative(g), 1) for name, g in by_program.items()},
+    name="−ELBO (nats)",
+).to_frame()
+
+# %% [markdown]
+# **Planar steps.** The page of the first program says 99.37 nats, and 98.23 with the flow. We get five and six more, and nothing from the
+# flow. So we ran the program itself, its own model and loss, on the same digits for its ten epochs: 104.63 nats at the end, with no flow. That is
+# our figure. The page does not say how long its models were trained; ten epochs are the program's default. Our flow is not quite
+# theirs: it bends each digit's posterior in a way of its own, and theirs bends all alike.
+#
+# **Letters.** The second program prints 99 to 109 nats. But it measures relaxed draws of training digits, in single batches. By that measure ours
+# has 114.5, and by the bound that holds, of whole letters and test digits, 126.0. So about half of the distance lies in what is measured. The rest
+# may be due to the length, which we have not tested.
+#
 # ## How good are our models in bits?
 #
 # As good as published ones. For grey levels the likelihood must be a probability of each level. We take a *discretised
@@ -262,17 +448,13 @@ coder = coder.replace(
     objective=ObjectiveConfig(warmup_epochs=length / 4),
     training=coder.training.replace(patience=length // 8 or 1),
 )
-of_digits = DataConfig(name=dataset, split=split)
-grey = digits_recipe("modern", of_digits, epochs=epochs or None)
-trained = train_groups(
-    {"coder": seeds_of(coder, seeds), "grey": seeds_of(grey, seeds)}
-)
+coders = train_groups({"": seeds_of(coder, seeds)})[""]
 
 # %%
 from vaebook.experiments.sampling import bits_of_runs
 
 bits = {
-    prior: bits_of_runs([(run, prior, 0) for run in trained["coder"]], draws)
+    prior: bits_of_runs([(run, prior, 0) for run in coders], draws)
     for prior in ("none", "mixture")
 }
 pd.DataFrame(
@@ -300,10 +482,20 @@ names = {
 ours = {
     "dynamic": ("the same network", [nll]),
     "dynamic, mixture": ("the same, mixture", [mixed_nll]),
-    "grey": (
-        "500-500, 20 latents",
-        [-bound for bound in metric(trained["grey"], "elbo")],
-    ),
+}
+ours |= {
+    f"{number} draws": (f"the same, {bound_epochs} epochs", [found])
+    for number, found in bound_nats.items()
+}
+for name, key in (
+    ("one level", "one level"),
+    (f"two levels, {level_epochs} epochs", "two levels"),
+):
+    ours[key] = f"{key}, plain 2 × 300", [level_nats[name]]
+of_program = {"grey": "Gaussian posterior", "planar": "20 planar steps"}
+ours |= {
+    key: ("the same network", negative(by_program[name]))
+    for key, name in of_program.items()
 }
 for prior, quantity in product(names, ("bound", "nll")):
     key = quantity + (", best" if prior == "mixture" else "")
@@ -322,8 +514,8 @@ rows = [
         str(len(found)),
     ]
     for key, (model, found) in ours.items()
-    for published in [PUBLISHED[key.removesuffix(", mixture")]]
-    if published.data in (images.name, film.name)
+    for published in [PUBLISHED.get(key.removesuffix(", mixture"))]
+    if published and published.data in (images.name, film.name)
 ]
 nothing = "No published figure belongs to these data."
 Markdown(table(head, rows) if rows else nothing)
@@ -331,8 +523,8 @@ Markdown(table(head, rows) if rows else nothing)
 # %% [markdown]
 # Read the figures with three reservations.
 #
-# - The third row is close in protocol only. That model has other layers, and was trained by another recipe for half of
-#   our epochs.
+# - Only the models of the film and those beside the planar program have several seeds. Trainings of digits last 30 to 120 epochs.
+# - What the page of the planar program prints, the program itself does not give after its ten epochs.
 # - The rows on the film share the sizes of the split, but not the frames in it.
 # - None of the published models had a prior that was fitted after training, here to codes of training and validation
 #   images.
@@ -342,6 +534,7 @@ Markdown(table(head, rows) if rows else nothing)
 # - Compare likelihoods only where data, split, pixels and quantity agree. Say which of them do not.
 # - Start the decoder at the average image. It costs a line.
 # - A prior fitted after training can be worth more than many epochs.
+# - Before you explain a distance by the model, train for half as long and see how fast it shrinks.
 #
 # ## Exercises
 #
