@@ -627,8 +627,8 @@ taught = {
 count = train_shown.sum().item()
 for times, (name, each) in zip((1, 5), taught.items(), strict=True):
     among = times * count / (len(train_shown) + (times - 1) * count)
-    found = {prior: mean_and_range(list(each[prior])) for prior in each}
-    print(f"{name}, {100 * among:.1f} % of the training frames: {found}")
+    found = [f"{prior} {mean_and_range(list(each[prior]))}" for prior in each]
+    print(f"{name}, {100 * among:.1f} % of the training frames:", *found)
 most_often = taught["5 in each pass"]["N(0, I)"].max()
 print(f"at most {most_often:.3f} %, where {50 * share:.3f} % are asked for:")
 print("falls" if most_often < 50 * share else "stands, at least in part")
@@ -698,10 +698,8 @@ found = bridge(film)
 print(
     f"connected parts: {found.parts}; without transitions: {found.parts_without}"
 )
-print(
-    "squared length of the shortest jump, for each episode:",
-    np.round(found.gaps, 2),
-)
+jumps = ", ".join(f"{gap:.2f}" for gap in found.gaps)
+print(f"squared length of the shortest jump, for each episode: {jumps}")
 print(f"median squared step from frame to frame: {found.step:.2f}")
 
 # %% [markdown]
@@ -919,7 +917,8 @@ for name, sign in (
     figures[name] = lambda row, name=name: getattr(row.judgement, name), sign
 for name, (figure, sign) in figures.items():
     best, *tied = ahead(figure, sign)
-    print(f"{name}: {best}" + (f"; not better than {tied}" if tied else ""))
+    level = f"; not better than {' and '.join(tied)}" if tied else ""
+    print(f"{name}: {best}{level}")
 
 # %% mystnb={"figure": {"name": "fig-contest-digits", "caption": "Fourteen digits drawn by each contestant, seed 0. From N(0, I) some are no digits, and after four passes some are grey clouds. The mixture's are mostly digits. The GAN's have hard edges, and some of its digits and of the VQ's fall to pieces."}, "image": {"alt": "Eight rows of fourteen white digits on black, one row for each contestant. Most can be read; some are blurred, some broken."}} tags=["hide-input"]
 blocks = {name: drawn(group[0][0].sample) for name, group in digit_entries.items()}
