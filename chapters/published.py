@@ -275,7 +275,7 @@ pd.DataFrame(gains).round(2).fillna("")
 #
 # Nearly, as far as one seed of each can tell. Five draws gain 1.0 nats where 1.2 are published, and fifty gain 1.3 where 2.0 are.
 #
-# The {term}`importance-weighted bound` of {doc}`09_bounds` is what Burda and colleagues are known for. Here it trains the
+# The importance-weighted bound of {doc}`09_bounds` is what Burda and colleagues are known for. Here it trains the
 # same network with 5 and with 50 draws, for 30 epochs each; the second row of the last table is its rival with one.
 
 
@@ -316,7 +316,7 @@ pd.DataFrame(
 # It gains three nats here, more than the two that are published. After 40 epochs two levels have passed the 86.76 nats named above.
 #
 # {cite:t}`norouzi2020` print figures for networks with two gated layers of 300 units: 84.45 nats with one level of 40
-# latents, and 82.39 with two of 40 each. Ours have two plain layers of 300, with {term}`batch normalisation` in place of the
+# latents, and 82.39 with two of 40 each. Ours have two plain layers of 300, with batch normalisation in place of the
 # gates, and the ladder of {doc}`11_hierarchies`.
 
 # %%
