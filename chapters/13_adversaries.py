@@ -505,9 +505,9 @@ def heat(points):
 
 
 shown = ("minimax", "non-saturating", "pairs + penalties")
-gap = np.full((120, 4), 0.5)
+line = np.full((120, 1), 0.7)
 sheets = [
-    np.hstack([part for one in moment for part in (heat(one[0]), gap)])[:, :-4]
+    np.hstack([part for one in moment for part in (heat(one[0]), line)])[:, :-1]
     for moment in zip(*(played[name] for name in shown), strict=True)
 ]
 sheets = [sheet.repeat(2, 0).repeat(2, 1) for sheet in sheets]
