@@ -70,12 +70,7 @@ import torch
 from IPython.display import Markdown
 
 from vaebook import page
-from vaebook.experiments.recipes import (
-    faces_recipe,
-    metric,
-    seeds_of,
-    train_groups,
-)
+from vaebook.experiments.recipes import metric, seeds_of, train_groups
 from vaebook.experiments.scorecard import table
 from vaebook.tables import mean_and_range
 from vaelib import plots
@@ -263,8 +258,8 @@ shorter = train_groups(
 by_length = {n: in_nats(run.model) for n, (run,) in shorter.items()}
 by_length[one_layer_epochs] = nll
 by_length = pd.Series(by_length).rename_axis("epochs").sort_index()
-gains = {"−log p(x) (nats)": by_length, "gained": -by_length.diff()}
-pd.DataFrame(gains).round(2).fillna("")
+gained = ["", *(f"{gain:.2f}" for gain in -by_length.diff().dropna())]
+pd.DataFrame({"−log p(x) (nats)": by_length.round(2), "gained": gained})
 
 # %% [markdown]
 # Three doublings gain 2.3, 1.6 and 1.0 nats: each is worth about two thirds of the one before. Between our 120 epochs and
@@ -392,6 +387,7 @@ def planar(steps):
     return of_grey(network, sampled, epochs=planar_epochs)
 
 
+# %%
 words = CategoricalConfig(
     groups=30, codes=10, hidden=(512, 256), activation="relu"
 )
@@ -428,6 +424,7 @@ pd.Series(
 # {term}`warm-up` of the KL and early stopping on the validation frames.
 
 # %%
+from vaebook.experiments.recipes import faces_recipe
 from vaelib.likelihoods import LikelihoodConfig
 
 by_chance = DataConfig(name=faces, split="random")
@@ -487,6 +484,8 @@ ours |= {
     f"{number} draws": (f"the same, {bound_epochs} epochs", [found])
     for number, found in bound_nats.items()
 }
+
+# %%
 for name, key in (
     ("one level", "one level"),
     (f"two levels, {level_epochs} epochs", "two levels"),
