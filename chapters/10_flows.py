@@ -683,7 +683,7 @@ dots(digit_judged, "nats per picture")
 # | {cite:t}`kingma2016`, IAF, 8 steps | 84.1 → 80.8 | 81.1 → 79.1 |
 #
 # But for the two lines of the planar program, no two of these have the same protocol. That one learns grey digits, with two hidden layers, and its $u$, $w$ and $b$ are
-# the same for all digits. Ten epochs are its default; when we ran it for as long, it did not reach what its page says. The second has our kind of data, binarised once, but 128 latents and two hidden layers. It took 65,000 steps for
+# the same for all digits. Ten epochs are its default; when we ran its plain VAE for as long, it did not reach what its page says. The second has our kind of data, binarised once, but 128 latents and two hidden layers. It took 65,000 steps for
 # the Gaussian and 150,000 for the IAF, where ours have some 1,400, so part of its gain may be due to its length. Kingma and others
 # binarise anew in each batch, use convolutions, and report means of five trainings. With so few steps our IAF has not paid for its width yet.
 #

@@ -268,7 +268,8 @@ pd.DataFrame({"−log p(x) (nats)": by_length.round(2), "gained": gained})
 #
 # ### Do more draws in training pay as published?
 #
-# Nearly, as far as one seed of each can tell. Five draws gain 1.0 nats where 1.2 are published, and fifty gain 1.3 where 2.0 are.
+# In part. Five draws gain 1.0 nats where 1.2 are published, and fifty gain 1.3 where 2.0 are. Each is one seed, and we do not know how far
+# seeds differ here, so do not read much into tenths.
 #
 # The importance-weighted bound of {doc}`09_bounds` is what Burda and colleagues are known for. Here it trains the
 # same network with 5 and with 50 draws, for 30 epochs each; the second row of the last table is its rival with one.
@@ -299,8 +300,8 @@ pd.DataFrame(
 
 # %% [markdown]
 # With one draw it was 91.53 after 30 epochs. The published figures are 86.76, 85.54 and 84.78 nats, with 1, 5 and 50 draws.
-# So ours lie above them by 4.8, 5.0 and 5.5 nats: much the same distance for all three, and that of a training of 30 epochs. The bound is
-# not what is missing. (The model with one draw has a warm-up and the KL in closed form, as before; the others cannot have
+# So ours lie above them by 4.8, 5.0 and 5.5 nats: much the same distance for all three, and that of a training of 30 epochs. So it is
+# not the bound alone that is missing. (The model with one draw has a warm-up and the KL in closed form, as before; the others cannot have
 # them.)
 #
 # What should you buy with your time, draws or epochs? Epochs, here. The model with fifty draws took 46 minutes. The one above with one draw
@@ -409,11 +410,12 @@ pd.Series(
 
 # %% [markdown]
 # **Planar steps.** The page of the first program says 99.37 nats, and 98.23 with the flow. We get five and six more, and nothing from the
-# flow. So we ran the program itself, its own model and loss, on the same digits for its ten epochs: 104.63 nats at the end, with no flow. That is
-# our figure. The page does not say how long its models were trained; ten epochs are the program's default. Our flow is not quite
-# theirs: it bends each digit's posterior in a way of its own, and theirs bends all alike.
+# flow. So we ran its plain VAE (`vae.py`; no cell of this page does that, since the code is not ours), once, with its own model and loss, on our copy of the
+# digits: 104.63 nats after its ten epochs, which is our figure. The page does not say how long its models were trained; ten epochs are the program's
+# default. Its flow we did not run. Ours is not quite the same: it bends each digit's posterior in a way of its own, and theirs bends all alike.
+#
 # And it depends on the rest: with SiLU and a step that falls along a cosine, the same ten epochs gave 105.8 nats without the flow and 100.2 with it, three seeds
-# each. We saw that in a trial that is not on this page, and do not know why.
+# each. We saw that in a trial that is not on this page (change both settings in `planar` to see it), and do not know why.
 #
 # **Letters.** The second program prints 99 to 109 nats. But it measures relaxed draws of training digits, in single batches. By that measure ours
 # has 114.5, and by the bound that holds, of whole letters and test digits, 126.0. So about half of the distance lies in what is measured. The rest
@@ -522,10 +524,11 @@ nothing = "No published figure belongs to these data."
 Markdown(table(head, rows) if rows else nothing)
 
 # %% [markdown]
-# Read the figures with three reservations.
+# Read the figures with four reservations.
 #
 # - Only the models of the film and those beside the planar program have several seeds. Trainings of digits last 30 to 120 epochs.
-# - What the page of the planar program prints, the program itself does not give after its ten epochs.
+# - What the page of the planar program prints for its plain VAE, the program itself does not give after its ten epochs. These are its
+#   default; how long the published models trained is not stated.
 # - The rows on the film share the sizes of the split, but not the frames in it.
 # - None of the published models had a prior that was fitted after training, here to codes of training and validation
 #   images.
