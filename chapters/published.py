@@ -381,11 +381,11 @@ def of_grey(model, objective=None, **training):
     )
 
 
-def planar(steps):
+def planar(steps, activation="relu", schedule="constant"):
     bent = {"posterior": PlanarConfig(steps=steps)} if steps else {}
-    network = VAEConfig(hidden=(512, 256), activation="relu", **bent)
+    network = VAEConfig(hidden=(512, 256), activation=activation, **bent)
     sampled = ObjectiveConfig(kl="monte-carlo")
-    return of_grey(network, sampled, epochs=planar_epochs)
+    return of_grey(network, sampled, epochs=planar_epochs, schedule=schedule)
 
 
 # %%
@@ -396,6 +396,12 @@ by_program = train_groups(
     {
         "Gaussian posterior": seeds_of(planar(0), planar_seeds),
         "20 planar steps": seeds_of(planar(20), planar_seeds),
+        **{
+            f"{name}, SiLU, cosine": seeds_of(
+                planar(steps, "silu", "cosine"), planar_seeds
+            )
+            for name, steps in (("Gaussian", 0), ("planar", 20))
+        },
         "30 letters": [of_grey(words, batch_size=100, epochs=letter_epochs)],
     }
 )
@@ -414,8 +420,7 @@ pd.Series(
 # digits: 104.63 nats after its ten epochs, which is our figure. The page does not say how long its models were trained; ten epochs are the program's
 # default. Its flow we did not run. Ours is not quite the same: it bends each digit's posterior in a way of its own, and theirs bends all alike.
 #
-# And it depends on the rest: with SiLU and a step that falls along a cosine, the same ten epochs gave 105.8 nats without the flow and 100.2 with it, three seeds
-# each. We saw that in a trial that is not on this page (change both settings in `planar` to see it), and do not know why.
+# And it depends on the rest: with SiLU and a step that falls along a cosine the flow gains more than five nats. We do not know why.
 #
 # **Letters.** The second program prints 99 to 109 nats. But it measures relaxed draws of training digits, in single batches. By that measure ours
 # has 114.5, and by the bound that holds, of whole letters and test digits, 126.0. So about half of the distance lies in what is measured. The rest
@@ -527,8 +532,7 @@ Markdown(table(head, rows) if rows else nothing)
 # Read the figures with four reservations.
 #
 # - Only the models of the film and those beside the planar program have several seeds. Trainings of digits last 30 to 120 epochs.
-# - What the page of the planar program prints for its plain VAE, the program itself does not give after its ten epochs. These are its
-#   default; how long the published models trained is not stated.
+# - What the page of the planar program prints for its plain VAE, the program itself does not give after its ten epochs.
 # - The rows on the film share the sizes of the split, but not the frames in it.
 # - None of the published models had a prior that was fitted after training, here to codes of training and validation
 #   images.

@@ -35,7 +35,9 @@ PUBLISHED = {
     "50 draws": Published("mnist", IWAE, "the same, 50 draws in training", 84.78, "{cite:t}`burda2016`"),
     "one level": Published("mnist", IWAE, "VAE, gated 2 × 300, 40 latents", 84.45, "{cite:t}`norouzi2020`"),
     "two levels": Published("mnist", IWAE, "two levels, gated 2 × 300, 40 + 40", 82.39, "{cite:t}`norouzi2020`"),
-    "grey": Published("mnist", GREY, "VAE, 512-256, 20 latents, 10 epochs", 99.37, "a public planar-flow repository"),
+    "grey": Published(
+        "mnist", GREY, "VAE, 512-256, 20 latents, of unstated length", 99.37, "a public planar-flow repository"
+    ),
     "planar": Published("mnist", GREY, "the same, 20 planar steps", 98.23, "a public planar-flow repository"),
     "bound": Published("frey", BITS, "VAE without flow", 4.53, "{cite:t}`vandenberg2018`"),
     "bound, best": Published("frey", BITS, "VAE with FFJORD", 4.39, "{cite:t}`grathwohl2019`"),
